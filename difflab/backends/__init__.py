@@ -1,0 +1,65 @@
+"""The backends by name. A module is imported when its backend is asked for, not before."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..errors import InputError, UnavailableError, did_you_mean
+from .protocol import Backend
+
+BUILT_IN: dict[str, tuple[str, str]] = {
+    "finite": ("difflab.backends.finite", "Finite"),
+    "symbolic": ("difflab.backends.symbolic", "Symbolic"),
+    "forward": ("difflab.backends.forward", "Forward"),
+    "reverse": ("difflab.backends.reverse", "Reverse"),
+    "analytic": ("difflab.backends.analytic", "Analytic"),
+    "null": ("difflab.backends.null", "Null"),
+}
+
+
+def names() -> list[str]:
+    """Names of all backends: the built-in ones, then those of the entry-point group ``difflab.backends``."""
+    return [*BUILT_IN, *sorted({entry.name for entry in entry_points(group="difflab.backends")} - set(BUILT_IN))]
+
+
+def find(name: str, **options: Any) -> Backend:
+    """The backend of that name with the given options.
+
+    Raises:
+        InputError: an unknown name or option, in a sentence.
+        UnavailableError: it needs something that is not installed.
+
+    Example:
+        >>> find("finite", scheme="forward")
+        Finite(scheme='forward', step='auto')
+    """
+    if name in BUILT_IN:
+        module, attribute = BUILT_IN[name]
+        kind = getattr(importlib.import_module(module), attribute)
+    else:
+        entries = [entry for entry in entry_points(group="difflab.backends") if entry.name == name]
+        if not entries:
+            raise InputError(f"unknown backend {name!r} {did_you_mean(name, names())}")
+        kind = entries[0].load()
+    try:
+        backend = kind(**options)
+    except TypeError as error:
+        raise InputError(f"backend {name!r} does not take these options: {error}") from None
+    reason = backend.unavailable()
+    if reason:
+        raise UnavailableError(f"backend {name!r} cannot be used: {reason}")
+    return backend
+
+
+def resolve(backend: str | Backend) -> Backend:
+    """A backend given by name or by value."""
+    if isinstance(backend, str):
+        return find(backend)
+    if not isinstance(backend, Backend):
+        raise InputError(f"backend {backend!r} is neither a name ({', '.join(names())}) nor a backend")
+    reason = backend.unavailable()
+    if reason:
+        raise UnavailableError(f"backend {backend.name!r} cannot be used: {reason}")
+    return backend

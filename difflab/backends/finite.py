@@ -1,0 +1,207 @@
+"""Finite differences: quotients of nearby values. Works on black boxes, and pays for it in accuracy and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, TraceError
+from ..execution.cache import Runner
+from ..execution.plan import make_plan
+from ..tape import Tape
+from ..transforms.inline import inline, inputs_like, transform_builder
+from .deduced import basis, pullback_from_tangents
+from .protocol import OPERATORS, Cost, Source, count
+
+SCHEMES = ("central", "forward")
+
+
+@dataclass(frozen=True)
+class Finite:
+    """Finite differences.
+
+    The automatic step balances truncation against rounding (Nocedal & Wright, 2006, section 8.1): with the unit
+    roundoff u of the dtype, sqrt(u) for forward and u**(1/3) for central differences, times max(1, |x|).
+
+    Args:
+        scheme: "central", (f(x+h) - f(x-h)) / 2h, or "forward", (f(x+h) - f(x)) / h.
+        step: "auto", or a positive number used for every coordinate.
+
+    Example:
+        >>> Finite(scheme="forward")
+        Finite(scheme='forward', step='auto')
+    """
+
+    scheme: str = "central"
+    step: str | float = "auto"
+    name: str = field(default="finite", init=False, repr=False)
+    family: str = field(default="finite", init=False, repr=False)
+    capabilities: frozenset[str] = field(
+        default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise InputError(f"Finite(scheme={self.scheme!r}): the schemes are {', '.join(map(repr, SCHEMES))}")
+        number = isinstance(self.step, int | float) and not isinstance(self.step, bool)
+        if self.step != "auto" and not (number and self.step > 0):  # type: ignore[operator]
+            raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
+
+    def unavailable(self) -> str | None:
+        """Always there."""
+        return None
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the function per coordinate."""
+        return 2 if self.scheme == "central" else 1
+
+    def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
+        """2n evaluations (central) or n + 1 (forward)."""
+        directions = 1 if operator == "jvp" else sum(tape.avals[tape.inputs[i]].size for i in wrt)
+        calls = self.evaluations * directions + (self.scheme == "forward" or operator != "gradient")
+        nbytes = make_plan(tape, bake_constants=True).nbytes
+        nbytes += 2 * sum(tape.avals[tape.inputs[i]].nbytes for i in wrt)
+        return Cost(float(calls), calls * tape.flops, nbytes)
+
+    def step_for(self, x: np.ndarray) -> np.ndarray:
+        """The step for each coordinate of ``x``, such that x + h is exactly x + h."""
+        real = np.zeros((), x.dtype).real.dtype
+        if self.step == "auto":
+            exponent = 1 / 3 if self.scheme == "central" else 1 / 2
+            h = np.finfo(real).eps ** exponent * np.maximum(1, np.abs(x))
+        else:
+            h = np.broadcast_to(np.asarray(self.step, real), x.shape)
+        h = h.astype(real)
+        return (x.real + h) - x.real
+
+    def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
+        """The quotients written out as a tape, for use inside another derivative; steps as at magnitude 1."""
+        builder = transform_builder()
+        operands = inputs_like(builder, tape)
+        leaves = [np.ones(tape.avals[tape.inputs[i]].shape, tape.avals[tape.inputs[i]].dtype) for i in wrt]
+
+        def evaluate(direction: Sequence[Any], scale: float) -> list[Any]:
+            moved = list(operands)
+            for i, d in zip(wrt, direction, strict=True):
+                moved[i] = operands[i] + scale * d
+            values = inline(builder, tape, moved)
+            return [values[number] for number in tape.outputs]
+
+        def quotient(direction: Sequence[Any]) -> list[Any]:
+            h = min([float(self.step_for(np.ones((1,), leaf.dtype))[0]) for leaf in leaves], default=1.0)
+            ahead = evaluate(direction, h)
+            behind = evaluate(direction, -h) if self.scheme == "central" else evaluate(direction, 0.0)
+            return [(a - b) / (h * self.evaluations) for a, b in zip(ahead, behind, strict=True)]
+
+        values = inline(builder, tape, operands)
+        outputs = [values[number] for number in tape.outputs]
+        if operator == "jvp":
+            seeds = [builder.input(tape.avals[tape.inputs[i]]) for i in wrt]
+            return builder.finish([*outputs, *quotient(seeds)])
+        late = [builder.input(tape.avals[number]) for number in tape.outputs] if operator == "vjp" else []
+        columns: list[list[Any]] = [[] for _ in wrt]
+        for position, _, unit in basis(leaves):
+            slopes = quotient([u.copy() for u in unit])
+            entry = slopes[0] if not late else sum(np.sum(c * s) for c, s in zip(late, slopes, strict=True))
+            columns[position].append(entry)
+        gradients = [
+            np.reshape(np.stack(column), leaf.shape) if column else builder.constant(np.zeros_like(leaf))
+            for column, leaf in zip(columns, leaves, strict=True)
+        ]
+        return builder.finish([*outputs, *gradients])
+
+    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedFinite:
+        """Compile the loss itself if it can be traced; a black box is called as it is."""
+        return PreparedFinite(self, source)
+
+
+class PreparedFinite:
+    """Evaluations of the loss at perturbed points."""
+
+    def __init__(self, backend: Finite, source: Source):
+        self._backend = backend
+        self._source = source
+        self._runner: Runner | None = None
+        n_params = count([source.example[i] for i in source.wrt])
+        calls = backend.evaluations * n_params + 1
+        self.stats: dict[str, Any] = {"primal_calls": calls, "black_box": False}
+        try:
+            self._runner = Runner(source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+            self.stats.update(self._runner.stats)
+        except TraceError as error:
+            self.stats.update(black_box=True, black_box_reason=str(error))
+
+    def value(self, leaves: Sequence[Any]) -> list[Any]:
+        """The outputs."""
+        if self._runner is None:
+            return self._source.call(leaves)
+        return self._runner.run(list(leaves))
+
+    def _quotients(self, leaves: Sequence[Any], centre: list[Any], moved: list[Any], move: Callable[[float], float]):
+        """Output quotients for one direction; ``move(sign)`` shifts ``moved`` and returns how far it went."""
+        ahead_by = move(1.0)
+        ahead = self.value(moved)
+        if self._backend.scheme == "central":
+            behind_by = move(-1.0)
+            behind = self.value(moved)
+        else:
+            behind_by, behind = 0.0, centre
+        return [(a - b) / (ahead_by - behind_by) for a, b in zip(ahead, behind, strict=True)]
+
+    def _moving(self, leaves: Sequence[Any]) -> list[np.ndarray]:
+        """The leaves with private copies of those that will be perturbed."""
+        moved = list(leaves)
+        for i in self._source.wrt:
+            moved[i] = np.array(leaves[i])
+        return moved
+
+    def _columns(self, leaves: Sequence[Any], centre: list[Any]):
+        """(leaf, index, output quotients) for every coordinate."""
+        moved = self._moving(leaves)
+        for position, i in enumerate(self._source.wrt):
+            target, origin = moved[i], np.asarray(leaves[i])
+            steps = np.asarray(self._backend.step_for(origin))
+            for index in np.ndindex(target.shape):
+
+                def move(sign: float, target=target, origin=origin, index=index, steps=steps):
+                    target[index] = origin[index] + sign * steps[index]
+                    return target[index] - origin[index]
+
+                yield position, index, self._quotients(leaves, centre, moved, move)
+                target[index] = origin[index]
+
+    def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The loss and its gradients, coordinate by coordinate."""
+        centre = self.value(leaves)
+        gradients = [np.zeros(np.shape(leaves[i]), leaves[i].dtype) for i in self._source.wrt]
+        for position, index, quotients in self._columns(leaves, centre):
+            gradients[position][index] = quotients[0]
+        return centre[0], gradients
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """One quotient along the tangent, its step scaled to the tangent's length."""
+        centre = self.value(leaves)
+        moved = self._moving(leaves)
+        length = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents], default=0.0)
+        if length == 0.0:
+            return centre, [np.zeros_like(c) for c in centre]
+        steps = [float(np.min(self._backend.step_for(np.asarray(leaves[i])), initial=1.0)) for i in self._source.wrt]
+        h = min(steps) / length
+
+        def move(sign: float) -> float:
+            for i, tangent in zip(self._source.wrt, tangents, strict=True):
+                np.add(leaves[i], np.asarray(sign * h, leaves[i].dtype) * tangent, out=moved[i])
+            return sign * h
+
+        slopes = self._quotients(leaves, centre, moved, move)
+        return centre, [np.asarray(s, np.asarray(c).dtype) for s, c in zip(slopes, centre, strict=True)]
+
+    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        """A pullback by one quotient per input coordinate."""
+        kept = [np.array(leaf) for leaf in leaves]
+        at = [kept[i] for i in self._source.wrt]
+        return self.value(kept), pullback_from_tangents(lambda unit: self.jvp(kept, unit)[1], at)

@@ -1,0 +1,220 @@
+"""The tape under construction: value numbers, constants, literals, guards, and values where Python asks for one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from .errors import TraceError, user_location
+from .primitives import REGISTRY
+from .primitives.record import Aval, Primitive, Traced
+from .tape import Equation, Guard, Span, Tape, literal_array
+
+SERIALS = itertools.count()
+CAST = REGISTRY["cast"]
+
+
+class Shape(NamedTuple):
+    """A stand-in for an array when tracing without data: ``Shape((64, 4096), "float32")``."""
+
+    shape: tuple[int, ...]
+    dtype: Any = "float64"
+
+
+class Builder:
+    """A tape under construction."""
+
+    __slots__ = (
+        "avals", "closed", "constants", "equations", "examples", "guards", "inputs", "known", "lifted", "literals",
+        "literal_numbers", "names", "quiet_from", "serial", "spans", "static_floats", "wrap",
+    )  # fmt: skip
+
+    def __init__(self, wrap: Callable[[Builder, int, Aval], Any], *, static_floats: bool = False):
+        self.wrap = wrap
+        self.serial = next(SERIALS)
+        self.avals: list[Aval] = []
+        self.inputs: list[int] = []
+        self.constants: dict[int, Any] = {}
+        self.literals: dict[int, Any] = {}
+        self.equations: list[Equation] = []
+        self.spans: list[Span] = []
+        self.guards: list[Guard] = []
+        self.names: dict[int, str] = {}
+        self.quiet_from: int | None = None
+        self.closed = False
+        # Transforms write rules whose Python floats are part of the text; in a user's function they are data.
+        self.static_floats = static_floats
+        self.examples: dict[int, Any] = {}
+        self.known: dict[int, Any] = {}
+        self.lifted: dict[int, int] = {}
+        self.literal_numbers: dict[tuple, int] = {}
+
+    def new(self, aval: Aval) -> int:
+        """A fresh value number."""
+        self.avals.append(aval)
+        return len(self.avals) - 1
+
+    def input(self, aval: Aval, name: str = "", example: Any = None) -> Any:
+        """A new argument of the tape."""
+        number = self.new(aval)
+        self.inputs.append(number)
+        if name:
+            self.names[number] = name
+        if example is not None:
+            self.examples[number] = example
+        return self.wrap(self, number, aval)
+
+    def value(self, number: int) -> Any:
+        """The traced array of a value number."""
+        return self.wrap(self, number, self.avals[number])
+
+    def literal(self, value: Any, aval: Aval) -> Any:
+        """A static number, known by its type and bits."""
+        key = (type(value), repr(value), aval.dtype)
+        number = self.literal_numbers.get(key)
+        if number is None:
+            number = self.literal_numbers[key] = self.new(aval)
+            self.literals[number] = value
+        return self.wrap(self, number, aval)
+
+    def constant(self, value: Any, aval: Aval | None = None) -> Any:
+        """An array or number that the function closed over; the same object is the same constant."""
+        number = self.lifted.get(id(value))
+        if number is None:
+            number = self.new(aval or aval_of(value))
+            self.constants[number] = value
+            if not isinstance(value, float | complex):
+                self.lifted[id(value)] = number
+        return self.wrap(self, number, self.avals[number])
+
+    def lift(self, operand: Any, dtype: np.dtype | None = None) -> Any:
+        """Any operand as a value of this tape; Python numbers take ``dtype`` where one is given."""
+        kind = type(operand)
+        if isinstance(operand, Traced) and operand.builder is self:
+            return operand
+        if kind is int or kind is bool:
+            return self.literal(operand, Aval((), dtype or np.dtype(kind)))
+        if (kind is float or kind is complex) and self.static_floats:
+            return self.literal(operand, Aval((), dtype or np.dtype(kind)))
+        if isinstance(operand, Traced) and operand.builder.closed:
+            _used_too_late()
+        return self.constant(operand)
+
+    def promoted(self, operand: Any, dtype: np.dtype) -> Any:
+        """An operand in the dtype to which NumPy promotes it."""
+        value = self.lift(operand, dtype)
+        if value.dtype == dtype:
+            return value
+        return self.bind(CAST, (value,), {"dtype": dtype.str})
+
+    def bind(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Append one equation whose operands already belong to this tape."""
+        if self.closed:
+            _used_too_late()
+        avals = self.avals
+        numbers = tuple([operand.number for operand in operands])
+        try:
+            aval = primitive.abstract(*[avals[number] for number in numbers], **params)
+        except ValueError as error:
+            raise TraceError(f"`{primitive.name}` at {user_location()}: {error}") from None
+        number = len(avals)
+        avals.append(aval)
+        self.equations.append(Equation(primitive, numbers, params, number))
+        return self.wrap(self, number, aval)
+
+    def primitive(self, name: str, *operands: Any, **params: Any) -> Any:
+        """Append the equation of a primitive given by name."""
+        return self.bind(REGISTRY[name], operands, params)
+
+    def concrete(self, number: int) -> np.ndarray:
+        """The value at the example arguments, found by running what it depends on; remembered for this trace."""
+        known = self.known
+        if number in known:
+            return known[number]
+        needed = {number}
+        for equation in reversed(self.equations):
+            if equation.output in needed and equation.output not in known:
+                needed.update(equation.inputs)
+        for leaf in sorted(needed):
+            if leaf in known:
+                continue
+            if leaf in self.literals:
+                known[leaf] = literal_array(self.literals[leaf], self.avals[leaf])
+            elif leaf in self.constants:
+                known[leaf] = _plain(self.constants[leaf])
+            elif leaf in self.examples:
+                known[leaf] = _plain(self.examples[leaf])
+        for equation in self.equations:
+            if equation.output in needed and equation.output not in known:
+                operands = [known.get(i) for i in equation.inputs]
+                if any(operand is None for operand in operands):
+                    raise TraceError(
+                        f"at {user_location()} Python asks for the value of a traced array, but the trace was given "
+                        "shapes without data; pass arrays instead of dl.Shape, or use np.where"
+                    )
+                known[equation.output] = equation.primitive.evaluate(*operands, **equation.params)
+        if number not in known:
+            raise TraceError(
+                f"at {user_location()} Python asks for the value of an argument, but the trace was given shapes "
+                "without data; pass arrays instead of dl.Shape, or use np.where"
+            )
+        return known[number]
+
+    def guard(self, number: int, observed: Any) -> None:
+        """Note that Python saw ``observed``."""
+        entry = Guard(number, observed)
+        if entry not in self.guards:
+            self.guards.append(entry)
+
+    def finish(self, outputs: Sequence[Any]) -> Tape:
+        """Close the trace and return its tape."""
+        self.closed = True
+        return Tape(
+            avals=tuple(self.avals),
+            inputs=tuple(self.inputs),
+            constants=self.constants,
+            literals=self.literals,
+            equations=tuple(self.equations),
+            outputs=tuple([output.number for output in outputs]),
+            spans=tuple(self.spans),
+            guards=tuple(self.guards),
+            quiet_from=self.quiet_from,
+            names=self.names,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """An example as an array; a value of an outer trace is asked for its own example."""
+    if isinstance(value, Traced):
+        return value.builder.concrete(value.number)
+    return np.asarray(value)
+
+
+def _used_too_late() -> NoReturn:
+    raise TraceError(
+        f"at {user_location()} a traced value is used after its trace ended; return it from the function instead of "
+        "keeping it in a variable outside"
+    )
+
+
+def aval_of(value: Any) -> Aval:
+    """Shape, dtype and weakness of an argument or constant."""
+    if isinstance(value, Traced):
+        return value.aval
+    if isinstance(value, Shape):
+        return Aval(tuple(value.shape), np.dtype(value.dtype))
+    if type(value) is float or type(value) is complex:
+        return Aval((), np.dtype(type(value)), True)
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        value = np.asarray(value)
+        dtype = value.dtype
+    if dtype.kind not in "biufc":
+        raise TraceError(
+            f"at {user_location()} an array of dtype {dtype} meets a traced array; only numbers and booleans can be "
+            "recorded (for several traced scalars use np.stack)"
+        )
+    return Aval(tuple(value.shape), dtype)

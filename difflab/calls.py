@@ -1,0 +1,225 @@
+"""From a call with containers to a flat list of live arrays, and back.
+
+Float and complex numbers and all arrays are *live*: they are arguments of the tape.  Everything else in the
+containers (integers, strings, booleans, ``None``, callables) is *static*: part of the program's key.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .builder import Shape, aval_of
+from .containers import Structure, flatten, paths, unflatten
+from .errors import InputError, TraceError
+from .primitives.record import Aval, Traced
+
+NUMBER, SCALAR, ARRAY = "number", "scalar", "array"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The arguments of one call, taken apart.
+
+    ``leaves`` are the live ones; ``kinds`` says for each whether it was a Python number, a NumPy scalar or an array;
+    ``wrt`` are the positions among them to differentiate; ``all_leaves`` holds the static ones in their places.
+    """
+
+    structures: tuple[Structure, ...]
+    keywords: tuple[str, ...]
+    all_leaves: tuple[Any, ...]
+    live: tuple[int, ...]
+    leaves: list[Any]
+    kinds: tuple[str, ...]
+    avals: tuple[Aval, ...]
+    wrt: tuple[int, ...]
+    targets: tuple[Structure, ...]
+    single: bool
+
+    @property
+    def key(self) -> Hashable:
+        """Calls with the same key run the same programs (guards aside)."""
+        live = set(self.live)
+        statics = tuple(
+            (type(leaf), repr(leaf) if isinstance(leaf, float | int | str | bool) else id(leaf))
+            for position, leaf in enumerate(self.all_leaves)
+            if position not in live
+        )
+        specs = tuple((s.spec, tuple(n and n[:2] for n in s.nested)) for s in self.structures)
+        return specs, self.keywords, statics, self.avals, self.kinds, self.wrt
+
+    def rebuild(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments with ``leaves`` in place of the live ones."""
+        everything = list(self.all_leaves)
+        for position, leaf in zip(self.live, leaves, strict=True):
+            everything[position] = leaf
+        trees = []
+        at = 0
+        for structure in self.structures:
+            trees.append(unflatten(structure, everything[at : at + structure.size]))
+            at += structure.size
+        positional = len(trees) - len(self.keywords)
+        return trees[:positional], dict(zip(self.keywords, trees[positional:], strict=True))
+
+    def plain(self, leaves: Sequence[Any]) -> list[Any]:
+        """Leaves as the user's own function expects them: Python numbers, NumPy scalars or arrays."""
+        return [
+            leaf if kind is ARRAY else np.asarray(leaf).item() if kind is NUMBER else np.asarray(leaf)[()]
+            for leaf, kind in zip(leaves, self.kinds, strict=True)
+        ]
+
+    def gradient_tree(self, gradients: Sequence[Any]) -> Any:
+        """Gradients in the structure of the differentiated arguments; a tuple for a tuple of ``argnums``."""
+        at = 0
+        trees = []
+        for structure in self.targets:
+            part = gradients[at : at + structure.size]
+            kinds = [self.kinds[i] for i in self.wrt[at : at + structure.size]]
+            trees.append(unflatten(structure, [finished(g, kind) for g, kind in zip(part, kinds, strict=True)]))
+            at += structure.size
+        return trees[0] if self.single else tuple(trees)
+
+
+def finished(result: Any, kind: str) -> Any:
+    """A NumPy scalar for what was a number, an array for what was an array; traced values stay traced."""
+    if isinstance(result, Traced):
+        return result
+    return np.asarray(result) if kind is ARRAY else np.asarray(result)[()]
+
+
+def is_live(leaf: Any) -> bool:
+    """Whether a leaf is an argument of the tape rather than part of the program's key."""
+    kind = type(leaf)
+    if kind is np.ndarray or kind is float:
+        return True
+    return isinstance(leaf, np.ndarray | np.generic | complex | Traced | Shape | float)
+
+
+def normal_argnums(argnums: Any, count: int, name: str) -> tuple[tuple[int, ...], bool]:
+    """Non-negative positions, and whether one was asked for rather than a tuple."""
+    single = not isinstance(argnums, tuple | list)
+    positions = []
+    for number in (argnums,) if single else argnums:
+        if not isinstance(number, int | np.integer) or isinstance(number, bool):
+            raise InputError(f"argnums={argnums!r} for {name}: it is an integer or a tuple of integers")
+        if not -count <= number < count:
+            raise InputError(f"argnums={argnums!r} for {name}: the call has {count} positional arguments")
+        positions.append(int(number) % count)
+    if len(set(positions)) != len(positions):
+        raise InputError(f"argnums={argnums!r} for {name} names an argument twice")
+    return tuple(positions), single
+
+
+def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> Bound:
+    """Take a call apart.
+
+    Raises:
+        InputError: a differentiated leaf that is not a floating-point number or array, by its path.
+    """
+    positions, single = normal_argnums(argnums, len(args), describe(function))
+    keywords = tuple(kwargs)
+    structures, all_leaves, live, leaves, kinds, avals, wrt = [], [], [], [], [], [], []
+    wrt_by_argument: dict[int, list[int]] = {position: [] for position in positions}
+    for position, tree in enumerate((*args, *kwargs.values())):
+        parts, structure = _flatten(tree)
+        structures.append(structure)
+        differentiated = position in wrt_by_argument
+        for index, leaf in enumerate(parts):
+            alive = is_live(leaf)
+            if differentiated and not (alive and aval_of(leaf).dtype.kind in "fc"):
+                raise _not_differentiable(function, args, position, structure, index, leaf)
+            if alive:
+                if differentiated:
+                    wrt_by_argument[position].append(len(leaves))
+                kind, aval, array = _leaf(leaf)
+                live.append(len(all_leaves))
+                leaves.append(array), kinds.append(kind), avals.append(aval)
+            all_leaves.append(leaf)
+    for position in positions:
+        wrt.extend(wrt_by_argument[position])
+    return Bound(
+        structures=tuple(structures),
+        keywords=keywords,
+        all_leaves=tuple(all_leaves),
+        live=tuple(live),
+        leaves=leaves,
+        kinds=tuple(kinds),
+        avals=tuple(avals),
+        wrt=tuple(wrt),
+        targets=tuple(structures[position] for position in positions),
+        single=single,
+    )
+
+
+def _flatten(tree: Any) -> tuple[list[Any], Structure]:
+    # A Shape is a named tuple, which optree would take apart.
+    if isinstance(tree, Shape):
+        return [tree], flatten(0)[1]
+    parts, structure = flatten(tree)
+    return parts, structure
+
+
+def _leaf(leaf: Any) -> tuple[str, Aval, Any]:
+    if type(leaf) is np.ndarray:
+        return ARRAY, Aval(leaf.shape, leaf.dtype), leaf
+    if isinstance(leaf, Traced | Shape):
+        return ARRAY, aval_of(leaf), leaf
+    if isinstance(leaf, np.generic):
+        return SCALAR, Aval((), leaf.dtype), np.asarray(leaf)
+    if isinstance(leaf, float | complex):
+        return NUMBER, Aval((), np.dtype(complex if isinstance(leaf, complex) else float), True), np.asarray(leaf)
+    return ARRAY, Aval(leaf.shape, leaf.dtype), leaf
+
+
+def describe(function: Callable) -> str:
+    """A function's name for messages."""
+    return f"`{getattr(function, '__name__', type(function).__name__)}`"
+
+
+def argument_name(function: Callable, position: int) -> str:
+    """The name of a positional argument."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # built-ins have no signature
+        return f"args[{position}]"
+    ordinary = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return ordinary[position].name if position < len(ordinary) else f"args[{position}]"
+
+
+def leaf_names(function: Callable, bound: Bound) -> list[str]:
+    """A name for each live leaf, as in ``params['w1']``."""
+    everything: list[str] = []
+    positional = len(bound.structures) - len(bound.keywords)
+    for position, structure in enumerate(bound.structures):
+        root = (
+            argument_name(function, position) if position < positional else bound.keywords[position - positional]
+        )
+        everything.extend(paths(structure, root))
+    return [everything[position] for position in bound.live]
+
+
+def _not_differentiable(
+    function: Callable, args: Sequence[Any], position: int, structure: Structure, index: int, leaf: Any
+) -> InputError:
+    where = paths(structure, argument_name(function, position))[index]
+    what = f"an array of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray | np.generic) else f"{type(leaf).__name__}"
+    return InputError(
+        f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: only floating-point "
+        "numbers and arrays have gradients; convert it with float(...) or .astype(float), or move it to another "
+        "argument"
+    )
+
+
+def output_leaves(outputs: Any, function: Callable) -> tuple[list[Any], Structure]:
+    """The leaves of a function's result; ``None`` and non-numbers are faults."""
+    leaves, structure = flatten(outputs)
+    if not leaves:
+        raise TraceError(f"{describe(function)} returned {outputs!r}, which holds no array; did you forget `return`?")
+    for leaf in leaves:
+        if not isinstance(leaf, Traced | np.ndarray | np.generic | float | int | complex):
+            raise TraceError(f"{describe(function)} returned a {type(leaf).__name__}, not an array or number")
+    return leaves, structure

@@ -1,0 +1,79 @@
+"""Error types: every fault of a user's becomes one of these, saying what, where and what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+
+PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__))
+USER_LIKE = tuple(os.path.join(PACKAGE_FOLDER, name) for name in ("problems",))
+
+
+class DifflabError(Exception):
+    """Base of all errors that difflab raises on purpose."""
+
+
+class TraceError(DifflabError, TypeError):
+    """The function did something that cannot be recorded."""
+
+
+class GuardError(DifflabError):
+    """A replay took another branch than the trace did; callers trace again."""
+
+
+class InputError(DifflabError, ValueError):
+    """An argument is of the wrong kind: structure, shape, dtype or name."""
+
+
+class UnsupportedError(DifflabError, TypeError):
+    """A backend cannot do what was asked; the message names both."""
+
+
+class UnavailableError(DifflabError, ImportError):
+    """A backend or device is missing; the message says what to install."""
+
+
+class ForecastError(DifflabError, MemoryError):
+    """A case was refused before allocation because its forecast exceeds a limit."""
+
+
+class UndecidedError(DifflabError, ArithmeticError):
+    """Exact arithmetic could not decide a choice at the precision used."""
+
+
+class StudyError(DifflabError, ValueError):
+    """A study file is wrong; one line per fault."""
+
+
+class StoreError(DifflabError, OSError):
+    """A run folder cannot be written, read or resumed."""
+
+
+def _is_user_frame(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    if name.startswith(USER_LIKE):
+        return True
+    if name.startswith(PACKAGE_FOLDER) or name.startswith("<difflab"):
+        return False
+    return f"{os.sep}numpy{os.sep}" not in name and f"{os.sep}optree{os.sep}" not in name
+
+
+def user_location() -> str:
+    """The innermost place outside difflab and NumPy on the stack, as ``file:line``."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_user_frame(frame):
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "unknown place"
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A suggestion in brackets for a misspelt name, or the list of what there is."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"(did you mean {close[0]!r}?)"
+    return f"(known: {', '.join(sorted(known))})"

@@ -1,0 +1,1 @@
+"""Compile a tape into a program: plan, generated code, exact arithmetic."""

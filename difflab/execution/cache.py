@@ -1,0 +1,112 @@
+"""Programs by structure: an unprepared call pays for its trace, not for compiling what was compiled before.
+
+Two traces have the same structure when their equations, shapes, dtypes, weak types and literals (by type and bits)
+agree and the same constants are the same object; the values of constants do not matter, they are passed to the
+program.  So data that a function closes over is never stale, and never baked into a shared program.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from ..tape import Tape
+from .program import Program
+
+
+def structure(tape: Tape) -> Hashable:
+    """Everything about a tape that a program depends on, and nothing of its constants' values."""
+    avals = tape.avals
+    return (
+        tuple([(e.primitive, e.inputs, *e.params.items()) for e in tape.equations]),
+        tape.inputs,
+        tuple([avals[number] for number in tape.inputs]),
+        tuple([(number, avals[number]) for number in tape.constants]),
+        tuple([(n, type(v), repr(v), avals[n].dtype) for n, v in tape.literals.items()]),
+        tape.outputs,
+        tape.guards,
+        tape.quiet_from,
+    )
+
+
+class ProgramCache:
+    """The most recently used programs, bounded in number and in bytes of buffers.
+
+    Args:
+        entries: at most so many programs.
+        nbytes: at most so many bytes of buffers, counted once a program.
+    """
+
+    def __init__(self, entries: int = 256, nbytes: int = 1 << 29):
+        self.entries = entries
+        self.nbytes = nbytes
+        self.hits = 0
+        self.misses = 0
+        self._programs: OrderedDict[Hashable, Any] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, build: Callable[[], tuple[Program, ...]]) -> tuple[Program, ...]:
+        """The programs kept under ``key``, built if there are none."""
+        with self._lock:
+            found = self._programs.get(key)
+            if found is not None:
+                self._programs.move_to_end(key)
+                self.hits += 1
+                return found
+            self.misses += 1
+        built = build()
+        with self._lock:
+            if key not in self._programs:
+                self._programs[key] = built
+                self._bytes += _size(built)
+            while len(self._programs) > self.entries or (self._bytes > self.nbytes and len(self._programs) > 1):
+                _, dropped = self._programs.popitem(last=False)
+                self._bytes -= _size(dropped)
+        return built
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+
+def _size(programs: tuple[Program, ...]) -> int:
+    return sum(program.plan.nbytes for program in programs)
+
+
+# One per process: compiled programs hold no data of their caller, so sharing them is safe.
+SHARED = ProgramCache()
+
+
+class Runner:
+    """A function of leaves, ready to run: a program of its own, or a shared one with the trace's constants.
+
+    Args:
+        tape: the recorded function.
+        transform: derivative tapes of it, built only when no program of the same structure is known.
+        key: names the transform and its options.
+        frozen: bake the constants in (``prepare``) instead of looking up by structure.
+    """
+
+    def __init__(self, tape: Tape, transform: Callable[[Tape], tuple[Tape, ...]], key: Hashable, *, frozen: bool):
+        if frozen:
+            self.programs = tuple(Program(each) for each in transform(tape))
+            self.constants = None
+        else:
+            self.programs = SHARED.get(
+                (key, structure(tape)), lambda: tuple(Program(t, bake_constants=False) for t in transform(tape))
+            )
+            self.constants = list(tape.constants.values())
+
+    def run(self, inputs: list[Any], which: int = 0) -> list[Any]:
+        """The outputs of program ``which``."""
+        program = self.programs[which]
+        if self.constants is None or not program.tape.constants:
+            return program.run(inputs)
+        return program.run(inputs, self.constants)
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The first program's notes."""
+        return dict(self.programs[0].stats)

@@ -1,0 +1,232 @@
+"""Generated code: a tape written out as one straight-line Python function of NumPy calls with ``out=`` buffers.
+
+The generated text has two levels.  ``make(...)`` receives all set-up values (buffers, views of them, constants) as
+arguments; the inner ``run(...)`` reads them as closure variables and receives the arguments of a call.  A program is
+compiled once; every thread that runs it gets buffers of its own by calling ``make`` again.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import GuardError
+from ..primitives.record import OUT, Aval, Call, Operand
+from ..tape import Equation, Tape, literal_array
+from .plan import SET_UP, Plan
+
+SUM_BY_PRODUCT = 256
+"""A plane of at least so many elements is summed as a matrix-vector product (a choice of the plan, noted in stats)."""
+
+
+class Writer:
+    """Collects the lines of ``run`` and the objects that they name."""
+
+    def __init__(self, tape: Tape, plan: Plan):
+        self.tape = tape
+        self.plan = plan
+        self.lines: list[str] = []
+        self.namespace: dict[str, Any] = {"errstate": np.errstate, "empty": np.empty, "array": np.array}
+        self.namespace["GuardError"] = GuardError
+        self.names: dict[int, str] = {}
+        # Values that set-up must provide: number -> name, in order of first use.
+        self.closure: dict[int, str] = {}
+        self.products = 0
+
+    def name(self, number: int) -> str:
+        """The variable of a value."""
+        variable = f"v{number}"
+        if self.plan.places[number] in SET_UP:
+            self.closure[number] = variable
+        return variable
+
+    def bound(self, value: Any, prefix: str) -> str:
+        """The variable of an object that the code refers to."""
+        for variable, known in self.namespace.items():
+            if known is value:
+                return variable
+        stem = getattr(value, "__name__", prefix)
+        variable = f"{stem if stem.isidentifier() else prefix}_{len(self.namespace)}"
+        self.namespace[variable] = value
+        return variable
+
+    def literal(self, value: Any) -> str:
+        if value is None or isinstance(value, bool | int):
+            return repr(value)
+        if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+            return repr(value)
+        return self.bound(value, "k")
+
+    # -------------------------------------------------------------------- one equation
+
+    def equation(self, equation: Equation, operands: tuple[int, ...]) -> None:
+        """Write the line of one equation, unless its value is made at set-up or never."""
+        place = self.plan.places[equation.output]
+        if place in ("fixed", "view", "skipped"):
+            return
+        if place == "passing":
+            self.lines.append(f"{self.name(equation.output)} = {self.view(equation, self.name(operands[0]))}")
+            return
+        avals = [self.tape.avals[number] for number in operands]
+        out = self.tape.avals[equation.output]
+        target = self.name(equation.output)
+        if equation.primitive.view:  # a reshape that must copy
+            self.lines.append(f"{target}[...] = {self.view(equation, self.name(operands[0]))}")
+            if place == "result":
+                self.allocate(target, out, before=True)
+            return
+        call = self.product(equation, operands, out) or self.into(equation, avals)
+        arguments = [
+            self.name(operands[a.index]) if isinstance(a, Operand) else target if a is OUT else self.literal(a)
+            for a in call.arguments
+        ]
+        function = self.bound(call.function, "f")
+        if place == "result":
+            if self.returns_fresh(call, avals, out):
+                self.lines.append(f"{target} = {function}({', '.join(arguments[:-1])})")
+                return
+            self.allocate(target, out)
+        self.lines.append(f"{function}({', '.join(arguments)})")
+
+    def allocate(self, target: str, out: Aval, *, before: bool = False) -> None:
+        line = f"{target} = empty({out.shape!r}, {self.bound(out.dtype, 'd')})"
+        self.lines.insert(len(self.lines) - 1, line) if before else self.lines.append(line)
+
+    @staticmethod
+    def into(equation: Equation, avals: list[Aval]) -> Call:
+        primitive = equation.primitive
+        if primitive.into is not None:
+            return primitive.into(avals, **equation.params)
+        params = equation.params
+
+        def fill(*arrays: Any) -> None:
+            arrays[-1][...] = primitive.evaluate(*arrays[:-1], **params)
+
+        return Call(fill, (*map(Operand, range(len(avals))), OUT))
+
+    @staticmethod
+    def returns_fresh(call: Call, avals: list[Aval], out: Aval) -> bool:
+        """Whether the call without its last argument allocates exactly the result."""
+        if not isinstance(call.function, np.ufunc) or call.arguments[-1] is not OUT:
+            return False
+        if call.function is np.matmul:
+            return True
+        return bool(avals) and np.broadcast_shapes(*[aval.shape for aval in avals]) == out.shape
+
+    def product(self, equation: Equation, operands: tuple[int, ...], out: Aval) -> Call | None:
+        """A sum over one axis of a large plane as a product with ones, which BLAS does several times faster."""
+        if equation.primitive.name != "sum":
+            return None
+        aval = self.tape.avals[operands[0]]
+        axes = equation.params["axes"]
+        if aval.ndim != 2 or len(axes) != 1 or aval.dtype.kind != "f" or aval.dtype.itemsize < 4:
+            return None
+        if aval.size < SUM_BY_PRODUCT or not self.plan.contiguous.get(operands[0], False):
+            return None
+        ones = np.ones(aval.shape[axes[0]], aval.dtype)
+        self.products += 1
+        return Call(np.matmul, (ones, Operand(0), OUT) if axes == (0,) else (Operand(0), ones, OUT))
+
+    def view(self, equation: Equation, source: str) -> str:
+        """The expression of a view of a value known at run time."""
+        name, params = equation.primitive.name, equation.params
+        if name == "reshape":
+            return f"{source}.reshape({params['shape']!r})"
+        if name == "transpose":
+            return f"{source}.transpose({params['axes']!r})"
+        if name == "stop_gradient":
+            return source
+        return f"{self.bound(_evaluator(equation), 'f')}({source})"
+
+    # -------------------------------------------------------------------- the whole
+
+    def write(self) -> str:
+        """The text of ``make``."""
+        tape = self.tape
+        guards = {guard.value: guard.observed for guard in tape.guards}
+        for number in (*tape.inputs, *tape.constants, *tape.literals):
+            self.guard(number, guards)
+        quiet_lines = None
+        for position, equation in enumerate(tape.equations):
+            if position == tape.quiet_from:
+                quiet_lines = len(self.lines)
+            self.equation(equation, self.plan.operands[position])
+            self.guard(equation.output, guards)
+        if quiet_lines is not None and quiet_lines < len(self.lines):
+            # Derivative equations add no warnings to those of the plain loss.
+            quiet = [f"    {line}" for line in self.lines[quiet_lines:]]
+            self.lines[quiet_lines:] = ["with errstate(all='ignore'):", *quiet]
+        returned = ", ".join(self.returns())
+        arguments = ", ".join(f"v{number}" for number in (*tape.inputs, *self.argument_constants()))
+        body = "".join(f"        {line}\n" for line in self.lines)
+        head = ", ".join(self.closure.values())
+        return f"def make({head}):\n    def run({arguments}):\n{body}        return [{returned}]\n    return run\n"
+
+    def guard(self, number: int, guards: Mapping[int, Any]) -> None:
+        if number not in guards:
+            return
+        observed = guards[number]
+        kind = "bool" if isinstance(observed, bool) else "int"
+        self.lines.append(f"if {kind}({self.name(number)}) != {observed!r}: raise GuardError({number})")
+
+    def argument_constants(self) -> list[int]:
+        """Constants that are passed at every call."""
+        return [number for number in self.tape.constants if self.plan.places[number] == "argument"]
+
+    def returns(self) -> list[str]:
+        """Results; what is not fresh, or is returned twice, is copied."""
+        seen: set[int] = set()
+        result = []
+        for number in self.tape.outputs:
+            fresh = self.plan.places[number] == "result" and number not in seen
+            seen.add(number)
+            result.append(self.name(number) if fresh else f"array({self.name(number)})")
+        return result
+
+
+def _evaluator(equation: Equation) -> Callable[[Any], Any]:
+    evaluate, params = equation.primitive.evaluate, equation.params
+
+    def view(x: Any) -> Any:
+        return evaluate(x, **params)
+
+    return view
+
+
+def compile_text(text: str, namespace: dict[str, Any]) -> Callable:
+    """Compile generated code; its lines show up in tracebacks."""
+    filename = f"<difflab program {abs(hash(text)):x}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    exec(compile(text, filename, "exec"), namespace)
+    return namespace["make"]
+
+
+def set_up(tape: Tape, plan: Plan, closure: Sequence[int], constants: Mapping[int, Any]) -> list[Any]:
+    """Allocate one set of buffers and make all views: the arguments of ``make``."""
+    memory = [np.empty(size, np.uint8) for size in plan.slots]
+    values: dict[int, Any] = {}
+    for number, value in tape.literals.items():
+        values[number] = literal_array(value, tape.avals[number])
+    for number in tape.constants:
+        if plan.places[number] == "fixed":
+            values[number] = constants[number]
+    for position, equation in enumerate(tape.equations):
+        number, place = equation.output, plan.places[equation.output]
+        aval = tape.avals[number]
+        if place == "buffer":
+            values[number] = np.ndarray(aval.shape, aval.dtype, buffer=memory[plan.slot_of[number]].data)
+        elif place in ("view", "fixed"):
+            with np.errstate(all="ignore"):
+                operands = [values[i] for i in plan.operands[position]]
+                values[number] = equation.primitive.evaluate(*operands, **equation.params)
+                if place == "fixed":
+                    values[number] = _at_shape(np.asarray(values[number]), aval)
+    return [values[number] for number in closure]
+
+
+def _at_shape(value: np.ndarray, aval: Aval) -> np.ndarray:
+    """A fixed value whose broadcasts were skipped gets the shape that the tape notes."""
+    return value if value.shape == aval.shape else np.broadcast_to(value, aval.shape)

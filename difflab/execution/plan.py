@@ -1,0 +1,183 @@
+"""The plan of a program: which values share memory, which are views, which are made once.
+
+Every value of a tape is put into one of these places:
+
+``argument``  given at every call (inputs, and constants that are not baked in)
+``fixed``     made once when the program is set up: literals, baked constants, and all that depends on them alone
+``buffer``    a preallocated array, overwritten at every call, shared by values that are not alive together
+``view``      a view of a buffer or fixed value, made once at set-up
+``passing``   a view of an argument or of a result, made at every call (views cost no copy)
+``result``    a fresh array at every call, because the caller keeps it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..primitives.record import Aval
+from ..tape import Equation, Tape
+
+SET_UP = frozenset({"fixed", "buffer", "view"})
+ALIGNMENT = 64
+
+
+@dataclass
+class Plan:
+    """Places, storage slots and notes; see the module's text.
+
+    ``slots`` are sizes in bytes; ``slot_of`` says which slot a buffer lives in; ``operands`` replaces an equation's
+    operands by the values that generated code reads (broadcasts that the ufunc does itself are skipped).
+    """
+
+    places: dict[int, str] = field(default_factory=dict)
+    slots: list[int] = field(default_factory=list)
+    slot_of: dict[int, int] = field(default_factory=dict)
+    operands: list[tuple[int, ...]] = field(default_factory=list)
+    contiguous: dict[int, bool] = field(default_factory=dict)
+    inplace: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers together."""
+        return sum(self.slots)
+
+
+def padded(nbytes: int) -> int:
+    """A slot's size, rounded up so that neighbours are aligned."""
+    return -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
+
+
+def make_plan(tape: Tape, *, bake_constants: bool) -> Plan:
+    """Give every value of the tape its place and every buffer its slot."""
+    plan = Plan()
+    places, contiguous = plan.places, plan.contiguous
+    for number in tape.inputs:
+        places[number] = "argument"
+    for number in tape.constants:
+        places[number] = "fixed" if bake_constants else "argument"
+        contiguous[number] = False
+    for number in tape.literals:
+        places[number] = "fixed"
+        contiguous[number] = True
+    results = set(tape.outputs)
+    roots: dict[int, int] = {}
+    skipped: dict[int, int] = {}
+    for equation in tape.equations:
+        _place(equation, tape.avals, plan, results, roots, skipped)
+    _skip_unused_broadcasts(tape, plan, skipped)
+    _share_slots(tape, plan, roots)
+    return plan
+
+
+def _place(
+    equation: Equation,
+    avals: Sequence[Aval],
+    plan: Plan,
+    results: set[int],
+    roots: dict[int, int],
+    skipped: dict[int, int],
+) -> None:
+    primitive, out = equation.primitive, equation.output
+    operands = equation.inputs
+    if primitive.kind == "elementwise":
+        operands = tuple([skipped.get(number, number) for number in operands])
+    plan.operands.append(operands)
+    sources = [plan.places[number] for number in operands]
+    if sources and all(place == "fixed" for place in sources):
+        plan.places[out] = "fixed"
+        plan.contiguous[out] = False
+        return
+    if primitive.view and sources[0] in ("argument", "passing", "result"):
+        plan.places[out] = "passing"
+        roots[out] = roots.get(operands[0], operands[0])
+    elif primitive.view and _is_view(equation, avals, plan):
+        plan.places[out] = "view"
+        plan.contiguous[out] = primitive.name in ("reshape", "stop_gradient") and plan.contiguous[operands[0]]
+        roots[out] = roots.get(operands[0], operands[0])
+    else:
+        plan.places[out] = "result" if out in results else "buffer"
+        plan.contiguous[out] = True
+    if primitive.name == "broadcast_to":
+        skipped[out] = skipped.get(operands[0], operands[0])
+
+
+def _is_view(equation: Equation, avals: Sequence[Aval], plan: Plan) -> bool:
+    """Whether NumPy gives a view of a set-up value; a reshape of a strided one is a copy."""
+    source = equation.inputs[0]
+    if equation.primitive.name != "reshape" or plan.contiguous[source]:
+        return True
+    ones = [[size for size in avals[number].shape if size != 1] for number in (source, equation.output)]
+    return ones[0] == ones[1]
+
+
+def _skip_unused_broadcasts(tape: Tape, plan: Plan, skipped: dict[int, int]) -> None:
+    """A broadcast that only element-wise equations read is theirs to do; it needs no place."""
+    read = {number for numbers in plan.operands for number in numbers} | set(tape.outputs)
+    read |= {guard.value for guard in tape.guards}
+    for number in skipped:
+        if number not in read:
+            plan.places[number] = "skipped"
+
+
+def _share_slots(tape: Tape, plan: Plan, roots: dict[int, int]) -> None:
+    """Linear scan: a slot is free again after the last reading of its value or of any view of it."""
+    last: dict[int, int] = {}
+    for position, numbers in enumerate(plan.operands):
+        if plan.places[tape.equations[position].output] == "skipped":
+            continue
+        for number in numbers:
+            last[roots.get(number, number)] = position
+    end = len(tape.equations)
+    for number in (*tape.outputs, *[guard.value for guard in tape.guards]):
+        last[roots.get(number, number)] = end
+    free: list[int] = []
+    for position, equation in enumerate(tape.equations):
+        out = equation.output
+        dying = {
+            roots.get(number, number)
+            for number in plan.operands[position]
+            if last.get(roots.get(number, number)) == position and roots.get(number, number) in plan.slot_of
+        }
+        if plan.places[out] == "buffer":
+            taken = _dying_twin(equation, tape.avals, plan, dying, position)
+            if taken is not None:
+                plan.slot_of[out] = plan.slot_of[taken]
+                plan.inplace += 1
+                dying.discard(taken)
+            else:
+                plan.slot_of[out] = _take(plan, free, padded(tape.avals[out].nbytes))
+        free.extend(plan.slot_of[root] for root in dying)
+        if plan.places[out] == "buffer" and out not in last:
+            free.append(plan.slot_of[out])
+
+
+def _dying_twin(
+    equation: Equation, avals: Sequence[Aval], plan: Plan, dying: set[int], position: int
+) -> int | None:
+    """An operand that dies here and may be overwritten while it is read: same shape, dtype and layout."""
+    if not equation.primitive.inplace:
+        return None
+    for number in plan.operands[position]:
+        if number in dying and avals[number][:2] == avals[equation.output][:2]:
+            # Another operand may be a strided view of the same memory, read in another order.
+            others = [n for n in plan.operands[position] if n != number and plan.places[n] == "view"]
+            if not others:
+                return number
+    return None
+
+
+def _take(plan: Plan, free: list[int], nbytes: int) -> int:
+    """The smallest free slot that is large enough, else the largest free one made larger, else a new one."""
+    fitting = [slot for slot in free if plan.slots[slot] >= nbytes]
+    if fitting:
+        slot = min(fitting, key=plan.slots.__getitem__)
+    elif free:
+        slot = max(free, key=plan.slots.__getitem__)
+        plan.slots[slot] = nbytes
+    else:
+        plan.slots.append(nbytes)
+        return len(plan.slots) - 1
+    free.remove(slot)
+    return slot
+

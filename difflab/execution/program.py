@@ -1,0 +1,78 @@
+"""A compiled tape: prepared once, run many times, from any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tape import Tape
+from ..transforms.simplify import simplify
+from .codegen import Writer, compile_text, set_up
+from .plan import make_plan
+
+IDLE_WORKSPACES = 8
+
+
+class Program:
+    """A tape with its plan, its generated code and a free list of workspaces.
+
+    Args:
+        tape: what to compute.
+        bake_constants: hold the tape's constants for good (they are copied); otherwise they are passed at each call.
+
+    Example:
+        >>> import numpy as np
+        >>> from difflab.tracing import trace_leaves
+        >>> Program(trace_leaves(lambda leaves: [2 * leaves[0]], [np.zeros(2)])).run([np.ones(2)])
+        [array([2., 2.])]
+    """
+
+    def __init__(self, tape: Tape, *, bake_constants: bool = True):
+        tape = simplify(tape)
+        self.tape = tape
+        self.plan = make_plan(tape, bake_constants=bake_constants)
+        writer = Writer(tape, self.plan)
+        self.text = writer.write()
+        self._make = compile_text(self.text, writer.namespace)
+        self._closure = tuple(writer.closure)
+        self._passed = tuple(writer.argument_constants())
+        self._baked = {number: tape.constants[number] for number in tape.constants if number not in self._passed}
+        if bake_constants:
+            self._baked = {number: _copied(value) for number, value in self._baked.items()}
+        self._idle: list[Callable] = []
+        self.stats: dict[str, Any] = {
+            "tape_length": len(tape),
+            "buffers": len(self.plan.slots),
+            "buffer_bytes": self.plan.nbytes,
+            "in_place": self.plan.inplace,
+            "sums_by_product": writer.products,
+        }
+
+    def run(self, inputs: Sequence[Any], constants: Sequence[Any] | None = None) -> list[Any]:
+        """The outputs at ``inputs``: fresh arrays that alias neither buffers nor inputs.
+
+        Args:
+            inputs: one array per input of the tape, of the traced shapes and dtypes.
+            constants: the constants in the order of the tape's, where they were not baked in.
+
+        Raises:
+            GuardError: Python would branch otherwise at these inputs; trace again.
+        """
+        try:
+            workspace = self._idle.pop()  # list.pop is atomic
+        except IndexError:
+            workspace = self._make(*set_up(self.tape, self.plan, self._closure, self._baked))
+        try:
+            if self._passed:
+                return workspace(*inputs, *(self.tape.constants.values() if constants is None else constants))
+            return workspace(*inputs)
+        finally:
+            if len(self._idle) < IDLE_WORKSPACES:
+                self._idle.append(workspace)
+
+
+def _copied(value: Any) -> Any:
+    """Closed-over arrays are frozen: a later write to them does not reach the program."""
+    return np.array(value)

@@ -1,0 +1,312 @@
+"""The operators: gradient, value_and_gradient, jvp, vjp, prepare.
+
+Called with traced values, or on a function that closes over them, an operator runs inside the enclosing trace: the
+derivative tape is replayed onto it and nothing is compiled.  That is all that nesting takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
+from .backends import resolve
+from .backends.analytic import Analytic
+from .backends.protocol import Backend, Source
+from .calls import Bound, bind, describe, finished
+from .errors import GuardError, UnsupportedError
+from .prepared import (
+    Function,
+    Prepared,
+    cotangent_leaves,
+    make_source,
+    require_scalar,
+    tangent_leaves,
+    value_tree,
+)
+from .primitives.record import Traced
+from .tape import Tape
+from .tracing import innermost
+from .transforms.inline import inline
+
+
+def _analytic_function(backend: Backend, given: Callable | None = None) -> Callable | None:
+    return backend.function if isinstance(backend, Analytic) and backend.function is not None else given
+
+
+def source(
+    function: Callable,
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None = None,
+    argnums: Any = 0,
+    analytic: Callable[..., tuple[Any, Any]] | None = None,
+) -> Source:
+    """What a backend is given to prepare, for those who drive backends themselves (the harness does).
+
+    Args:
+        function: plain NumPy function.
+        args: example arguments.
+        kwargs: keyword arguments, never differentiated.
+        argnums: position or positions to differentiate.
+        analytic: hand-derived ``analytic(*args) -> (value, gradient)``.
+
+    Returns:
+        The source: flat leaves, a traced tape on demand, the plain call.
+
+    Example:
+        >>> len(source(lambda x: np.sin(x), (1.0,)).tape)
+        1
+    """
+    bound = bind(function, args, kwargs or {}, argnums)
+    return make_source(function, bound, frozen=True, analytic=analytic, names=True)[0]
+
+
+def _require(backend: Backend, operator: str) -> None:
+    if operator not in backend.capabilities:
+        raise UnsupportedError(f"backend {backend.name!r} cannot do {operator!r}")
+
+
+def _unprepared(
+    function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any, backend: Backend
+) -> tuple[Bound, Source, Function, bool]:
+    """Trace afresh; say whether the call lies inside another trace."""
+    bound = bind(function, args, kwargs, argnums)
+    made, flat = make_source(function, bound, frozen=False, analytic=_analytic_function(backend))
+    nested = any(isinstance(leaf, Traced) for leaf in bound.leaves)
+    if not nested and "black-box" not in backend.capabilities:
+        nested = any(isinstance(constant, Traced) for constant in made.tape.constants.values())
+    return bound, made, flat, nested
+
+
+def _replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], operands: Sequence[Any]) -> list[Any]:
+    """Run the derivative tape inside the enclosing trace."""
+    if "nest" not in backend.capabilities:
+        raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
+    derived = backend.derivative(tape, operator, wrt)  # type: ignore[attr-defined]
+    outer = innermost([*operands, *tape.constants.values()])
+    values = inline(outer, derived, [outer.lift(_number(operand)) for operand in operands])
+    return [values[number] for number in derived.outputs]
+
+
+def _number(operand: Any) -> Any:
+    """A 0-d array that was a number is a constant like any other."""
+    return operand if isinstance(operand, Traced) else np.asarray(operand)
+
+
+def gradient(function: Callable, argnums: Any = 0, backend: str | Backend = "reverse") -> Callable[..., Any]:
+    """The gradient of a scalar function.
+
+    Args:
+        function: plain NumPy function with one output of shape ().
+        argnums: position of the argument to differentiate, or a tuple of positions.
+        backend: a name or a backend value.
+
+    Returns:
+        A function of the same arguments that returns the gradient in the structure of ``args[argnums]``, a tuple for a
+        tuple of ``argnums``; dtypes are those of the variables.
+
+    Raises:
+        InputError, TraceError, UnsupportedError: when it is called, in a sentence.
+
+    Example:
+        >>> gradient(lambda x: x * x)(3.0)
+        np.float64(6.0)
+    """
+    both = value_and_gradient(function, argnums, backend)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return run
+
+
+def value_and_gradient(
+    function: Callable, argnums: Any = 0, backend: str | Backend = "reverse"
+) -> Callable[..., tuple[Any, Any]]:
+    """The value and the gradient of a scalar function, computed together.
+
+    Args:
+        function: plain NumPy function with one output of shape ().
+        argnums: position of the argument to differentiate, or a tuple of positions.
+        backend: a name or a backend value.
+
+    Returns:
+        A function of the same arguments that returns ``(value, gradient)``.
+
+    Raises:
+        InputError, TraceError, UnsupportedError: when it is called, in a sentence.
+
+    Example:
+        >>> value_and_gradient(lambda x, y: x * y, argnums=(0, 1))(2.0, 5.0)
+        (np.float64(10.0), (np.float64(5.0), np.float64(2.0)))
+    """
+    chosen = resolve(backend)
+    _require(chosen, "gradient")
+
+    def run(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        bound, made, flat, nested = _unprepared(function, args, kwargs, argnums, chosen)
+        if nested:
+            require_scalar(made.tape, function)
+            value, *gradients = _replay(chosen, made.tape, "gradient", bound.wrt, bound.leaves)
+            return value, bound.gradient_tree(gradients)
+        if "black-box" not in chosen.capabilities:
+            require_scalar(made.tape, function)
+        ready = chosen.prepare(made, "gradient", bound.leaves)
+        if ready.stats.get("black_box"):
+            require_scalar(flat.call(bound.leaves), function)
+        elif "black-box" in chosen.capabilities:
+            require_scalar(made.tape, function)
+        value, gradients = ready.value_and_gradient(bound.leaves)
+        return finished(value, "scalar"), bound.gradient_tree(gradients)
+
+    return run
+
+
+def jvp(
+    function: Callable, primals: Sequence[Any], tangents: Sequence[Any], backend: str | Backend = "forward"
+) -> tuple[Any, Any]:
+    """The value and its tangent: the Jacobian times a vector, without the Jacobian.
+
+    Args:
+        function: plain NumPy function; arguments and outputs may be containers.
+        primals: tuple of arguments.
+        tangents: tuple of the same structure, shapes and dtypes.
+        backend: a name or a backend value.
+
+    Returns:
+        ``(value, tangent)``, both in the structure of the output.
+
+    Raises:
+        InputError, TraceError, UnsupportedError: in a sentence.
+
+    Example:
+        >>> jvp(lambda x: x * x, (3.0,), (2.0,))
+        (np.float64(9.0), np.float64(12.0))
+    """
+    chosen = resolve(backend)
+    _require(chosen, "jvp")
+    argnums = tuple(range(len(primals)))
+    bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
+    directions = tangent_leaves(tangents, bound, function)
+    if nested or any(isinstance(leaf, Traced) for leaf in directions):
+        results = _replay(chosen, made.tape, "jvp", bound.wrt, [*bound.leaves, *directions])
+        half = len(made.tape.outputs)
+        return value_tree(flat, results[:half]), value_tree(flat, results[half:])
+    ready = chosen.prepare(made, "jvp", bound.leaves)
+    values, slopes = ready.jvp(bound.leaves, directions)
+    if flat.structure is None:
+        flat.call(bound.leaves)
+    return value_tree(flat, values), value_tree(flat, slopes)
+
+
+def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -> tuple[Any, Callable[[Any], tuple]]:
+    """The value and a pullback: a row vector times the Jacobian, without the Jacobian.
+
+    Args:
+        function: plain NumPy function; arguments and outputs may be containers.
+        primals: its arguments.
+        backend: a name or a backend value.
+
+    Returns:
+        ``(value, pullback)``; ``pullback(cotangent)`` takes the structure of the output and returns a tuple with one
+        entry per primal.  It runs the forward part once, owns its residuals and may be called again and again.
+
+    Raises:
+        InputError, TraceError, UnsupportedError: in a sentence.
+
+    Example:
+        >>> value, pullback = vjp(lambda x, y: x * y, 2.0, 5.0)
+        >>> pullback(1.0)
+        (np.float64(5.0), np.float64(2.0))
+    """
+    chosen = resolve(backend)
+    _require(chosen, "vjp")
+    argnums = tuple(range(len(primals)))
+    bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
+    if nested:
+        count = len(made.tape.outputs)
+        outer = innermost([*bound.leaves, *made.tape.constants.values()])
+        values = inline(outer, made.tape, [outer.lift(_number(leaf)) for leaf in bound.leaves])
+        outputs = [values[number] for number in made.tape.outputs]
+        value = value_tree(flat, outputs)
+
+        def nested_pullback(cotangent: Any) -> tuple:
+            leaves = _traced_cotangents(cotangent, outputs, flat, function)
+            results = _replay(chosen, made.tape, "vjp", bound.wrt, [*bound.leaves, *leaves])
+            return bound.gradient_tree(results[count:])
+
+        return value, nested_pullback
+    ready = chosen.prepare(made, "vjp", bound.leaves)
+    values, pullback = ready.vjp(bound.leaves)
+    if flat.structure is None:
+        flat.call(bound.leaves)
+    tape_leaves = [np.array(leaf) for leaf in bound.leaves]
+
+    def pull(cotangent: Any) -> tuple:
+        assert flat.structure is not None
+        leaves = cotangent_leaves(cotangent, values, flat.structure, function)
+        if any(isinstance(leaf, Traced) for leaf in leaves):
+            results = _replay(chosen, made.tape, "vjp", bound.wrt, [*tape_leaves, *leaves])
+            return bound.gradient_tree(results[len(values) :])
+        return bound.gradient_tree(pullback(leaves))
+
+    return value_tree(flat, values), pull
+
+
+def _traced_cotangents(cotangent: Any, outputs: Sequence[Any], flat: Function, function: Callable) -> list[Any]:
+    assert flat.structure is not None
+    return cotangent_leaves(cotangent, outputs, flat.structure, function)
+
+
+def prepare(
+    function: Callable,
+    *args: Any,
+    argnums: Any = 0,
+    backend: str | Backend = "reverse",
+    operator: str = "gradient",
+    analytic: Callable[..., tuple[Any, Any]] | None = None,
+    **kwargs: Any,
+) -> Prepared:
+    """Trace, check, transform and compile once, to run many times.
+
+    Arguments are live at every run.  What the function closes over is frozen: it is copied now.
+
+    Args:
+        function: plain NumPy function.
+        args: example arguments; their values matter only where Python branches on them.
+        argnums: position or positions to differentiate.
+        backend: a name or a backend value.
+        operator: "gradient", "value_and_gradient", "jvp" or "vjp".
+        analytic: hand-derived gradient for backend "analytic", ``analytic(*args) -> (value, gradient)``.
+        kwargs: keyword arguments of the function, never differentiated.
+
+    Returns:
+        A ``Prepared``.
+
+    Raises:
+        TraceError: also when the tape does not compute what the function computes.
+
+    Example:
+        >>> prepared = prepare(lambda x: x * x, 3.0)
+        >>> prepared.gradient(4.0)
+        np.float64(8.0)
+    """
+    chosen = resolve(backend)
+    if operator not in ("gradient", "value_and_gradient", "jvp", "vjp"):
+        raise UnsupportedError(f"unknown operator {operator!r} (known: gradient, value_and_gradient, jvp, vjp)")
+    if operator in ("jvp", "vjp") and argnums == 0:
+        argnums = tuple(range(len(args)))
+    return Prepared(
+        function,
+        args,
+        kwargs,
+        argnums=argnums,
+        backend=chosen,
+        operator=operator,
+        analytic=_analytic_function(chosen, analytic),
+    )
+
+
+__all__ = ["GuardError", "describe", "gradient", "jvp", "prepare", "source", "value_and_gradient", "vjp"]

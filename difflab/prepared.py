@@ -1,0 +1,393 @@
+"""A function prepared for differentiation: traced, checked against itself, compiled; then run many times."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backends.protocol import Backend, Source
+from .backends.protocol import Prepared as PreparedLeaves
+from .calls import ARRAY, SCALAR, Bound, bind, describe, finished, leaf_names, output_leaves
+from .containers import Structure, flatten, same, unflatten
+from .errors import GuardError, InputError, TraceError, UnsupportedError
+from .primitives.record import Traced
+from .tape import Tape, show
+from .tracing import trace_leaves
+from .transforms.simplify import simplify
+
+PROGRAMS = 16
+"""A Prepared keeps at most so many programs; the least recently used goes."""
+
+
+class Function:
+    """A user's function seen through flat leaves: how to call it plainly and how to trace it."""
+
+    def __init__(self, function: Callable, bound: Bound):
+        self.function = function
+        self.bound = bound
+        self.structure: Structure | None = None
+
+    def outputs(self, leaves: Sequence[Any]) -> list[Any]:
+        """Leaves of the result; remembers their structure."""
+        args, kwargs = self.bound.rebuild(leaves)
+        results, self.structure = output_leaves(self.function(*args, **kwargs), self.function)
+        return results
+
+    def call(self, leaves: Sequence[Any]) -> list[Any]:
+        """The user's own function on plain arrays."""
+        return [np.asarray(out) for out in self.outputs(self.bound.plain(leaves))]
+
+    def trace(self, *, names: bool = False) -> Tape:
+        """Its tape at the bound arguments."""
+        bound = self.bound
+        examples = [
+            leaf if isinstance(leaf, Traced) or kind is ARRAY else plain
+            for leaf, kind, plain in zip(bound.leaves, bound.kinds, self._examples(), strict=True)
+        ]
+        return trace_leaves(self.outputs, examples, leaf_names(self.function, bound) if names else ())
+
+    def _examples(self) -> list[Any]:
+        """Numbers as they came, so that Python floats stay weak."""
+        return [self.bound.all_leaves[position] for position in self.bound.live]
+
+
+def make_source(
+    function: Callable,
+    bound: Bound,
+    *,
+    frozen: bool,
+    analytic: Callable[..., tuple[Any, Any]] | None = None,
+    names: bool = False,
+) -> tuple[Source, Function]:
+    """What a backend needs to know of a function."""
+    flat = Function(function, bound)
+    source = Source(
+        call=flat.call,
+        trace=lambda: flat.trace(names=names),
+        example=bound.leaves,
+        wrt=bound.wrt,
+        names=leaf_names(function, bound) if names else [],
+        analytic=None if analytic is None else flat_gradient(analytic, bound),
+        frozen=frozen,
+    )
+    return source, flat
+
+
+def flat_gradient(
+    function: Callable[..., tuple[Any, Any]], bound: Bound
+) -> Callable[[Sequence[Any]], tuple[Any, list[Any]]]:
+    """A hand-derived ``function(*args) -> (value, gradient)`` on flat leaves, its answer checked for structure."""
+
+    def run(leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        args, kwargs = bound.rebuild(bound.plain(leaves))
+        answer = function(*args, **kwargs)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise InputError(f"{describe(function)} is to return (value, gradient), and returned {type(answer).__name__}")
+        value, gradient = answer
+        trees = (gradient,) if bound.single else gradient
+        parts: list[Any] = []
+        for tree, target in zip(trees, bound.targets, strict=True):
+            found, structure = flatten(tree)
+            if not same(structure, target):
+                raise InputError(f"{describe(function)} returned a gradient whose structure is not its argument's")
+            parts.extend(found)
+        for part, i in zip(parts, bound.wrt, strict=True):
+            if np.shape(part) != bound.avals[i].shape:
+                raise InputError(
+                    f"{describe(function)} returned a gradient of shape {np.shape(part)} for a variable of shape "
+                    f"{bound.avals[i].shape}"
+                )
+        return value, parts
+
+    return run
+
+
+def require_scalar(tape_or_value: Any, function: Callable) -> None:
+    """Gradients are of functions with one output of shape ()."""
+    if isinstance(tape_or_value, Tape):
+        avals = [tape_or_value.avals[number] for number in tape_or_value.outputs]
+    else:
+        avals = [value for value in tape_or_value]
+    if len(avals) != 1 or avals[0].shape != ():
+        shapes = ", ".join(str(aval.shape) for aval in avals)
+        raise InputError(
+            f"gradient of {describe(function)} needs one output of shape (), and it returns shape {shapes}; reduce it "
+            "with np.sum or np.mean, or use dl.vjp or dl.jvp"
+        )
+    if avals[0].dtype.kind not in "fc":
+        raise InputError(
+            f"gradient of {describe(function)} needs a floating-point output, and it returns {avals[0].dtype}"
+        )
+
+
+def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any]) -> None:
+    """The tape must compute what the function computes, here and at one perturbed point.
+
+    Raises:
+        TraceError: naming the likely cause.
+    """
+    rng = np.random.default_rng(20240229)
+    perturbed = []
+    for position, leaf in enumerate(leaves):
+        array = np.array(leaf)
+        if position in flat.bound.wrt:
+            array = (array * (1 + 1e-3 * rng.standard_normal(array.shape))).astype(array.dtype)
+        perturbed.append(array)
+    for point, where in ((leaves, "at the example"), (perturbed, "at a point near the example")):
+        copies = [np.array(leaf) for leaf in point]
+        expected = flat.call(copies)
+        if any(not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(copies, point, strict=True)):
+            raise TraceError(
+                f"{describe(flat.function)} writes into its own arguments, which a tape cannot do; work on a copy"
+            )
+        try:
+            with np.errstate(all="ignore"):
+                found = tape.evaluate([np.asarray(leaf) for leaf in point])
+        except GuardError:
+            continue
+        if not _same_path(tape, point):
+            continue
+        for number, (a, b) in enumerate(zip(expected, found, strict=True)):
+            a, b = np.asarray(a), np.asarray(b)
+            if a.shape != b.shape or not _close(a, b):
+                raise TraceError(
+                    f"the trace of {describe(flat.function)} does not compute what the function does: output {number} "
+                    f"{where} is {_brief(a)} and the tape gives {_brief(b)}; likely causes are hidden state, random "
+                    "numbers, or an array changed in place while tracing"
+                )
+
+
+def _same_path(tape: Tape, point: Sequence[Any]) -> bool:
+    """Whether Python would branch there as it did when tracing."""
+    if not tape.guards:
+        return True
+    seen = tape.replay_all(
+        [np.asarray(leaf) for leaf in point],
+        lambda primitive, operands, params: primitive.evaluate(*operands, **params),
+        None,
+        [guard.value for guard in tape.guards],
+    )
+    return all(type(g.observed)(value) == g.observed for g, value in zip(tape.guards, seen, strict=True))
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.dtype.kind not in "fc":
+        return bool(np.array_equal(a, b))
+    tolerance = 1e4 * float(np.finfo(a.dtype).eps)
+    finite = np.isfinite(a)
+    scale = float(np.max(np.abs(a[finite]), initial=0.0))
+    return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
+
+
+def _brief(a: np.ndarray) -> str:
+    return f"{a.item():.6g}" if a.size == 1 else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
+
+
+class Prepared:
+    """A derivative that was traced, transformed and compiled once, to be run many times.
+
+    Made by ``difflab.prepare``.  ``p(*args)`` runs the operator it was prepared for; ``p.value``, ``p.gradient``,
+    ``p.value_and_gradient``, ``p.jvp(primals, tangents)`` and ``p.vjp(*primals)`` run as well where the backend can.
+    Arguments are live; what the function closes over was copied and stays as it was when prepared.  Arguments of
+    another structure, shape, dtype or static value, or a branch that Python would take otherwise, are traced once
+    more and kept (``p.stats["traces"]`` counts).  It may be called from several threads.
+    """
+
+    def __init__(
+        self,
+        function: Callable,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        argnums: Any,
+        backend: Backend,
+        operator: str,
+        analytic: Callable[..., tuple[Any, Any]] | None = None,
+    ):
+        if operator not in backend.capabilities:
+            raise UnsupportedError(
+                f"backend {backend.name!r} cannot do {operator!r}; it can do "
+                f"{', '.join(sorted(backend.capabilities & {'gradient', 'value_and_gradient', 'jvp', 'vjp'}))}"
+            )
+        self._function = function
+        self._argnums = argnums
+        self._backend = backend
+        self._operator = operator
+        self._analytic = analytic
+        self._programs: OrderedDict[Any, list[tuple[PreparedLeaves, Function, Source]]] = OrderedDict()
+        self._traces = 0
+        bound = bind(function, args, kwargs, argnums)
+        state = np.random.get_state()[1].copy()  # type: ignore[index]
+        self._first, _, _ = self._add(bound)
+        if not np.array_equal(state, np.random.get_state()[1]):  # type: ignore[index]
+            warnings.warn(
+                f"{describe(function)} draws from NumPy's global random generator; its numbers are frozen by prepare "
+                "and will be the same in every run",
+                stacklevel=4,
+            )
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, with its options."""
+        return self._backend
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What is known of the programs: ``traces``, and the backend's own notes on the first one."""
+        return {"traces": self._traces, **self._first.stats}
+
+    def _add(self, bound: Bound) -> tuple[PreparedLeaves, Function, Source]:
+        source, flat = make_source(self._function, bound, frozen=True, analytic=self._analytic, names=True)
+        if "black-box" not in self._backend.capabilities:
+            check_trace(source.tape, flat, bound.leaves)
+        if self._operator in ("gradient", "value_and_gradient"):
+            self._require_scalar(source, flat, bound)
+        entry = (self._backend.prepare(source, self._operator, bound.leaves), flat, source)
+        if flat.structure is None:  # a backend that never called the function
+            flat.call(bound.leaves)
+        self._traces += 1
+        self._programs.setdefault(bound.key, []).append(entry)
+        self._programs.move_to_end(bound.key)
+        while sum(map(len, self._programs.values())) > PROGRAMS:
+            oldest = next(iter(self._programs))
+            self._programs[oldest].pop(0)
+            if not self._programs[oldest]:
+                del self._programs[oldest]
+        return entry
+
+    def _require_scalar(self, source: Source, flat: Function, bound: Bound) -> None:
+        try:
+            require_scalar(source.tape, self._function)
+        except TraceError:
+            if "black-box" not in self._backend.capabilities:
+                raise
+            require_scalar(flat.call(bound.leaves), self._function)
+
+    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable) -> Any:
+        """Run ``action(prepared, flat, bound)`` on the program whose guards agree, tracing again if none does."""
+        bound = bind(self._function, args, kwargs, self._argnums)
+        if any(isinstance(leaf, Traced) for leaf in bound.leaves):
+            raise TraceError(
+                f"a Prepared of {describe(self._function)} is called while another function is being traced; use "
+                "the operator itself (dl.gradient and so on) inside, which nests"
+            )
+        for prepared, flat, _ in list(self._programs.get(bound.key, ())):
+            try:
+                return action(prepared, flat, bound)
+            except GuardError:
+                continue
+        prepared, flat, _ = self._add(bound)
+        return action(prepared, flat, bound)
+
+    def _need(self, operator: str) -> None:
+        if operator not in self._backend.capabilities:
+            raise UnsupportedError(f"backend {self._backend.name!r} cannot do {operator!r}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._operator == "jvp":
+            return self.jvp(*args, **kwargs)
+        return {"gradient": self.gradient, "value_and_gradient": self.value_and_gradient, "vjp": self.vjp}[
+            self._operator
+        ](*args, **kwargs)
+
+    def value(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's own value."""
+        return self._run(args, kwargs, lambda p, flat, bound: value_tree(flat, p.value(bound.leaves)))
+
+    def gradient(self, *args: Any, **kwargs: Any) -> Any:
+        """The gradient, in the structure of ``args[argnums]``."""
+        return self.value_and_gradient(*args, **kwargs)[1]
+
+    def value_and_gradient(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The value and the gradient."""
+        self._need("value_and_gradient")
+
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Any]:
+            value, gradients = prepared.value_and_gradient(bound.leaves)
+            return value_tree(flat, [value]), bound.gradient_tree(gradients)
+
+        return self._run(args, kwargs, action)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any], **kwargs: Any) -> tuple[Any, Any]:
+        """The value and its tangent; tangents have the structure of the differentiated primals."""
+        self._need("jvp")
+
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Any]:
+            values, slopes = prepared.jvp(bound.leaves, tangent_leaves(tangents, bound, self._function))
+            return value_tree(flat, values), value_tree(flat, slopes)
+
+        return self._run(primals, kwargs, action)
+
+    def vjp(self, *primals: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        """The value and a pullback that owns what it needs."""
+        self._need("vjp")
+
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Callable]:
+            values, pullback = prepared.vjp(bound.leaves)
+            structure = flat.structure
+            assert structure is not None
+
+            def pull(cotangent: Any) -> Any:
+                tree = bound.gradient_tree(pullback(cotangent_leaves(cotangent, values, structure, self._function)))
+                return (tree,) if bound.single else tree
+
+            return value_tree(flat, values), pull
+
+        return self._run(primals, kwargs, action)
+
+
+def value_tree(flat: Function, values: Sequence[Any]) -> Any:
+    """Outputs in the function's own structure; those of shape () are NumPy scalars."""
+    assert flat.structure is not None
+    return unflatten(flat.structure, [finished(v, SCALAR if np.ndim(v) == 0 else ARRAY) for v in values])
+
+
+def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) -> list[Any]:
+    """Tangents as leaves, checked against the primals they belong to."""
+    tangents = tuple(tangents)
+    if len(tangents) != len(bound.targets):
+        raise InputError(
+            f"jvp of {describe(function)}: {len(tangents)} tangents for {len(bound.targets)} differentiated primals"
+        )
+    leaves: list[Any] = []
+    for tree, target in zip(tangents, bound.targets, strict=True):
+        parts, structure = flatten(tree)
+        if not same(structure, target):
+            raise InputError(f"jvp of {describe(function)}: a tangent does not have the structure of its primal")
+        leaves.extend(parts)
+    return [
+        matched(leaf, bound.avals[i], f"jvp of {describe(function)}: a tangent")
+        for leaf, i in zip(leaves, bound.wrt, strict=True)
+    ]
+
+
+def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure, function: Callable) -> list[Any]:
+    """Cotangents as leaves, checked against the outputs they belong to."""
+    leaves, found = flatten(cotangent)
+    if not same(found, structure):
+        raise InputError(f"vjp of {describe(function)}: the cotangent does not have the structure of the output")
+    return [
+        matched(leaf, value, f"vjp of {describe(function)}: a cotangent")
+        for leaf, value in zip(leaves, values, strict=True)
+    ]
+
+
+def matched(leaf: Any, like: Any, what: str) -> Any:
+    """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
+    if isinstance(leaf, Traced):
+        return leaf
+    array = np.asarray(leaf)
+    if array.shape != like.shape:
+        raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
+    if array.dtype.kind not in "fciub":
+        raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
+    return np.array(array, dtype=like.dtype)
+
+
+def simplified(source: Source) -> Tape:
+    """The source's tape, simplified; for forecasts."""
+    return simplify(source.tape)

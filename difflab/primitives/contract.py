@@ -1,0 +1,64 @@
+"""Products of matrices. Every dot, inner and tensordot becomes ``matmul`` of operands with two axes or more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import exact_rules as exact
+from .record import OUT, REGISTRY, Aval, Call, Operand, general, unbroadcast
+
+
+def swap(x):
+    """The last two axes exchanged: a view."""
+    axes = (*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2)
+    return REGISTRY["transpose"](x, axes=axes)
+
+
+def _abstract(a, b):
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"matmul of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns against {b.shape[-2]} rows")
+    if len(a.shape) == len(b.shape) == 2:
+        return Aval((a.shape[0], b.shape[1]), a.dtype)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return Aval((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+
+
+def _jvp(tangents, y, a, b):
+    ta, tb = tangents
+    left = None if ta is None else matmul(ta, b)
+    right = None if tb is None else matmul(a, tb)
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
+
+
+def _vjp(cotangent, y, a, b, *, wanted):
+    return (
+        unbroadcast(matmul(cotangent, swap(b)), a.shape) if wanted[0] else None,
+        unbroadcast(matmul(swap(a), cotangent), b.shape) if wanted[1] else None,
+    )
+
+
+def _samples():
+    def grid(*shape):
+        return np.sin(np.arange(1.0, 1.0 + np.prod(shape))).reshape(shape)
+
+    return [
+        ((grid(2, 3), grid(3, 4)), {}),
+        ((grid(5, 2, 3), grid(3, 2)), {}),
+        ((grid(4, 1, 2, 3), grid(5, 3, 2)), {}),
+        ((grid(2, 0), grid(0, 3)), {}),
+    ]
+
+
+matmul = general(
+    np.matmul,
+    _jvp,
+    _vjp,
+    name="matmul",
+    abstract=_abstract,
+    into=lambda avals: Call(np.matmul, (Operand(0), Operand(1), OUT)),
+    exact=exact.matmul,
+    flops=lambda avals, out: 2.0 * out.size * avals[0].shape[-1],
+    samples=_samples,
+)

@@ -1,0 +1,163 @@
+"""Indexing: ``slice`` and ``gather`` with their transposes ``unslice`` and ``scatter_add``."""
+
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+
+from .record import OUT, Aval, Call, Operand, linear
+
+
+def _slices(start, stop, step):
+    """Python slices; a negative step that runs past the front needs ``None`` as its stop."""
+    return tuple(
+        builtins.slice(a, None if b < 0 else b, c) for a, b, c in zip(start, stop, step, strict=True)
+    )
+
+
+def slice_sizes(start, stop, step) -> tuple[int, ...]:
+    """Elements that each slice takes."""
+    return tuple(len(range(a, b, c)) for a, b, c in zip(start, stop, step, strict=True))
+
+
+def _slice_transpose(cotangent, x, *, wanted, start, stop, step):
+    return (unslice(cotangent, start=start, stop=stop, step=step, shape=x.shape) if wanted[0] else None,)
+
+
+SLICES = [
+    {"start": (0, 1), "stop": (2, 4), "step": (1, 2)},
+    {"start": (1, 3), "stop": (-1, 0), "step": (-1, -1)},
+    {"start": (1, 0), "stop": (1, 4), "step": (1, 1)},
+]
+
+slice = linear(
+    lambda x, *, start, stop, step: x[_slices(start, stop, step)],
+    _slice_transpose,
+    name="slice",
+    abstract=lambda x, start, stop, step: Aval(slice_sizes(start, stop, step), x.dtype),
+    view=True,
+    samples=lambda: [((np.arange(8.0).reshape(2, 4),), params) for params in SLICES],
+)
+
+
+def _unslice(g, *, start, stop, step, shape):
+    out = np.zeros(shape, dtype=g.dtype, like=g)
+    out[_slices(start, stop, step)] = g
+    return out
+
+
+def _unslice_into(avals, *, start, stop, step, shape):
+    region = _slices(start, stop, step)
+
+    def run(g, out):
+        out.fill(0)
+        out[region] = g
+
+    return Call(run, (Operand(0), OUT))
+
+
+unslice = linear(
+    _unslice,
+    lambda cotangent, g, wanted, start, stop, step, shape: (
+        slice(cotangent, start=start, stop=stop, step=step) if wanted[0] else None,
+    ),
+    name="unslice",
+    abstract=lambda g, start, stop, step, shape: Aval(shape, g.dtype),
+    into=_unslice_into,
+    samples=lambda: [
+        ((np.arange(1.0, 1.0 + np.prod(slice_sizes(**p))).reshape(slice_sizes(**p)),), {**p, "shape": (2, 4)})
+        for p in SLICES
+    ],
+)
+
+
+def _position(ndim, axes, indices):
+    place = dict(zip(axes, indices, strict=True))
+    return tuple(place.get(axis, builtins.slice(None)) for axis in range(ndim))
+
+
+def gathered_shape(shape, axes, index_shapes) -> tuple[int, ...]:
+    """The shape of ``gather``: NumPy's rule for index arrays at ``axes`` and full slices elsewhere."""
+    index_shape = np.broadcast_shapes(*index_shapes)
+    rest = [size for axis, size in enumerate(shape) if axis not in axes]
+    adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
+    at = axes[0] if adjacent else 0
+    return (*rest[:at], *index_shape, *rest[at:])
+
+
+def _gather_transpose(cotangent, x, *indices, wanted, axes):
+    result = scatter_add(cotangent, *indices, shape=x.shape, axes=axes) if wanted[0] else None
+    return (result, *[None] * len(indices))
+
+
+def _gather_into(avals, *, axes):
+    ndim = len(avals[0].shape)
+
+    def run(x, *rest):
+        out = rest[-1]
+        out[...] = x[_position(ndim, axes, rest[:-1])]
+
+    return Call(run, (*map(Operand, range(len(avals))), OUT))
+
+
+def _gather_samples():
+    x = np.arange(12.0).reshape(3, 4)
+    rows = np.array([0, 2, 2])
+    columns = np.array([1, 0, 1])
+    return [
+        ((x, rows, columns), {"axes": (0, 1)}),
+        ((x, rows), {"axes": (0,)}),
+        ((x, np.array([[1, 1], [3, 0]])), {"axes": (1,)}),
+    ]
+
+
+gather = linear(
+    lambda x, *indices, axes: x[_position(x.ndim, axes, indices)],
+    _gather_transpose,
+    name="gather",
+    abstract=lambda x, *indices, axes: Aval(
+        gathered_shape(x.shape, axes, [index.shape for index in indices]), x.dtype
+    ),
+    into=_gather_into,
+    samples=_gather_samples,
+    moving=1,
+)
+
+
+def _scatter_add(g, *indices, shape, axes):
+    out = np.zeros(shape, dtype=g.dtype, like=g)
+    np.add.at(out, _position(len(shape), axes, indices), g)
+    return out
+
+
+def _scatter_into(avals, *, shape, axes):
+    def run(g, *rest):
+        out = rest[-1]
+        out.fill(0)
+        np.add.at(out, _position(len(shape), axes, rest[:-1]), g)
+
+    return Call(run, (*map(Operand, range(len(avals))), OUT))
+
+
+def _scatter_samples():
+    result = []
+    for (x, *indices), params in _gather_samples():
+        shape = gathered_shape(x.shape, params["axes"], [i.shape for i in indices])
+        g = np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
+        result.append(((g, *indices), {"shape": x.shape, **params}))
+    return result
+
+
+scatter_add = linear(
+    _scatter_add,
+    lambda cotangent, g, *indices, wanted, shape, axes: (
+        gather(cotangent, *indices, axes=axes) if wanted[0] else None,
+        *[None] * len(indices),
+    ),
+    name="scatter_add",
+    abstract=lambda g, *indices, shape, axes: Aval(shape, g.dtype),
+    into=_scatter_into,
+    samples=_scatter_samples,
+    moving=1,
+)

@@ -1,0 +1,363 @@
+"""One record per primitive: value, shape rule, derivative rules, exact arithmetic, cost, test domain.
+
+Three constructors cover nearly all primitives.  ``elementwise`` takes one partial derivative per
+argument and derives both modes from it, so they cannot drift apart.  ``linear`` is its own JVP and
+only the transpose is written.  ``general`` writes both, one under the other.
+
+Conventions of every rule: arrays are positional, metadata is by keyword; ``y`` is the value already
+computed; a tangent or cotangent of ``None`` is a zero that nobody needs to compute.  Rules are written
+with operators and with other primitives, so they run on arrays and on traced arrays alike; that is what
+lets transforms compose.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Aval(NamedTuple):
+    """What is known of a value without computing it: shape, dtype, and whether its dtype is weak (NEP 50)."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    weak: bool = False
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+
+class Traced:
+    """Base of the recording array; empty here, so that primitives recognise it without importing upward."""
+
+    __slots__ = ()
+
+    def record(self, primitive: Primitive, operands: tuple, params: dict) -> Traced:
+        """Append one equation to the innermost trace among the operands."""
+        raise TypeError("only the recording array of difflab.tracing can record")
+
+    def span(self, name: str, function: Callable, arrays: tuple, params: dict) -> Any:
+        """Run a composite and keep on the tape where it begins and ends."""
+        raise TypeError("only the recording array of difflab.tracing can record")
+
+
+class Call(NamedTuple):
+    """How generated code computes a primitive: a function and its arguments.
+
+    ``arguments`` holds ``Operand(i)`` for the i-th operand, ``OUT`` for the buffer to fill, and literals.
+    """
+
+    function: Callable
+    arguments: tuple
+
+
+class Operand(NamedTuple):
+    """The i-th operand, optionally seen through a view made before the call."""
+
+    index: int
+
+
+class _Out:
+    def __repr__(self) -> str:
+        return "OUT"
+
+
+OUT = _Out()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Primitive:
+    """A primitive operation and everything difflab knows about it.
+
+    ``evaluate(*arrays, **params)`` is the value; ``abstract(*avals, **params)`` the shape and dtype rule;
+    ``jvp(tangents, y, *args, **params)`` the tangent; ``vjp(cotangent, y, *args, wanted, **params)`` a tuple of
+    cotangents, ``None`` where ``wanted`` is false; ``into(avals, **params)`` a ``Call`` that fills a buffer
+    (``view`` instead: the result is a view of operand 0); ``exact`` says how it runs on balls and symbols:
+    ``None`` (NumPy's own moves and sums do), a scalar function's name, or a rule ``exact(arithmetic, *arrays, **params)``.
+    """
+
+    name: str
+    kind: str
+    evaluate: Callable
+    abstract: Callable[..., Aval]
+    jvp: Callable | None
+    vjp: Callable | None
+    exact: str | Callable | None = None
+    into: Callable[..., Call] | None = None
+    view: bool = False
+    inplace: bool = False
+    flops: Callable[..., float] = lambda avals, out, **params: float(out.size)
+    domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),)
+    special: tuple = ()
+    samples: Callable[[], list] | None = None
+    excuse: str = ""
+    arity: int = 1
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        for operand in operands:
+            if isinstance(operand, Traced):
+                return operand.record(self, operands, params)
+        return self.evaluate(*operands, **params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self):
+        raise TypeError("primitives travel by name, never by pickle")
+
+
+@dataclass
+class Registry:
+    """All primitives by name; filled by the modules of ``difflab.primitives`` and by users' own."""
+
+    records: dict[str, Primitive] = field(default_factory=dict)
+
+    def add(self, primitive: Primitive) -> Primitive:
+        if primitive.name in self.records:
+            raise ValueError(f"primitive {primitive.name!r} is registered twice; give yours another name")
+        self.records[primitive.name] = primitive
+        return primitive
+
+    def __getitem__(self, name: str) -> Primitive:
+        return self.records[name]
+
+    def __iter__(self):
+        return iter(self.records.values())
+
+
+REGISTRY = Registry()
+
+
+# ---------------------------------------------------------------------------- shape rules
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that NumPy broadcasting gives; the common cases without a call into NumPy."""
+    first = shapes[0]
+    for shape in shapes:
+        if shape != first and shape != ():
+            if first == ():
+                first = shape
+            else:
+                return np.broadcast_shapes(*shapes)
+    return first
+
+
+def same_dtype(*avals: Aval) -> Aval:
+    """Shape by broadcasting, dtype of the first operand (the tracer has promoted them all)."""
+    if len(avals) == 1:
+        return Aval(avals[0].shape, avals[0].dtype)
+    return Aval(broadcast_shapes(*[aval.shape for aval in avals]), avals[0].dtype)
+
+
+BOOL = np.dtype(bool)
+
+
+def boolean(*avals: Aval) -> Aval:
+    """Shape by broadcasting, dtype bool."""
+    return Aval(broadcast_shapes(*[aval.shape for aval in avals]), BOOL)
+
+
+# ---------------------------------------------------------------------------- constructors
+
+
+def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a cotangent over the axes along which its variable was broadcast."""
+    if cotangent.shape == shape:
+        return cotangent
+    lead = len(cotangent.shape) - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + axis for axis, size in enumerate(shape) if size == 1 and cotangent.shape[lead + axis] != 1
+    )
+    if axes:
+        cotangent = REGISTRY["sum"](cotangent, axes=axes)
+    if cotangent.shape != shape:
+        cotangent = REGISTRY["reshape"](cotangent, shape=shape)
+    return cotangent
+
+
+def _scaled(partial: Any, tangent: Any) -> Any:
+    """``tangent * partial`` where a partial may be the plain numbers 1 and -1."""
+    if type(partial) is int:
+        return tangent if partial == 1 else -tangent
+    return tangent * partial
+
+
+def elementwise(
+    ufunc: Callable,
+    *partials: Callable | int | None,
+    name: str = "",
+    exact: str | Callable | None = None,
+    flops: float = 1.0,
+    domain: tuple = (-2.0, 2.0),
+    special: tuple = (),
+    abstract: Callable[..., Aval] = same_dtype,
+    into: Callable[..., Call] | None = None,
+    excuse: str = "",
+) -> Primitive:
+    """A primitive that acts on each element.
+
+    ``partials`` holds one entry per argument: a function ``(y, *args)`` giving the partial derivative, the numbers
+    1 or -1, or ``None`` where the derivative is zero everywhere.  JVP and VJP both come from it.
+    """
+    arity = len(partials)
+
+    def jvp(tangents, y, *args):
+        total = None
+        for partial, tangent in zip(partials, tangents, strict=True):
+            if tangent is None or partial is None:
+                continue
+            term = _scaled(partial if type(partial) is int else partial(y, *args), tangent)  # type: ignore[operator]
+            total = term if total is None else total + term
+        if total is not None and total.shape != y.shape:
+            total = REGISTRY["broadcast_to"](total, shape=y.shape)
+        return total
+
+    def vjp(cotangent, y, *args, wanted):
+        result = []
+        for partial, arg, want in zip(partials, args, wanted, strict=True):
+            if partial is None or not want:
+                result.append(None)
+                continue
+            term = _scaled(partial if type(partial) is int else partial(y, *args), cotangent)  # type: ignore[operator]
+            result.append(unbroadcast(term, arg.shape))
+        return tuple(result)
+
+    differentiable = any(partial is not None for partial in partials)
+    pairs = domain if isinstance(domain[0], tuple) else (domain,) * arity
+    return REGISTRY.add(
+        Primitive(
+            name=name or ufunc.__name__,
+            kind="elementwise",
+            evaluate=ufunc,
+            abstract=abstract,
+            jvp=jvp if differentiable else None,
+            vjp=vjp if differentiable else None,
+            exact=exact,
+            into=into or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT))),
+            inplace=True,
+            flops=lambda avals, out: flops * out.size,
+            domain=pairs,
+            special=special,
+            excuse=excuse,
+            arity=arity,
+        )
+    )
+
+
+def linear(
+    evaluate: Callable,
+    transpose: Callable,
+    *,
+    name: str,
+    abstract: Callable[..., Aval],
+    into: Callable[..., Call] | None = None,
+    view: bool = False,
+    exact: str | Callable | None = None,
+    flops: Callable[..., float] = lambda avals, out, **params: 0.0,
+    samples: Callable[[], list] | None = None,
+    moving: int | None = None,
+) -> Primitive:
+    """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
+
+    ``transpose(cotangent, *args, wanted, **params)`` returns one cotangent per argument; the JVP is the function itself.
+    """
+
+    def jvp(tangents, y, *args, **params):
+        changing = tangents[:moving]
+        if all(tangent is None for tangent in changing):
+            return None
+        filled = [
+            REGISTRY["zeros_like"](arg) if tangent is None else tangent
+            for tangent, arg in zip(changing, args, strict=False)
+        ]
+        return record(*filled, *args[len(filled) :], **params)
+
+    def vjp(cotangent, y, *args, wanted, **params):
+        return transpose(cotangent, *args, wanted=wanted, **params)
+
+    record = Primitive(
+        name=name,
+        kind="linear",
+        evaluate=evaluate,
+        abstract=abstract,
+        jvp=jvp,
+        vjp=vjp,
+        exact=exact,
+        into=into,
+        view=view,
+        flops=flops,
+        samples=samples,
+    )
+    return REGISTRY.add(record)
+
+
+def general(
+    evaluate: Callable,
+    jvp: Callable | None,
+    vjp: Callable | None,
+    *,
+    name: str,
+    abstract: Callable[..., Aval],
+    into: Callable[..., Call] | None = None,
+    exact: str | Callable | None = None,
+    view: bool = False,
+    flops: Callable[..., float] = lambda avals, out, **params: float(out.size),
+    samples: Callable[[], list] | None = None,
+    excuse: str = "",
+) -> Primitive:
+    """A primitive with both rules written out; ``None`` for both means live but without derivative."""
+    return REGISTRY.add(
+        Primitive(
+            name=name,
+            kind="general",
+            evaluate=evaluate,
+            abstract=abstract,
+            jvp=jvp,
+            vjp=vjp,
+            exact=exact,
+            into=into,
+            view=view,
+            flops=flops,
+            samples=samples,
+            excuse=excuse,
+        )
+    )
+
+
+def find(name: str) -> Primitive:
+    """The primitive of that name, or a sentence about which there are."""
+    records: Mapping[str, Primitive] = REGISTRY.records
+    if name not in records:
+        raise KeyError(f"no primitive is called {name!r}; import the module that registers it first")
+    return records[name]
+
+
+def composite(name: str) -> Callable[[Callable], Callable]:
+    """Decorate a function of positional arrays and keyword metadata: it needs no rules, but its span stays on the tape."""
+
+    def wrap(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def run(*arrays: Any, **params: Any) -> Any:
+            for array in arrays:
+                if isinstance(array, Traced):
+                    return array.span(name, function, arrays, params)
+            return function(*arrays, **params)
+
+        return run
+
+    return wrap

@@ -1,0 +1,129 @@
+"""Reductions. ``axes`` is a sorted tuple of non-negative axes, which the result no longer has."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import exact_rules as exact
+from .record import OUT, REGISTRY, Aval, Call, Operand, general, linear
+
+INTEGER = np.dtype(np.int64)
+
+
+def _reduced(aval: Aval, axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(aval.shape) if axis not in axes)
+
+
+def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def spread(reduced, shape: tuple[int, ...], axes: tuple[int, ...]):
+    """A reduced value with size-1 axes in place of the reduced ones, ready to broadcast against ``shape``."""
+    kept = _kept(shape, axes)
+    return reduced if reduced.shape == kept else REGISTRY["reshape"](reduced, shape=kept)
+
+
+def _sum_transpose(cotangent, x, *, wanted, axes):
+    if not wanted[0]:
+        return (None,)
+    return (REGISTRY["broadcast_to"](spread(cotangent, x.shape, axes), shape=x.shape),)
+
+
+sum = linear(
+    lambda x, *, axes: np.add.reduce(x, axis=axes),
+    _sum_transpose,
+    name="sum",
+    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
+    into=lambda avals, axes: Call(np.add.reduce, (Operand(0), axes, None, OUT)),
+    flops=lambda avals, out, axes: float(avals[0].size),
+    samples=lambda: [
+        ((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))
+    ],
+)
+
+
+def _extreme_weights(y, x, axes):
+    """1 at the extreme elements, divided by how many there are."""
+    ties = REGISTRY["cast"](REGISTRY["equal"](x, spread(y, x.shape, axes)), dtype=x.dtype.str)
+    return ties / spread(sum(ties, axes=axes), x.shape, axes)
+
+
+def _extreme_jvp(tangents, y, x, *, axes):
+    return sum(tangents[0] * _extreme_weights(y, x, axes), axes=axes)
+
+
+def _extreme_vjp(cotangent, y, x, *, wanted, axes):
+    return (spread(cotangent, x.shape, axes) * _extreme_weights(y, x, axes) if wanted[0] else None,)
+
+
+def _extreme_samples():
+    x = np.array([[3.0, -1.0, 2.0], [0.5, 4.0, -2.0]])
+    return [((x,), {"axes": axes}) for axes in ((0,), (1,), (0, 1))]
+
+
+max = general(
+    lambda x, *, axes: np.maximum.reduce(x, axis=axes),
+    _extreme_jvp,
+    _extreme_vjp,
+    name="max",
+    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
+    into=lambda avals, axes: Call(np.maximum.reduce, (Operand(0), axes, None, OUT)),
+    exact=exact.max,
+    flops=lambda avals, out, axes: float(avals[0].size),
+    samples=_extreme_samples,
+)
+min = general(
+    lambda x, *, axes: np.minimum.reduce(x, axis=axes),
+    _extreme_jvp,
+    _extreme_vjp,
+    name="min",
+    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
+    into=lambda avals, axes: Call(np.minimum.reduce, (Operand(0), axes, None, OUT)),
+    exact=exact.min,
+    flops=lambda avals, out, axes: float(avals[0].size),
+    samples=_extreme_samples,
+)
+
+FLAT = "an index: its derivative is zero wherever it exists"
+
+
+def _arg_into(function):
+    def into(avals, *, axis):
+        def run(x, out):
+            function(x, axis, out)
+
+        return Call(run, (Operand(0), OUT))
+
+    return into
+
+
+argmax = general(
+    lambda x, *, axis: np.argmax(x, axis=axis),
+    None,
+    None,
+    name="argmax",
+    abstract=lambda x, axis: Aval(_reduced(x, (axis,)), INTEGER),
+    into=_arg_into(np.argmax),
+    exact=exact.argmax,
+    samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
+    excuse=FLAT,
+)
+argmin = general(
+    lambda x, *, axis: np.argmin(x, axis=axis),
+    None,
+    None,
+    name="argmin",
+    abstract=lambda x, axis: Aval(_reduced(x, (axis,)), INTEGER),
+    into=_arg_into(np.argmin),
+    exact=exact.argmin,
+    samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
+    excuse=FLAT,
+)
+
+
+def count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    """How many elements one reduced value sums up."""
+    return math.prod(shape[axis] for axis in axes)

@@ -1,0 +1,56 @@
+"""Forward mode: tangents travel with the values, one JVP rule per equation (Griewank & Walther, 2008, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..tape import Tape
+from .inline import depends_on, inline, inputs_like, transform_builder
+
+
+def jvp(tape: Tape, wrt: Sequence[int]) -> Tape:
+    """The tape of values and tangents.
+
+    Args:
+        tape: the function.
+        wrt: positions of the inputs that carry a tangent.
+
+    Returns:
+        A tape with one more input per entry of ``wrt`` (its tangent, same shape and dtype) and, after the outputs of
+        ``tape``, one tangent per output.
+
+    Example:
+        >>> import numpy as np
+        >>> from difflab.tracing import trace_leaves
+        >>> tape = jvp(trace_leaves(lambda leaves: [np.sin(leaves[0])], [np.array(0.0)]), (0,))
+        >>> [float(out) for out in tape.evaluate([np.array(0.0), np.array(2.0)])]
+        [0.0, 2.0]
+    """
+    builder = transform_builder()
+    operands = inputs_like(builder, tape)
+    seeds = [
+        builder.input(tape.avals[tape.inputs[position]], f"tangent of {tape.names.get(tape.inputs[position], position)}")
+        for position in wrt
+    ]
+    values = inline(builder, tape, operands)
+    if builder.quiet_from is None:
+        builder.quiet_from = len(builder.equations)
+    active = depends_on(tape, wrt)
+    tangents = {tape.inputs[position]: seed for position, seed in zip(wrt, seeds, strict=True)}
+    for equation in tape.equations:
+        rule = equation.primitive.jvp
+        if equation.output not in active or rule is None:
+            continue
+        tangent = rule(
+            tuple(tangents.get(number) for number in equation.inputs),
+            values[equation.output],
+            *[values[number] for number in equation.inputs],
+            **equation.params,
+        )
+        if tangent is not None:
+            tangents[equation.output] = tangent
+    outputs = [values[number] for number in tape.outputs]
+    for number in tape.outputs:
+        tangent = tangents.get(number)
+        outputs.append(builder.primitive("zeros_like", values[number]) if tangent is None else tangent)
+    return builder.finish(outputs)

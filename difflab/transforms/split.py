@@ -1,0 +1,64 @@
+"""Cutting a tape in two: what can be computed before some of its inputs are known, and the rest."""
+
+from __future__ import annotations
+
+from ..tape import Equation, Tape
+
+
+def split(tape: Tape, late: int, outputs: int) -> tuple[Tape, Tape]:
+    """A first tape without the last ``late`` inputs, and a second one that finishes.
+
+    Args:
+        tape: the whole.
+        late: how many inputs, counted from the end, only the second tape gets.
+        outputs: how many outputs, counted from the front, the first tape already gives.
+
+    Returns:
+        ``(first, second)``.  ``first`` returns those outputs and then the residuals, ``second`` takes the residuals and
+        the late inputs and returns the other outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> from difflab.tracing import trace_leaves
+        >>> whole = trace_leaves(lambda leaves: [np.sin(leaves[0]), np.cos(leaves[0]) * leaves[1]], [1.0, 1.0])
+        >>> first, second = split(whole, 1, 1)
+        >>> len(first), len(second)
+        (2, 1)
+    """
+    early_inputs = tape.inputs[: len(tape.inputs) - late]
+    late_inputs = tape.inputs[len(tape.inputs) - late :]
+    unknown = set(late_inputs)
+    before: list[Equation] = []
+    after: list[Equation] = []
+    for equation in tape.equations:
+        if unknown.isdisjoint(equation.inputs):
+            before.append(equation)
+        else:
+            unknown.add(equation.output)
+            after.append(equation)
+    made_late = {equation.output for equation in after} | set(late_inputs)
+    read = [number for equation in after for number in equation.inputs] + list(tape.outputs[outputs:])
+    literal_or_late = made_late | set(tape.literals)
+    residuals = tuple(dict.fromkeys(number for number in read if number not in literal_or_late))
+    first = Tape(
+        avals=tape.avals,
+        inputs=early_inputs,
+        constants=tape.constants,
+        literals=tape.literals,
+        equations=tuple(before),
+        outputs=(*tape.outputs[:outputs], *residuals),
+        guards=tape.guards,
+        quiet_from=None if tape.quiet_from is None else min(tape.quiet_from, len(before)),
+        names=tape.names,
+    )
+    second = Tape(
+        avals=tape.avals,
+        inputs=(*residuals, *late_inputs),
+        constants={},
+        literals=tape.literals,
+        equations=tuple(after),
+        outputs=tape.outputs[outputs:],
+        quiet_from=0,
+        names=tape.names,
+    )
+    return first, second
