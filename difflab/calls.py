@@ -39,6 +39,7 @@ class Bound:
     wrt: tuple[int, ...]
     targets: tuple[Structure, ...]
     single: bool
+    all_arrays: bool
 
     @property
     def key(self) -> Hashable:
@@ -76,6 +77,9 @@ class Bound:
         """Gradients in the structure of the differentiated arguments; a tuple for a tuple of ``argnums``."""
         at = 0
         trees = []
+        if self.single and self.all_arrays:
+            gradients = [g if type(g) is np.ndarray else finished(g, ARRAY) for g in gradients]
+            return unflatten(self.targets[0], gradients)
         for structure in self.targets:
             part = gradients[at : at + structure.size]
             kinds = [self.kinds[i] for i in self.wrt[at : at + structure.size]]
@@ -152,6 +156,7 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         wrt=tuple(wrt),
         targets=tuple(structures[position] for position in positions),
         single=single,
+        all_arrays=all(kind is ARRAY for kind in kinds),
     )
 
 

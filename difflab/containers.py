@@ -16,6 +16,11 @@ class Structure(NamedTuple):
     nested: tuple[tuple[type, tuple[str, ...], Structure] | None, ...]
     size: int
 
+    @property
+    def plain(self) -> bool:
+        """Whether optree alone can rebuild it: no dataclasses inside."""
+        return not any(self.nested)
+
 
 def _is_record(value: Any) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
@@ -26,9 +31,11 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
     Dicts, lists, tuples, named tuples and ``None`` are optree's; dataclasses are taken apart by their init fields.
     """
-    if isinstance(tree, np.ndarray):
-        return [tree], _LEAF
+    if type(tree) is np.ndarray:
+        return [tree], LEAF
     tops, spec = optree.tree_flatten(tree, is_leaf=_is_record)
+    if len(tops) == 1 and spec == LEAF.spec and not _is_record(tops[0]):
+        return tops, LEAF
     leaves: list[Any] = []
     nested: list[tuple[type, tuple[str, ...], Structure] | None] = []
     for top in tops:
@@ -45,8 +52,10 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(structure: Structure, leaves: list[Any]) -> Any:
     """The container of that structure with these leaves; dataclasses are rebuilt without calling ``__init__``."""
-    if structure is _LEAF:
+    if structure is LEAF:
         return leaves[0]
+    if structure.plain:
+        return optree.tree_unflatten(structure.spec, leaves)
     tops: list[Any] = []
     at = 0
     for inner in structure.nested:
@@ -101,4 +110,4 @@ def same(first: Structure, second: Structure) -> bool:
     return True
 
 
-_LEAF = Structure(optree.tree_structure(0), (None,), 1)
+LEAF = Structure(optree.tree_structure(0), (None,), 1)

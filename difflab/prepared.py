@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import optree
 
 from .backends.protocol import Backend, Source
 from .backends.protocol import Prepared as PreparedLeaves
-from .calls import ARRAY, SCALAR, Bound, bind, describe, finished, leaf_names, output_leaves
-from .containers import Structure, flatten, same, unflatten
+from .calls import ARRAY, NUMBER, SCALAR, Bound, bind, describe, finished, leaf_names, output_leaves
+from .containers import LEAF, Structure, flatten, same, unflatten
 from .errors import GuardError, InputError, TraceError, UnsupportedError
 from .primitives.record import Traced
 from .tape import Tape, show
@@ -187,6 +188,40 @@ def _brief(a: np.ndarray) -> str:
     return f"{a.item():.6g}" if a.size == 1 else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
 
 
+class QuickBinding:
+    """Recognises calls like the one that was prepared, without taking them apart in Python.
+
+    Only calls whose containers optree knows and whose leaves are arrays or Python numbers of the same shapes, dtypes and
+    static values are recognised; all others go the long way, with its error messages.
+    """
+
+    def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
+        leaves, self._spec = optree.tree_flatten((tuple(args), kwargs))
+        self._usable = len(leaves) == len(bound.all_leaves) == len(bound.live)
+        self._expected = [(aval.shape, aval.dtype) for aval in bound.avals]
+        self._numbers = [kind == NUMBER for kind in bound.kinds]
+        self._usable &= all(kind in (NUMBER, ARRAY) for kind in bound.kinds)
+        self._any_numbers = any(self._numbers)
+
+    def leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any] | None:
+        """The live leaves of a call that is alike, else ``None``."""
+        if not self._usable:
+            return None
+        leaves, spec = optree.tree_flatten((args, kwargs))
+        if spec != self._spec:
+            return None
+        if self._any_numbers:
+            for position, number in enumerate(self._numbers):
+                if number:
+                    if type(leaves[position]) is not float:
+                        return None
+                    leaves[position] = np.asarray(leaves[position])
+        for leaf, (shape, dtype) in zip(leaves, self._expected, strict=True):
+            if type(leaf) is not np.ndarray or leaf.dtype != dtype or leaf.shape != shape:
+                return None
+        return leaves
+
+
 class Prepared:
     """A derivative that was traced, transformed and compiled once, to be run many times.
 
@@ -222,7 +257,9 @@ class Prepared:
         self._traces = 0
         bound = bind(function, args, kwargs, argnums)
         state = np.random.get_state()[1].copy()  # type: ignore[index]
-        self._first, _, _ = self._add(bound)
+        self._first, self._flat, _ = self._add(bound)
+        self._bound = bound
+        self._quick = QuickBinding(args, kwargs, bound)
         if not np.array_equal(state, np.random.get_state()[1]):  # type: ignore[index]
             warnings.warn(
                 f"{describe(function)} draws from NumPy's global random generator; its numbers are frozen by prepare "
@@ -268,7 +305,13 @@ class Prepared:
             require_scalar(flat.call(bound.leaves), self._function)
 
     def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable) -> Any:
-        """Run ``action(prepared, flat, bound)`` on the program whose guards agree, tracing again if none does."""
+        """Run ``action(prepared, flat, bound, leaves)`` on the program whose guards agree, tracing again if none does."""
+        leaves = self._quick.leaves(tuple(args), kwargs)
+        if leaves is not None:
+            try:
+                return action(self._first, self._flat, self._bound, leaves)
+            except GuardError:
+                pass  # another branch: the long way finds or makes its program
         bound = bind(self._function, args, kwargs, self._argnums)
         if any(isinstance(leaf, Traced) for leaf in bound.leaves):
             raise TraceError(
@@ -277,11 +320,11 @@ class Prepared:
             )
         for prepared, flat, _ in list(self._programs.get(bound.key, ())):
             try:
-                return action(prepared, flat, bound)
+                return action(prepared, flat, bound, bound.leaves)
             except GuardError:
                 continue
         prepared, flat, _ = self._add(bound)
-        return action(prepared, flat, bound)
+        return action(prepared, flat, bound, bound.leaves)
 
     def _need(self, operator: str) -> None:
         if operator not in self._backend.capabilities:
@@ -296,7 +339,7 @@ class Prepared:
 
     def value(self, *args: Any, **kwargs: Any) -> Any:
         """The function's own value."""
-        return self._run(args, kwargs, lambda p, flat, bound: value_tree(flat, p.value(bound.leaves)))
+        return self._run(args, kwargs, lambda p, flat, bound, leaves: value_tree(flat, p.value(leaves)))
 
     def gradient(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient, in the structure of ``args[argnums]``."""
@@ -306,8 +349,8 @@ class Prepared:
         """The value and the gradient."""
         self._need("value_and_gradient")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Any]:
-            value, gradients = prepared.value_and_gradient(bound.leaves)
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
+            value, gradients = prepared.value_and_gradient(leaves)
             return value_tree(flat, [value]), bound.gradient_tree(gradients)
 
         return self._run(args, kwargs, action)
@@ -316,8 +359,8 @@ class Prepared:
         """The value and its tangent; tangents have the structure of the differentiated primals."""
         self._need("jvp")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Any]:
-            values, slopes = prepared.jvp(bound.leaves, tangent_leaves(tangents, bound, self._function))
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
+            values, slopes = prepared.jvp(leaves, tangent_leaves(tangents, bound, self._function))
             return value_tree(flat, values), value_tree(flat, slopes)
 
         return self._run(primals, kwargs, action)
@@ -326,8 +369,8 @@ class Prepared:
         """The value and a pullback that owns what it needs."""
         self._need("vjp")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound) -> tuple[Any, Callable]:
-            values, pullback = prepared.vjp(bound.leaves)
+        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Callable]:
+            values, pullback = prepared.vjp(leaves)
             structure = flat.structure
             assert structure is not None
 
@@ -343,6 +386,9 @@ class Prepared:
 def value_tree(flat: Function, values: Sequence[Any]) -> Any:
     """Outputs in the function's own structure; those of shape () are NumPy scalars."""
     assert flat.structure is not None
+    if len(values) == 1 and flat.structure is LEAF:
+        value = values[0]
+        return value if isinstance(value, np.generic) or np.ndim(value) else finished(value, SCALAR)
     return unflatten(flat.structure, [finished(v, SCALAR if np.ndim(v) == 0 else ARRAY) for v in values])
 
 

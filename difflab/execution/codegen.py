@@ -35,6 +35,8 @@ class Writer:
         # Values that set-up must provide: number -> name, in order of first use.
         self.closure: dict[int, str] = {}
         self.products = 0
+        # Derivative equations raise no warnings, so they may use np.dot, which does not look for any and starts faster.
+        self.quiet = False
 
     def name(self, number: int) -> str:
         """The variable of a value."""
@@ -110,25 +112,37 @@ class Writer:
     @staticmethod
     def returns_fresh(call: Call, avals: list[Aval], out: Aval) -> bool:
         """Whether the call without its last argument allocates exactly the result."""
+        if call.function is np.dot or call.function is np.matmul:
+            return True
         if not isinstance(call.function, np.ufunc) or call.arguments[-1] is not OUT:
             return False
-        if call.function is np.matmul:
-            return True
         return bool(avals) and np.broadcast_shapes(*[aval.shape for aval in avals]) == out.shape
 
     def product(self, equation: Equation, operands: tuple[int, ...], out: Aval) -> Call | None:
-        """A sum over one axis of a large plane as a product with ones, which BLAS does several times faster."""
-        if equation.primitive.name != "sum":
-            return None
+        """A plane's product by np.dot, and its sum over one axis as a product with ones: BLAS is faster at both."""
+        name = equation.primitive.name
         aval = self.tape.avals[operands[0]]
+        if name not in ("sum", "matmul") or aval.ndim != 2 or aval.dtype.kind != "f" or aval.dtype.itemsize < 4:
+            return None
+        if name == "matmul":
+            plane = self.tape.avals[operands[1]].ndim == 2 and out.size > 0
+            return Call(np.dot, (Operand(0), Operand(1), OUT)) if plane and self.quiet else None
         axes = equation.params["axes"]
-        if aval.ndim != 2 or len(axes) != 1 or aval.dtype.kind != "f" or aval.dtype.itemsize < 4:
+        if len(axes) != 1 or aval.size < (1 if self.quiet else SUM_BY_PRODUCT):
             return None
-        if aval.size < SUM_BY_PRODUCT or not self.plan.contiguous.get(operands[0], False):
+        if not self.plan.contiguous.get(operands[0], False):
             return None
-        ones = np.ones(aval.shape[axes[0]], aval.dtype)
         self.products += 1
-        return Call(np.matmul, (ones, Operand(0), OUT) if axes == (0,) else (Operand(0), ones, OUT))
+        ones = self.ones(aval.shape[axes[0]], aval.dtype)
+        arguments = (ones, Operand(0), OUT) if axes == (0,) else (Operand(0), ones, OUT)
+        return Call(np.dot if self.quiet else np.matmul, arguments)
+
+    def ones(self, size: int, dtype: np.dtype) -> np.ndarray:
+        """A vector of ones, one for each size and dtype."""
+        for known in self.namespace.values():
+            if isinstance(known, np.ndarray) and known.shape == (size,) and known.dtype == dtype and known.all():
+                return known
+        return np.ones(size, dtype)
 
     def view(self, equation: Equation, source: str) -> str:
         """The expression of a view of a value known at run time."""
@@ -153,6 +167,7 @@ class Writer:
         for position, equation in enumerate(tape.equations):
             if position == tape.quiet_from:
                 quiet_lines = len(self.lines)
+                self.quiet = True
             self.equation(equation, self.plan.operands[position])
             self.guard(equation.output, guards)
         if quiet_lines is not None and quiet_lines < len(self.lines):

@@ -80,9 +80,12 @@ def _place(
 ) -> None:
     primitive, out = equation.primitive, equation.output
     operands = equation.inputs
-    if primitive.kind == "elementwise":
+    if primitive.kind == "elementwise" or primitive.name == "broadcast_to":
         operands = tuple([skipped.get(number, number) for number in operands])
     plan.operands.append(operands)
+    single = primitive.name == "reshape" and avals[out].size == 1 and avals[operands[0]].shape == ()
+    if primitive.name == "broadcast_to" or single:
+        skipped[out] = skipped.get(operands[0], operands[0])
     sources = [plan.places[number] for number in operands]
     if sources and all(place == "fixed" for place in sources):
         plan.places[out] = "fixed"
@@ -98,8 +101,6 @@ def _place(
     else:
         plan.places[out] = "result" if out in results else "buffer"
         plan.contiguous[out] = True
-    if primitive.name == "broadcast_to":
-        skipped[out] = skipped.get(operands[0], operands[0])
 
 
 def _is_view(equation: Equation, avals: Sequence[Aval], plan: Plan) -> bool:

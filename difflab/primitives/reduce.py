@@ -10,6 +10,8 @@ from . import exact_rules as exact
 from .record import OUT, REGISTRY, Aval, Call, Operand, general, linear
 
 INTEGER = np.dtype(np.int64)
+# One object each, so that generated code binds one name.
+ADD_REDUCE, MAXIMUM_REDUCE, MINIMUM_REDUCE = np.add.reduce, np.maximum.reduce, np.minimum.reduce
 
 
 def _reduced(aval: Aval, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -37,7 +39,7 @@ sum = linear(
     _sum_transpose,
     name="sum",
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
-    into=lambda avals, axes: Call(np.add.reduce, (Operand(0), axes, None, OUT)),
+    into=lambda avals, axes: Call(ADD_REDUCE, (Operand(0), axes, None, OUT)),
     flops=lambda avals, out, axes: float(avals[0].size),
     samples=lambda: [
         ((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))
@@ -70,7 +72,7 @@ max = general(
     _extreme_vjp,
     name="max",
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
-    into=lambda avals, axes: Call(np.maximum.reduce, (Operand(0), axes, None, OUT)),
+    into=lambda avals, axes: Call(MAXIMUM_REDUCE, (Operand(0), axes, None, OUT)),
     exact=exact.max,
     flops=lambda avals, out, axes: float(avals[0].size),
     samples=_extreme_samples,
@@ -81,7 +83,7 @@ min = general(
     _extreme_vjp,
     name="min",
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
-    into=lambda avals, axes: Call(np.minimum.reduce, (Operand(0), axes, None, OUT)),
+    into=lambda avals, axes: Call(MINIMUM_REDUCE, (Operand(0), axes, None, OUT)),
     exact=exact.min,
     flops=lambda avals, out, axes: float(avals[0].size),
     samples=_extreme_samples,

@@ -1,0 +1,128 @@
+"""The laboratory: run a study, load what a run has stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import errors
+from .harness import results
+from .harness.process import worker_environment
+from .harness.results import Results
+
+COORDINATOR = "difflab.harness.engine"
+
+
+def run(
+    study: str | Path = "digits",
+    *,
+    out: str | Path | None = None,
+    quick: bool = False,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    seed: int = 0,
+) -> Results:
+    """Run a study, or resume it, and write its page.
+
+    Args:
+        study: the name of a shipped study, or the path of a study file ending in ``.toml``.
+        out: the run folder; by default ``reports/<study>``, or ``reports/<study>-2`` and so on beside a finished run.
+        quick: one process per case, at the sizes the study names for it: no intervals, no verdicts.
+        progress: is called with small dicts whose ``event`` is ``run`` (``folder``, ``title``, ``cases``,
+            ``resumed``), ``running`` (``text``, ``done``, ``steps``), ``case`` (``case``, ``outcome``, ``reason``,
+            ``done``, ``cases``), ``run_finished`` (``seconds``) or ``report`` (``page``).
+        seed: the seed of parameters, data and the order of measuring.
+
+    Returns:
+        The results; the page is ``index.html`` in their folder.
+
+    Raises:
+        StudyError: the study is wrong; one line per fault.
+        StoreError: the folder cannot be used.
+        KeyboardInterrupt: interrupted; the same call resumes.
+
+    Example:
+        >>> results = run("digits", quick=True)  # doctest: +SKIP
+        >>> results.frame[["backend", "rel_error", "call_s"]]  # doctest: +SKIP
+    """
+    request = {"study": str(study), "out": None if out is None else str(out), "quick": quick, "seed": seed}
+    tell = progress or _ignore
+    folder = _coordinate(request, tell)
+    found = results.load(folder)
+    from .report import write
+
+    tell({"event": "running", "text": "writing the page", "done": 1, "steps": 1})
+    page = write(found, folder)
+    tell({"event": "report", "page": str(page)})
+    return found
+
+
+def load(folder: str | Path) -> Results:
+    """The results stored in a run folder.
+
+    Args:
+        folder: what ``run`` returned as ``folder``, such as ``reports/digits``.
+
+    Returns:
+        The results; an unfinished run has rows with outcome ``interrupted``.
+
+    Raises:
+        StoreError: there is no run in the folder, or it is damaged.
+
+    Example:
+        >>> load("reports/digits").frame  # doctest: +SKIP
+    """
+    return results.load(folder)
+
+
+def _ignore(_: dict[str, Any]) -> None:
+    return
+
+
+def _coordinate(request: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> Path:
+    """Let a coordinator of its own, without NumPy, do the request; returns the run folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", COORDINATOR],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": worker_environment(1)["PYTHONPATH"]},
+        start_new_session=True,  # an interrupt from the keyboard is passed on below, once
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    last: dict[str, Any] = {}
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.close()
+        for line in process.stdout:
+            last = json.loads(line)
+            if last["event"] not in ("done", "fault"):
+                tell(last)
+        code = process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    finally:
+        process.stdout.close()
+    if code == 130:
+        raise KeyboardInterrupt
+    if last.get("event") == "fault":
+        kinds = {"StudyError": errors.StudyError, "StoreError": errors.StoreError}
+        raise kinds.get(last["type"], errors.DifflabError)(last["text"])
+    if last.get("event") != "done":
+        raise errors.StoreError(
+            f"the coordinator ended with exit code {code} before the run did. What it measured is stored; "
+            f"run again to go on."
+        )
+    return Path(last["folder"])
