@@ -23,12 +23,10 @@ _HOMES = {
     "Shape": "builder",
     "trace": "views",
     "Trace": "views",
-    "compare": "lab",
-    "Comparison": "lab",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "run": "lab",
     "load": "lab",
-    "backends": "lab",
-    "problems": "lab",
     "Finite": "backends.finite",
     "Symbolic": "backends.symbolic",
     "Forward": "backends.forward",
@@ -38,15 +36,40 @@ _HOMES = {
     "DifflabError": "errors",
 }
 
-__all__ = [*_HOMES, "nn"]  # noqa: PLE0604 (names are strings)
+# Modules that are public by name; the last two are callable: difflab.backends() lists what there is.
+_MODULES = ("nn", "backends", "problems")
+
+__all__ = [*_HOMES, *_MODULES]
 
 if TYPE_CHECKING:
+    from . import backends as backends
     from . import nn as nn
+    from . import problems as problems
+    from .backends.analytic import Analytic as Analytic
+    from .backends.finite import Finite as Finite
+    from .backends.forward import Forward as Forward
+    from .backends.null import Null as Null
+    from .backends.reverse import Reverse as Reverse
+    from .backends.symbolic import Symbolic as Symbolic
+    from .builder import Shape as Shape
+    from .comparison import Comparison as Comparison
+    from .comparison import compare as compare
+    from .errors import DifflabError as DifflabError
+    from .lab import load as load
+    from .lab import run as run
+    from .operators import gradient as gradient
+    from .operators import jvp as jvp
+    from .operators import prepare as prepare
+    from .operators import value_and_gradient as value_and_gradient
+    from .operators import vjp as vjp
+    from .prepared import Prepared as Prepared
+    from .views import Trace as Trace
+    from .views import trace as trace
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":
-        return importlib.import_module("difflab.nn")
+    if name in _MODULES:
+        return importlib.import_module(f"difflab.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"difflab.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'difflab' has no attribute {name!r}")

@@ -200,9 +200,7 @@ def leaf_names(function: Callable, bound: Bound) -> list[str]:
     everything: list[str] = []
     positional = len(bound.structures) - len(bound.keywords)
     for position, structure in enumerate(bound.structures):
-        root = (
-            argument_name(function, position) if position < positional else bound.keywords[position - positional]
-        )
+        root = argument_name(function, position) if position < positional else bound.keywords[position - positional]
         everything.extend(paths(structure, root))
     return [everything[position] for position in bound.live]
 

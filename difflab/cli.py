@@ -1,13 +1,13 @@
 """The command line: parse, call, print.
 
 Results go to stdout, progress and errors to stderr.  Everything heavy is imported inside the commands, so that
-``--help`` and ``--version`` answer at once; nothing here imports NumPy before a study has run, because the process that
-coordinates a run must be free of it.
+``--help`` and ``--version`` answer at once.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
-from .cli_exit import BAD_INPUT, FAULT, INTERRUPTED, OK, code_of_results, code_of_store_error
 from .errors import DifflabError, StoreError
 
+OK, TOLERANCE, BAD_INPUT, UNEXPECTED, STORE, NOTHING, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 EXIT_CODES = """
-Exit codes: 0 all well; 1 a tolerance failed; 2 bad input or configuration; 3 cases failed unexpectedly; 4 the run
-folder is damaged; 5 nothing was measured; 130 interrupted (the message says which command resumes).
+Exit codes: 0 all well; 1 a gradient misses its tolerance; 2 bad input or configuration; 3 a case failed unexpectedly
+(crash, lost); 4 the run folder is damaged or in use; 5 nothing could be measured; 130 interrupted (the message says which
+command resumes); 70 a fault of difflab.
 """
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
@@ -55,14 +57,14 @@ def _top(
 @app.command(epilog="Examples: difflab run; difflab run digits --quick; difflab run my_study.toml --out results/first")
 def run(
     study: Annotated[
-        str, typer.Argument(metavar="[STUDY|FILE.toml]", help="A shipped study by name, or the path of a study file.")
+        str, typer.Argument(metavar="STUDY", help="A shipped study by name, or the path of a .toml file.")
     ] = "digits",
     quick: Annotated[
         bool, typer.Option("--quick", help="One process per case: no intervals and no verdicts, but soon done.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="The run folder (default: reports/STUDY, or STUDY-2, ...)."),
+        typer.Option("--out", metavar="DIR", help="The run folder (default: reports/STUDY, or STUDY-2 and so on)."),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="Seed of the data and of the order of the cases.")
@@ -72,30 +74,55 @@ def run(
     """Run a study, or resume it, and write its page.
 
     Every case runs in a process of its own with limits of time and memory; what a case cannot do becomes a row with
-    its reason.  Interrupt with Ctrl-C at any time: nothing that is finished is lost or measured twice.
+    its reason. Interrupt with Ctrl-C at any time: nothing that is finished is lost or measured twice.
     """
     from .cli_progress import progress_on
     from .lab import run as run_study
 
-    with progress_on(sys.stderr) as progress:
-        results = run_study(study, out=out, quick=quick, progress=progress, seed=seed)
-    raise typer.Exit(_finish(results, as_json))
+    try:
+        with progress_on(sys.stderr) as progress:
+            results = run_study(study, out=out, quick=quick, progress=progress, seed=seed)
+    except KeyboardInterrupt:
+        again = ["difflab", "run", study, *["--quick"] * quick]
+        again += [] if out is None else ["--out", str(out)]
+        again += ["--seed", str(seed)] if seed else []
+        _say(f"Interrupted; what is measured is stored. To go on: {shlex.join(again)}")
+        raise typer.Exit(INTERRUPTED) from None
+    except StoreError as error:
+        _say(str(error))
+        raise typer.Exit(_store_code(out)) from None
+    _print_results(results, as_json)
+    raise typer.Exit(code_of(results.rows))
 
 
 @app.command(epilog="Example: difflab report reports/digits")
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the page of a run again, from what the run has stored."""
-    from .lab import load
+    """Write the page of a run again.
 
-    raise typer.Exit(_finish(load(run_folder), as_json))
+    Everything comes from what the run has stored; nothing is measured. Prints the results like ``difflab run``.
+    """
+    from .lab import load
+    from .report import write
+
+    try:
+        results = load(folder)
+        write(results, folder)
+    except StoreError as error:
+        _say(str(error))
+        raise typer.Exit(_store_code(folder)) from None
+    _print_results(results, as_json)
 
 
 @app.command("list", epilog="Example: difflab list --json")
 def list_(as_json: AsJson = False) -> None:
-    """List the problems, the studies and the backends, with what each backend can do or lacks."""
+    """List problems, studies and backends.
+
+    Problems come with their sizes and numbers of parameters, studies with their questions, backends with the operators
+    they can do, or why they are unavailable.
+    """
     from .cli_tables import catalogue, print_catalogue, print_json
 
     found = catalogue()
@@ -105,14 +132,67 @@ def list_(as_json: AsJson = False) -> None:
         print_catalogue(found)
 
 
-def _finish(results: Any, as_json: bool) -> int:
-    """Write the page, print the results, and say with which code to end."""
+def _print_results(results: Any, as_json: bool) -> None:
     from .cli_tables import print_json, print_results, results_document
-    from .report import write
 
-    page = write(results, results.folder)
     if as_json:
-        print_json(results_document(results, page))
+        print_json(results_document(results))
     else:
-        print_results(results, page)
-    return code_of_results(results)
+        print_results(results)
+
+
+# ---------------------------------------------------------------------------- how it ends
+
+
+def code_of(rows: list[dict[str, Any]]) -> int:
+    """The exit code that the rows of a run deserve.
+
+    What a limit or a forecast stopped, and what a backend says it cannot do, are results and not failures.
+
+    >>> code_of([{"outcome": "ok"}, {"outcome": "timeout"}]), code_of([{"outcome": "timeout"}])
+    (0, 5)
+    """
+    outcomes = {row["outcome"] for row in rows}
+    if outcomes & {"crash", "lost"}:
+        return UNEXPECTED
+    if "invalid" in outcomes:
+        return TOLERANCE
+    return OK if "ok" in outcomes else NOTHING
+
+
+def _store_code(folder: Path | None) -> int:
+    """Bad input if the folder named is no run at all; otherwise there is a store and something is wrong with it."""
+    stores = Path("reports").glob("*/events.jsonl") if folder is None else folder.glob("events.jsonl")
+    return STORE if any(True for _ in stores) else BAD_INPUT
+
+
+def _say(message: str) -> None:
+    print(f"difflab: {message}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code.
+
+    Args:
+        arguments: those of the process by default.
+
+    Raises:
+        SystemExit: always; a user's fault is one message on stderr, never a traceback.
+
+    >>> main(["--version"])
+    Traceback (most recent call last):
+    SystemExit: 0
+    """
+    try:
+        app(args=arguments, prog_name="difflab")
+    except DifflabError as error:
+        _say(str(error))
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:  # whoever read our output has had enough, as in `difflab list | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OK)
+    except Exception:
+        traceback.print_exc()
+        _say("this is a fault of difflab and not yours; please report it with the lines above.")
+        sys.exit(FAULT)
+    raise AssertionError("typer always leaves by SystemExit")

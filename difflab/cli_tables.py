@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +108,45 @@ def print_catalogue(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 # ---------------------------------------------------------------------------- difflab run, difflab report
+
+
+def results_document(results: Any) -> dict[str, Any]:
+    """What ``difflab run --json`` prints: the study, where it is stored, one object per row."""
+    study = {key: results.study[key] for key in ("name", "title", "question")}
+    return {
+        "study": study,
+        "answer": _answer(results),
+        "folder": results.folder,
+        "page": results.folder / "index.html",
+        "finished": results.finished,
+        "rows": results.rows,
+    }
+
+
+def print_results(results: Any) -> None:
+    """The rows as a table, the answer in a sentence, and where the page is."""
+    from .report import cases, numbers
+
+    found = cases.read(results.rows)
+    several = len({case.dtype for case in found}) > 1
+    header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "TIME", "95% INTERVAL", "x LOSS", "MEMORY"]
+    rows = [
+        [
+            f"{case.place} {case.dtype}" if several else case.place,
+            numbers.count(case.n_params),
+            case.backend,
+            case.outcome_words,
+            _shown(case.digits, numbers.digits),
+            _shown(case.call_s, numbers.seconds),
+            numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
+            _shown(case.work_ratio, numbers.factor),
+            _shown(case.peak_bytes, numbers.size_in_bytes),
+        ]
+        for case in found
+    ]
+    print(table(header, rows, right=(1, 4, 5, 7, 8)))
+    print(f"\n{_answer(results)}\n\nPage: {results.folder / 'index.html'}")
+
+
+def _shown(value: float | None, show: Callable[[float | None], str]) -> str:
+    return MISSING if value is None else show(value)

@@ -49,9 +49,7 @@ def refuse(name: str, **arguments: Any) -> None:
     """An error naming the first argument that was given and is not supported."""
     for key, value in arguments.items():
         if value is not None and value is not NOTHING and value is not True:
-            raise TraceError(
-                f"np.{name} at {user_location()}: the argument {key!r} is not supported on a traced array"
-            )
+            raise TraceError(f"np.{name} at {user_location()}: the argument {key!r} is not supported on a traced array")
 
 
 def normal_axis(axis: Any, ndim: int, name: str) -> int:
@@ -75,9 +73,14 @@ def normal_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------- reductions
 
 
+def asked(keepdims: Any) -> bool:
+    """Whether ``keepdims`` was given and is true."""
+    return keepdims is not NOTHING and bool(keepdims)
+
+
 def keep(result: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: Any) -> Any:
     """Put size-1 axes back where they were asked for."""
-    if keepdims is True or (keepdims is not NOTHING and keepdims):
+    if asked(keepdims):
         kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
         return BIND["reshape"](result, shape=kept)
     return result
@@ -128,7 +131,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=NOTHING, where=NOTHING):
     refuse("mean", where=where)
     a = floating(lifted(a)[0] if dtype is None else a.astype(dtype))
     axes = normal_axes(axis, a.ndim, "mean")
-    return _mean(a, axes=axes, keepdims=keepdims is True) if axes else a
+    return _mean(a, axes=axes, keepdims=asked(keepdims)) if axes else a
 
 
 @composite("var")
@@ -142,7 +145,7 @@ def _var(a, *, axes, ddof, keepdims):
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=NOTHING, where=NOTHING, mean=NOTHING, correction=NOTHING):
     refuse("var", where=where, mean=mean, correction=correction)
     a = floating(lifted(a)[0] if dtype is None else a.astype(dtype))
-    return _var(a, axes=normal_axes(axis, a.ndim, "var"), ddof=ddof, keepdims=keepdims is True)
+    return _var(a, axes=normal_axes(axis, a.ndim, "var"), ddof=ddof, keepdims=asked(keepdims))
 
 
 @implements(np.std)
@@ -154,7 +157,8 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=NOTHING, where=NOTH
 def _arg(name: str) -> Callable:
     def arg(a, axis=None, out=None, *, keepdims=NOTHING):
         if axis is None:
-            a, axis = np.ravel(a), 0
+            flat = np.ravel(a)
+            return keep(BIND[name](flat, axis=0), a.shape, tuple(range(a.ndim)), keepdims)
         axis = normal_axis(axis, a.ndim, name)
         return keep(BIND[name](a, axis=axis), a.shape, (axis,), keepdims)
 
@@ -170,7 +174,7 @@ def _norm(x, *, axes, keepdims):
     total = BIND["sum"](BIND["square"](x), axes=axes)
     # norm'(0) = 0 by the kink table, while sqrt'(0) = inf: at zero the root is taken of one and its value put aside.
     zero = total == 0
-    root = BIND["where"](zero, 0.0, np.sqrt(BIND["where"](zero, 1.0, total)))
+    root = np.where(zero, 0.0, np.sqrt(np.where(zero, 1.0, total)))
     return keep(root, x.shape, axes, keepdims)
 
 
@@ -234,7 +238,7 @@ def moveaxis(a, source, destination):
 def expand_dims(a, axis):
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     ndim = a.ndim + len(axes)
-    places = {normal_axis(x, ndim, "expand_dims") for x in axes}
+    places = normal_axes(tuple(axes), ndim, "expand_dims")
     rest = iter(a.shape)
     return reshape(a, tuple(1 if i in places else next(rest) for i in range(ndim)))
 
@@ -250,7 +254,7 @@ def squeeze(a, axis=None):
 
 @implements(np.broadcast_to)
 def broadcast_to(array, shape, subok=False):
-    shape = tuple(shape) if isinstance(shape, tuple | list) else (operator.index(shape),)
+    shape = tuple(map(operator.index, shape)) if isinstance(shape, tuple | list) else (operator.index(shape),)
     if np.broadcast_shapes(array.shape, shape) != shape:
         raise TraceError(f"np.broadcast_to at {user_location()}: {array.shape} does not broadcast to {shape}")
     return array if shape == array.shape else BIND["broadcast_to"](array, shape=shape)
@@ -299,6 +303,8 @@ def pad(array, pad_width, mode="constant", **kwargs):
     if mode != "constant" or kwargs.get("constant_values", 0) != 0:
         raise TraceError(f"np.pad at {user_location()}: only mode='constant' with zeros is supported on a traced array")
     pairs = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2))
+    if np.any(pairs < 0):
+        raise TraceError(f"np.pad at {user_location()}: pad_width {pad_width!r} is negative")
     return BIND["pad"](array, widths=tuple((int(low), int(high)) for low, high in pairs))
 
 
@@ -495,7 +501,7 @@ def outer(a, b, out=None):
 def getitem(x, key):
     key = key if isinstance(key, tuple) else (key,)
     key = expanded(key, x.ndim)
-    if any(isinstance(k, Traced | np.ndarray | list) for k in key):
+    if any(isinstance(k, Traced | np.ndarray | list | bool | np.bool_) for k in key):
         return advanced(x, key)
     return basic(x, key)
 
@@ -524,7 +530,7 @@ def basic(x, key):
         if isinstance(k, slice):
             a, b, c = k.indices(extent)
             count = len(range(a, b, c))
-            b = b if count else a
+            a, b = (a, b) if count else (0, 0)  # an empty slice with a negative start would count from the end
             start.append(a), stop.append(b), step.append(c), target.append(count)
         else:
             i = operator.index(k)
@@ -549,7 +555,7 @@ def advanced(x, key):
             raise TraceError(
                 f"indexing at {user_location()} mixes index arrays with slices or None; do it in two steps"
             )
-        index = k if isinstance(k, Traced) else np.asarray(k)
+        index = k if isinstance(k, Traced) else np.asarray(k, np.intp if isinstance(k, list) and not k else None)
         if aval_of(index).dtype.kind == "b":
             raise TraceError(
                 f"indexing with a boolean mask at {user_location()} gives a shape that depends on data; multiply by "
@@ -564,6 +570,9 @@ def advanced(x, key):
 
 @implements(np.take)
 def take(a, indices, axis=None, out=None, mode="raise"):
+    if mode != "raise":
+        raise TraceError(f"np.take at {user_location()}: only mode='raise' is supported on a traced array")
+    indices = list(indices) if isinstance(indices, tuple) else indices
     if axis is None:
         a, axis = ravel(a), 0
     axis = normal_axis(axis, a.ndim, "take")

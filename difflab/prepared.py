@@ -87,7 +87,9 @@ def flat_gradient(
         args, kwargs = bound.rebuild(bound.plain(leaves))
         answer = function(*args, **kwargs)
         if not isinstance(answer, tuple) or len(answer) != 2:
-            raise InputError(f"{describe(function)} is to return (value, gradient), and returned {type(answer).__name__}")
+            raise InputError(
+                f"{describe(function)} is to return (value, gradient), and returned {type(answer).__name__}"
+            )
         value, gradient = answer
         trees = (gradient,) if bound.single else gradient
         parts: list[Any] = []
@@ -185,7 +187,11 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _brief(a: np.ndarray) -> str:
-    return f"{a.item():.6g}" if a.size == 1 else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
+    return (
+        f"{a.item():.6g}"
+        if a.size == 1
+        else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
+    )
 
 
 class QuickBinding:
@@ -256,11 +262,11 @@ class Prepared:
         self._programs: OrderedDict[Any, list[tuple[PreparedLeaves, Function, Source]]] = OrderedDict()
         self._traces = 0
         bound = bind(function, args, kwargs, argnums)
-        state = np.random.get_state()[1].copy()  # type: ignore[index]
+        state = _generator_state()
         self._first, self._flat, _ = self._add(bound)
         self._bound = bound
         self._quick = QuickBinding(args, kwargs, bound)
-        if not np.array_equal(state, np.random.get_state()[1]):  # type: ignore[index]
+        if state != _generator_state():
             warnings.warn(
                 f"{describe(function)} draws from NumPy's global random generator; its numbers are frozen by prepare "
                 "and will be the same in every run",
@@ -381,6 +387,12 @@ class Prepared:
             return value_tree(flat, values), pull
 
         return self._run(primals, kwargs, action)
+
+
+def _generator_state() -> tuple[bytes, int]:
+    """NumPy's global generator: its key, and how much of it was used."""
+    _, key, position, *_ = np.random.get_state()
+    return np.asarray(key).tobytes(), int(position)  # type: ignore[arg-type]
 
 
 def value_tree(flat: Function, values: Sequence[Any]) -> Any:

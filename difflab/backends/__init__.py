@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.metadata import entry_points
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from ..errors import InputError, UnavailableError, did_you_mean
-from .protocol import Backend
+from .protocol import OPERATORS, Backend
 
 BUILT_IN: dict[str, tuple[str, str]] = {
     "finite": ("difflab.backends.finite", "Finite"),
@@ -63,3 +65,41 @@ def resolve(backend: str | Backend) -> Backend:
     if reason:
         raise UnavailableError(f"backend {backend.name!r} cannot be used: {reason}")
     return backend
+
+
+class Available(NamedTuple):
+    """One backend: its name and family, the operators it can do, and what is missing (``None`` if nothing is)."""
+
+    name: str
+    family: str
+    operators: tuple[str, ...]
+    unavailable: str | None
+
+
+def listing() -> list[Available]:
+    """All backends, what they can do, and why one is unavailable.
+
+    Example:
+        >>> [one.name for one in listing() if one.unavailable is None][:2]
+        ['finite', 'symbolic']
+    """
+    found = []
+    for name in names():
+        try:
+            backend = find(name)
+        except UnavailableError as error:
+            found.append(Available(name, "", (), str(error)))
+            continue
+        operators = tuple(sorted(backend.capabilities & set(OPERATORS)))
+        found.append(Available(name, backend.family, operators, None))
+    return found
+
+
+class _CallablePackage(ModuleType):
+    """`difflab.backends` is this package, and `difflab.backends()` lists what is in it."""
+
+    def __call__(self) -> list[Available]:
+        return listing()
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -27,9 +27,7 @@ def pullback_from_tangents(
         result = [np.zeros(np.shape(leaf), leaf.dtype) for leaf in leaves]
         for position, index, unit in basis(leaves):
             tangents = tangents_of(unit)
-            result[position][index] = sum(
-                np.sum(np.multiply(c, t)) for c, t in zip(cotangents, tangents, strict=True)
-            )
+            result[position][index] = sum(np.sum(np.multiply(c, t)) for c, t in zip(cotangents, tangents, strict=True))
         return result
 
     return pullback

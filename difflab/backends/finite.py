@@ -39,9 +39,7 @@ class Finite:
     step: str | float = "auto"
     name: str = field(default="finite", init=False, repr=False)
     family: str = field(default="finite", init=False, repr=False)
-    capabilities: frozenset[str] = field(
-        default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False
-    )
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:

@@ -67,7 +67,9 @@ class PreparedReverse:
             build: dict[str, Callable[[Tape], tuple[Tape, ...]]] = {
                 "value": lambda tape: (tape,),
                 "gradient": lambda tape: (transforms.gradient(tape, wrt),),
-                "vjp": lambda tape: split(transforms.simplify(transforms.vjp(tape, wrt)), len(tape.outputs), len(tape.outputs)),
+                "vjp": lambda tape: split(
+                    transforms.simplify(transforms.vjp(tape, wrt)), len(tape.outputs), len(tape.outputs)
+                ),
             }
             tape = self._source.tape
             self._runners[kind] = Runner(tape, build[kind], ("reverse", kind, wrt), frozen=self._source.frozen)

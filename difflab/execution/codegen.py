@@ -81,8 +81,9 @@ class Writer:
                 self.allocate(target, out, before=True)
             return
         call = self.product(equation, operands, out) or self.into(equation, avals)
+        filled = f"out={target}" if call.keyword else target
         arguments = [
-            self.name(operands[a.index]) if isinstance(a, Operand) else target if a is OUT else self.literal(a)
+            self.name(operands[a.index]) if isinstance(a, Operand) else filled if a is OUT else self.literal(a)
             for a in call.arguments
         ]
         function = self.bound(call.function, "f")

@@ -153,9 +153,7 @@ def _share_slots(tape: Tape, plan: Plan, roots: dict[int, int]) -> None:
             free.append(plan.slot_of[out])
 
 
-def _dying_twin(
-    equation: Equation, avals: Sequence[Aval], plan: Plan, dying: set[int], position: int
-) -> int | None:
+def _dying_twin(equation: Equation, avals: Sequence[Aval], plan: Plan, dying: set[int], position: int) -> int | None:
     """An operand that dies here and may be overwritten while it is read: same shape, dtype and layout."""
     if not equation.primitive.inplace:
         return None
@@ -181,4 +179,3 @@ def _take(plan: Plan, free: list[int], nbytes: int) -> int:
         return len(plan.slots) - 1
     free.remove(slot)
     return slot
-

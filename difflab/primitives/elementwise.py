@@ -41,9 +41,7 @@ def _power_exponent(y, x, p):
     return where(equal(x, 0.0), 0.0, y * log(where(equal(x, 0.0), 1.0, x)))
 
 
-power = elementwise(
-    np.power, _power_base, _power_exponent, exact=exact.power, flops=20, domain=(POSITIVE, (-2.0, 2.0))
-)
+power = elementwise(np.power, _power_base, _power_exponent, exact=exact.power, flops=20, domain=(POSITIVE, (-2.0, 2.0)))
 
 
 def _integer_power(x, *, n):
@@ -148,7 +146,8 @@ sigmoid = elementwise(
 
 # ---------------------------------------------------------------------------- choices (kinks: see semantics)
 
-sign = elementwise(np.sign, None, exact=exact.sign, special=(0.0, 2.0, -2.0))
+FLAT = "piecewise constant: its derivative is zero wherever it exists"
+sign = elementwise(np.sign, None, exact=exact.sign, special=(0.0, 2.0, -2.0), excuse=FLAT)
 absolute = elementwise(np.absolute, lambda y, x: sign(x), exact=exact.absolute, special=(0.0,))
 
 
@@ -185,10 +184,9 @@ relu = elementwise(
     name="relu",
     exact=exact.relu,
     special=(0.0, -0.0),
-    into=lambda avals: Call(np.maximum, (Operand(0), np.zeros((), avals[0].dtype), OUT)),
+    into=lambda avals: Call(np.maximum, (Operand(0), np.zeros((), avals[0].dtype), OUT), keyword=True),
 )
 
-FLAT = "piecewise constant: its derivative is zero wherever it exists"
 greater = elementwise(np.greater, None, None, abstract=boolean, exact=exact.greater, excuse=FLAT)
 greater_equal = elementwise(np.greater_equal, None, None, abstract=boolean, exact=exact.greater_equal, excuse=FLAT)
 less = elementwise(np.less, None, None, abstract=boolean, exact=exact.less, excuse=FLAT)

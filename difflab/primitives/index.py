@@ -11,9 +11,7 @@ from .record import OUT, Aval, Call, Operand, linear
 
 def _slices(start, stop, step):
     """Python slices; a negative step that runs past the front needs ``None`` as its stop."""
-    return tuple(
-        builtins.slice(a, None if b < 0 else b, c) for a, b, c in zip(start, stop, step, strict=True)
-    )
+    return tuple(builtins.slice(a, None if b < 0 else b, c) for a, b, c in zip(start, stop, step, strict=True))
 
 
 def slice_sizes(start, stop, step) -> tuple[int, ...]:
@@ -116,9 +114,7 @@ gather = linear(
     lambda x, *indices, axes: x[_position(x.ndim, axes, indices)],
     _gather_transpose,
     name="gather",
-    abstract=lambda x, *indices, axes: Aval(
-        gathered_shape(x.shape, axes, [index.shape for index in indices]), x.dtype
-    ),
+    abstract=lambda x, *indices, axes: Aval(gathered_shape(x.shape, axes, [index.shape for index in indices]), x.dtype),
     into=_gather_into,
     samples=_gather_samples,
     moving=1,

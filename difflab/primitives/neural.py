@@ -107,9 +107,9 @@ def _max_pool_fill(x, out, size, stride):
     if second is None:
         np.copyto(out, first)
         return
-    np.maximum(first, second, out)
+    np.maximum(first, second, out=out)
     for cell in cells:
-        np.maximum(out, cell, out)
+        np.maximum(out, cell, out=out)
 
 
 def _max_pool(x, *, size, stride):

@@ -59,10 +59,12 @@ class Call(NamedTuple):
     """How generated code computes a primitive: a function and its arguments.
 
     ``arguments`` holds ``Operand(i)`` for the i-th operand, ``OUT`` for the buffer to fill, and literals.
+    ``keyword``: the buffer must be given as ``out=`` (NumPy 2.4 warns where it is positional in maximum and minimum).
     """
 
     function: Callable
     arguments: tuple
+    keyword: bool = False
 
 
 class Operand(NamedTuple):
@@ -248,7 +250,7 @@ def elementwise(
             jvp=jvp if differentiable else None,
             vjp=vjp if differentiable else None,
             exact=exact,
-            into=into or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT))),
+            into=into or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT), ufunc in (np.maximum, np.minimum))),
             inplace=True,
             flops=lambda avals, out: flops * out.size,
             domain=pairs,
@@ -279,8 +281,8 @@ def linear(
 
     def jvp(tangents, y, *args, **params):
         changing = tangents[:moving]
-        if all(tangent is None for tangent in changing):
-            return None
+        if all(tangent is None for tangent in changing) or y.dtype.kind not in "fc":
+            return None  # nothing moves, or it moves what cannot follow: a cast to integers is piecewise constant
         filled = [
             REGISTRY["zeros_like"](arg) if tangent is None else tangent
             for tangent, arg in zip(changing, args, strict=False)

@@ -41,9 +41,7 @@ sum = linear(
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
     into=lambda avals, axes: Call(ADD_REDUCE, (Operand(0), axes, None, OUT)),
     flops=lambda avals, out, axes: float(avals[0].size),
-    samples=lambda: [
-        ((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))
-    ],
+    samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))],
 )
 
 

@@ -29,7 +29,9 @@ def jvp(tape: Tape, wrt: Sequence[int]) -> Tape:
     builder = transform_builder()
     operands = inputs_like(builder, tape)
     seeds = [
-        builder.input(tape.avals[tape.inputs[position]], f"tangent of {tape.names.get(tape.inputs[position], position)}")
+        builder.input(
+            tape.avals[tape.inputs[position]], f"tangent of {tape.names.get(tape.inputs[position], position)}"
+        )
         for position in wrt
     ]
     values = inline(builder, tape, operands)
@@ -41,8 +43,11 @@ def jvp(tape: Tape, wrt: Sequence[int]) -> Tape:
         rule = equation.primitive.jvp
         if equation.output not in active or rule is None:
             continue
+        directions = tuple([tangents.get(number) for number in equation.inputs])
+        if all(direction is None for direction in directions):
+            continue  # what came before it has no derivative after all, as x**0
         tangent = rule(
-            tuple(tangents.get(number) for number in equation.inputs),
+            directions,
             values[equation.output],
             *[values[number] for number in equation.inputs],
             **equation.params,

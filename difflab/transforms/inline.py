@@ -29,7 +29,9 @@ def inline(builder: Builder, tape: Tape, operands: Sequence[Any]) -> dict[int, A
     for number, constant in tape.constants.items():
         # A value of an enclosing trace is itself there; anything else is a constant.
         values[number] = (
-            builder.lift(constant) if isinstance(constant, TracedArray) else builder.constant(constant, tape.avals[number])
+            builder.lift(constant)
+            if isinstance(constant, TracedArray)
+            else builder.constant(constant, tape.avals[number])
         )
     for number, literal in tape.literals.items():
         values[number] = builder.literal(literal, tape.avals[number])
@@ -45,9 +47,7 @@ def inline(builder: Builder, tape: Tape, operands: Sequence[Any]) -> dict[int, A
     for span in tape.spans:
         arguments = tuple(values[number].number for number in span.arguments)
         result = values[span.result].number
-        builder.spans.append(
-            Span(span.name, places[span.start], places[span.stop], arguments, result, span.params)
-        )
+        builder.spans.append(Span(span.name, places[span.start], places[span.stop], arguments, result, span.params))
     for guard in tape.guards:
         builder.guards.append(Guard(values[guard.value].number, guard.observed))
     return values

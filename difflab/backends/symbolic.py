@@ -1,0 +1,262 @@
+"""Symbolic differentiation by SymPy: the loss as one expression, its derivative by every parameter, then code.
+
+Exact, and as long as the expressions are: the derivative of a product has two terms for every one of the product, a
+network is a deep composition of sums of products, so the gradient, written out, has about as many operations as the
+loss has, times the number of parameters.  ``stats`` counts them before and after common subexpressions are shared.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ForecastError, GuardError, InputError, UnsupportedError
+from ..execution.arithmetic import evaluate, filled
+from ..tape import Tape
+from .protocol import OPERATORS, Cost, Source
+
+DEFAULT_LIMIT_S = 60.0
+KEPT_DERIVATIONS = 4
+
+# Seconds, measured with SymPy 1.14 on one x86-64 core: to build or differentiate one operation, to share and compile
+# one, and to print and compile one operation of a tree when nothing is shared.  Bytes of one node of an expression.
+NODE_S = 6e-6
+SHARED_S = 2.4e-5
+TREE_S = 2.5e-5
+NODE_BYTES = 300
+TREE_BYTES = 400
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """Symbolic differentiation.
+
+    Args:
+        engine: "sympy".
+        cse: share common subexpressions (``sympy.cse``) before code is generated.
+        data: "numbers": only the differentiated arguments are symbols and all else is exact numbers, so that zeros in
+            the data vanish, and other data is derived anew; "symbols": every float argument is a symbol.
+        time_limit_s: refuse what is forecast to take longer to prepare; ``None`` for 60 seconds.
+
+    Example:
+        >>> Symbolic(cse=False)
+        Symbolic(engine='sympy', cse=False, data='numbers', time_limit_s=None)
+    """
+
+    engine: str = "sympy"
+    cse: bool = True
+    data: str = "numbers"
+    time_limit_s: float | None = None
+    name: str = field(default="symbolic", init=False, repr=False)
+    family: str = field(default="symbolic", init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset(OPERATORS), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.engine != "sympy":
+            raise InputError(f"Symbolic(engine={self.engine!r}): the engine is 'sympy'")
+        if self.data not in ("numbers", "symbols"):
+            raise InputError(f"Symbolic(data={self.data!r}): data is 'numbers' or 'symbols'")
+        limit = self.time_limit_s
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
+            raise InputError(f"Symbolic(time_limit_s={limit!r}): the limit is a positive number of seconds or None")
+
+    def unavailable(self) -> str | None:
+        """SymPy is a dependency, so always there."""
+        return None
+
+    def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
+        """``flops``: operations of the gradient as trees; ``seconds``: to build, differentiate and compile it."""
+        from ..execution.swell import forecast
+
+        size = forecast(tape, self.symbolic_leaves(tape, wrt))
+        nodes = size.nodes + size.slopes
+        seconds = NODE_S * nodes + (SHARED_S * nodes if self.cse else TREE_S * (size.value + size.gradient))
+        nbytes = NODE_BYTES * nodes + (0.0 if self.cse else TREE_BYTES * (size.value + size.gradient))
+        return Cost(0.0, size.value + size.gradient, nbytes, seconds)
+
+    def symbolic_leaves(self, tape: Tape, wrt: tuple[int, ...]) -> tuple[int, ...]:
+        """Positions of the inputs whose entries become symbols."""
+        if self.data == "numbers":
+            return tuple(wrt)
+        others = [i for i, number in enumerate(tape.inputs) if tape.avals[number].dtype.kind == "f" and i not in wrt]
+        return (*wrt, *others)
+
+    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedSymbolic:
+        """Derive and compile, unless that is forecast to take too long.
+
+        Raises:
+            ForecastError: with the figures.
+            UnsupportedError: the loss uses what SymPy cannot express.
+        """
+        tape = source.tape
+        for i in source.wrt:
+            if tape.avals[tape.inputs[i]].dtype.kind != "f":
+                raise UnsupportedError("backend 'symbolic' differentiates by real numbers only; use backend 'reverse'")
+        cost = self.predict(tape, operator, source.wrt)
+        limit = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s
+        if cost.seconds > limit:
+            count = sum(tape.avals[tape.inputs[i]].size for i in source.wrt)
+            raise ForecastError(
+                f"symbolic differentiation by {count} symbols gives about {cost.flops:.2g} operations before common "
+                f"subexpressions are shared, and is forecast to take {_duration(cost.seconds)}; the limit is "
+                f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
+            )
+        return PreparedSymbolic(self, source, example)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person would say them."""
+    for unit, size in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.3g} s"
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The expressions of one set of data, compiled: outputs, and outputs followed by the rows of the Jacobian."""
+
+    value: Callable[[Sequence[float]], list[float]]
+    everything: Callable[[Sequence[float]], list[float]]
+    notes: dict[str, Any]
+
+
+class PreparedSymbolic:
+    """Compiled expressions; data that differs from what was derived is derived anew, and counted in ``stats``."""
+
+    def __init__(self, backend: Symbolic, source: Source, example: Sequence[Any]):
+        self._backend = backend
+        self._tape = source.tape
+        self._wrt = source.wrt
+        self._symbolic = backend.symbolic_leaves(source.tape, source.wrt)
+        self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
+        self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
+        self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
+        self._lock = threading.Lock()
+        self.stats: dict[str, Any] = {"tape_length": len(source.tape), "primal_calls": 0, "derivations": 0}
+        self.stats["computed_in"] = "float64, results cast to the dtype of their leaf"
+        self.stats.update(self._derivation(example).notes)
+
+    # -------------------------------------------------------------------- derivation
+
+    def _derivation(self, leaves: Sequence[Any]) -> Derivation:
+        """The compiled expressions for this data."""
+        key = tuple(np.asarray(leaves[i]).tobytes() for i in self._numeric)
+        with self._lock:
+            found = self._derivations.get(key)
+            if found is None:
+                found = self._derivations[key] = self._derive(leaves)
+                self.stats["derivations"] += 1
+                if len(self._derivations) > KEPT_DERIVATIONS:
+                    self._derivations.popitem(last=False)
+            else:
+                self._derivations.move_to_end(key)
+        return found
+
+    def _derive(self, leaves: Sequence[Any]) -> Derivation:
+        from ..execution import expressions
+        from ..execution.symbols import SPANS, Symbols, rational, symbol
+
+        started = time.perf_counter()
+        inputs = [np.asarray(leaf) for leaf in leaves]
+        scalars: list[Any] = []
+        for i in self._symbolic:
+            own = [symbol(f"p{i}_{k}") for k in range(inputs[i].size)]
+            inputs[i] = filled(inputs[i].shape, own)
+            scalars.extend(own)
+        # Guards are checked with numbers at every call; here they would be questions about symbols.
+        outputs = evaluate(replace(self._tape, guards=()), inputs, Symbols(), SPANS)
+        roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
+        built = time.perf_counter()
+        differentiated = scalars[: sum(inputs[i].size for i in self._wrt)]
+        slopes = expressions.Derivatives().jacobian(roots, differentiated)
+        flat = [slope for row in slopes for slope in row]
+        derived = time.perf_counter()
+        value = expressions.compile_function(scalars, roots, self._backend.cse)
+        everything = expressions.compile_function(scalars, [*roots, *flat], self._backend.cse)
+        compiled = time.perf_counter()
+        notes = {
+            "n_symbols": len(scalars),
+            "symbolic_ops_value": expressions.count_operations(roots),
+            "symbolic_ops_gradient": expressions.count_operations(flat),
+            "symbolic_ops_cse": everything.operations if self._backend.cse else None,
+            "build_s": built - started,
+            "diff_s": derived - built,
+            "compile_s": compiled - derived,
+        }
+        return Derivation(value, everything, notes)
+
+    # -------------------------------------------------------------------- calls
+
+    def _scalars(self, leaves: Sequence[Any]) -> list[float]:
+        self._check_guards(leaves)
+        return [float(x) for i in self._symbolic for x in np.asarray(leaves[i]).ravel().tolist()]
+
+    def _check_guards(self, leaves: Sequence[Any]) -> None:
+        guards = self._tape.guards
+        if not guards:
+            return
+        seen = self._tape.replay_all(
+            [np.asarray(leaf) for leaf in leaves],
+            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
+            None,
+            [guard.value for guard in guards],
+        )
+        if any(type(guard.observed)(value) != guard.observed for guard, value in zip(guards, seen, strict=True)):
+            raise GuardError("Python would take another branch at these arguments than when the loss was recorded")
+
+    def _shaped(self, flat: Sequence[float]) -> list[np.ndarray]:
+        """Outputs in their shapes and dtypes."""
+        result, at = [], 0
+        for aval in self._outputs:
+            result.append(np.array(flat[at : at + aval.size], dtype=np.float64).reshape(aval.shape).astype(aval.dtype))
+            at += aval.size
+        return result
+
+    def _jacobian(self, leaves: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:
+        """The outputs, and the derivative of every output entry by every differentiated entry."""
+        flat = self._derivation(leaves).everything(self._scalars(leaves))
+        rows = sum(aval.size for aval in self._outputs)
+        columns = sum(int(np.size(leaves[i])) for i in self._wrt)
+        return self._shaped(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
+
+    def _split(self, row: np.ndarray, leaves: Sequence[Any]) -> list[np.ndarray]:
+        """A row of the Jacobian as leaves."""
+        result, at = [], 0
+        for i in self._wrt:
+            like = np.asarray(leaves[i])
+            result.append(row[at : at + like.size].reshape(like.shape).astype(like.dtype))
+            at += like.size
+        return result
+
+    def value(self, leaves: Sequence[Any]) -> list[Any]:
+        """The outputs, from their own expressions."""
+        return self._shaped(self._derivation(leaves).value(self._scalars(leaves)))
+
+    def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The loss and its gradients."""
+        values, slopes = self._jacobian(leaves)
+        return values[0], self._split(slopes[0], leaves)
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Outputs and the Jacobian's product with the tangents."""
+        values, slopes = self._jacobian(leaves)
+        direction = np.concatenate([np.zeros(0), *[np.ravel(tangent) for tangent in tangents]])
+        return values, self._shaped((slopes @ direction).tolist())
+
+    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        """Outputs and the product of cotangents with the Jacobian."""
+        values, slopes = self._jacobian(leaves)
+        like = [np.empty(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
+
+        def pullback(cotangents: Sequence[Any]) -> list[Any]:
+            weights = np.concatenate([np.zeros(0), *[np.ravel(cotangent) for cotangent in cotangents]])
+            return self._split(weights @ slopes, like)
+
+        return values, pullback

@@ -1,0 +1,248 @@
+"""What is done with SymPy expressions: differentiate them, count their operations, turn them into Python functions.
+
+Expressions of a loss are graphs in which large parts are shared, and SymPy's own walks visit every path.  Each walk
+here visits every node once.  The rules stay SymPy's: each kind of node is differentiated by ``sympy.diff`` with unknown
+functions as its arguments, once, and the answer is filled in wherever such a node stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from .symbols import piecewise
+
+
+def nodes(roots: Iterable[Any], children: Callable[[Any], Sequence[Any]]) -> list[Any]:
+    """All nodes below ``roots``, each once, children before parents."""
+    order: dict[Any, None] = {}
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order[node] = None
+        elif node not in order:
+            stack.append((node, True))
+            stack.extend((child, False) for child in children(node) if child not in order)
+    return list(order)
+
+
+def moving(node: Any) -> Sequence[Any]:
+    """The arguments through which a derivative passes: of a ``Piecewise`` its values, not its conditions."""
+    return [pair.args[0] for pair in node.args] if node.is_Piecewise else node.args
+
+
+# ---------------------------------------------------------------------------- derivatives
+
+
+@dataclass
+class Derivatives:
+    """Derivatives of expressions by symbols; rules found once are kept in ``rules``."""
+
+    rules: dict[tuple, tuple] = field(default_factory=dict)
+
+    def jacobian(self, roots: Sequence[Any], symbols: Sequence[Any]) -> list[list[Any]]:
+        """For every root its derivative by every symbol."""
+        import sympy
+
+        order = nodes(roots, moving)
+        # Which symbols a node depends on, as the bits of an integer.
+        bits = {symbol: 1 << position for position, symbol in enumerate(symbols)}
+        depends: dict[Any, int] = {}
+        users: list[list[Any]] = [[] for _ in symbols]
+        for node in order:
+            mask = bits.get(node, 0)
+            for child in moving(node):
+                mask |= depends[child]
+            depends[node] = mask
+            while mask and node not in bits:
+                low = mask & -mask
+                users[low.bit_length() - 1].append(node)
+                mask ^= low
+        columns = []
+        zero, one = sympy.S.Zero, sympy.S.One
+        for symbol, dependent in zip(symbols, users, strict=True):
+            known = {symbol: one}
+            for node in dependent:
+                known[node] = self._derivative(node, [known.get(child, zero) for child in moving(node)])
+            columns.append([known.get(root, zero) for root in roots])
+        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in roots]
+
+    def _derivative(self, node: Any, slopes: list[Any]) -> Any:
+        """The derivative of one node, given those of its moving arguments."""
+        import sympy
+
+        if node.is_Add:
+            return sympy.Add(*slopes)
+        if node.is_Piecewise:
+            conditions = [pair.args[1] for pair in node.args]
+            return piecewise(list(zip(slopes, conditions, strict=True))[:-1], slopes[-1])
+        # In the rule only what moves is a function, and numbers stay: SymPy knows more of x**2 than of x**y.
+        keep = not node.is_Mul
+        kinds = tuple(
+            "f" if slope != 0 else (argument if keep and argument.is_number else "c")
+            for argument, slope in zip(node.args, slopes, strict=True)
+        )
+        key = (node.func, kinds)
+        if key not in self.rules:
+            self.rules[key] = _rule(node.func, kinds)
+        template, rule, arguments, unknowns = self.rules[key]
+        filling = {template: node, **dict(zip(arguments, node.args, strict=True))}
+        filling.update((unknown, slope) for unknown, slope in zip(unknowns, slopes, strict=True) if unknown is not None)
+        return rule.xreplace(filling)
+
+
+def _rule(function: Any, kinds: tuple) -> tuple[Any, Any, list[Any], list[Any]]:
+    """``sympy.diff`` of a function of unknown functions: the template, its derivative, and what stands for what."""
+    import sympy
+
+    t = sympy.Dummy("t")
+    arguments, unknowns = [], []
+    for position, kind in enumerate(kinds):
+        if isinstance(kind, str):
+            moves = kind == "f"
+            argument = sympy.Function(f"f{position}")(t) if moves else sympy.Dummy(f"c{position}")
+            unknowns.append(sympy.Derivative(argument, t) if moves else None)
+        else:
+            argument = kind
+            unknowns.append(None)
+        arguments.append(argument)
+    template = function(*arguments)
+    return template, sympy.diff(template, t), arguments, unknowns
+
+
+# ---------------------------------------------------------------------------- operations
+
+
+def count_operations(roots: Iterable[Any]) -> int:
+    """``sympy.count_ops`` of the expressions as trees, without walking the trees: every node is counted once."""
+    totals: dict[Any, int] = {}
+    parts: dict[Any, tuple[int, list[Any]]] = {}
+
+    def children(node: Any) -> list[Any]:
+        if node not in parts:
+            parts[node] = _operations(node)
+        return parts[node][1]
+
+    roots = list(roots)
+    for node in nodes(roots, children):
+        own, below = parts[node]
+        totals[node] = own + sum(totals[child] for child in below)
+    return sum(totals[root] for root in roots)
+
+
+def _operations(node: Any) -> tuple[int, list[Any]]:
+    """The operations of one node and what is left to count, by the rules of ``sympy.count_ops``."""
+    import sympy
+    from sympy.core.function import _coeff_isneg
+    from sympy.core.operations import LatticeOp
+    from sympy.simplify.radsimp import fraction
+
+    own = 0
+    if node.is_Rational:
+        return int(node.p < 0) + int(node.q != 1), []
+    if node.is_Mul:
+        if _coeff_isneg(node):
+            own += 1
+            node = node.as_two_terms()[1] if node.args[0] is sympy.S.NegativeOne else -node
+        numerator, denominator = fraction(node)
+        if numerator.is_Integer:
+            return own + 1 + int(numerator.is_negative), [denominator]
+        if denominator is not sympy.S.One:
+            return own + 1, [numerator] if denominator.is_Integer else [denominator, numerator]
+    elif node.is_Add:
+        signs = [_coeff_isneg(argument) for argument in node.args]
+        below = [-argument if sign else argument for argument, sign in zip(node.args, signs, strict=True)]
+        return len(below) - 1 + all(signs), below
+    if node.is_Pow and node.exp is sympy.S.NegativeOne:
+        return own + 1, [node.base]
+    if node == sympy.S.Exp1:
+        return own + 1, []
+    if node.is_Pow and node.base == sympy.S.Exp1:
+        return own + 1, [node.exp]
+    if node.is_Mul or isinstance(node, LatticeOp):
+        own += len(node.args) - 1
+    elif node.args and (node.is_Pow or node.is_Function):
+        own += 1
+    return own, [] if node.is_Symbol else list(node.args)
+
+
+# ---------------------------------------------------------------------------- Python functions
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A function of scalars, generated once: with ``math`` for speed, and with NumPy for what ``math`` refuses."""
+
+    fast: Callable
+    safe: Callable
+    operations: int
+
+    def __call__(self, scalars: Sequence[float]) -> list[float]:
+        """All results as floats; overflow is infinity and a pole is NaN or infinity, as in NumPy."""
+        try:
+            return [float(value) for value in self.fast(*scalars)]
+        except (ArithmeticError, ValueError):
+            with np.errstate(all="ignore"):
+                return [float(value) for value in self.safe(*map(np.float64, scalars))]
+
+
+def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Compiled:
+    """``sympy.lambdify`` of expressions, with ``sympy.cse`` before it or not; functions of scalars."""
+    import sympy
+
+    shared: list[tuple[Any, Any]] = []
+    roots = list(roots)
+    found: Any = None
+    if cse:
+        # Without the canonical order: it compares whole trees, and there are thousands of arguments to order.
+        found = sympy.cse(roots, symbols=sympy.numbered_symbols("t_"), order="none")
+        shared, roots = found
+    operations = count_operations([value for _, value in shared]) + count_operations(roots)
+    fast_names, safe_names = _namespaces()
+    # lambdify gets the reduced expressions, for it also looks through those it will not print.
+    share: Any = (lambda _: found) if cse else False
+    fast = sympy.lambdify(symbols, roots, modules=[fast_names], printer=_printer(), cse=share)
+    safe = FunctionType(fast.__code__, {**fast.__globals__, **safe_names}, fast.__name__)
+    return Compiled(fast, safe, operations)
+
+
+def _printer() -> Any:
+    """Python code in which no power of a negative number turns complex."""
+    from sympy import Rational
+    from sympy.printing.pycode import PythonCodePrinter
+
+    class ScalarPrinter(PythonCodePrinter):
+        """Powers that are not whole go through ``power``; our own functions have their names."""
+
+        def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+            if expr.exp.is_Integer or abs(expr.exp) == Rational(1, 2):
+                return self._hprint_Pow(expr, rational=rational, sqrt="sqrt")
+            return f"power({self._print(expr.base)}, {self._print(expr.exp)})"
+
+        def _print_stopped(self, expr: Any) -> str:
+            return f"({self._print(expr.args[0])})"
+
+        def _print_own(self, expr: Any) -> str:
+            return f"{expr.func.__name__}({self._print(expr.args[0])})"
+
+        _print_floor = _print_ceil = _print_own
+
+    settings = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
+    return ScalarPrinter(settings)
+
+
+def _namespaces() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The names that printed code uses, with the meaning of ``math`` and with that of NumPy."""
+    inverse = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2",
+               "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
+    same = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil")
+    fast = {name: getattr(math, name) for name in (*same, *inverse)}
+    safe = {name: getattr(np, inverse.get(name, name)) for name in fast}
+    constants = {"e": math.e, "pi": math.pi}
+    return {**fast, **constants, "power": math.pow}, {**safe, **constants, "power": np.power}

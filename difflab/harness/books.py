@@ -1,0 +1,112 @@
+"""The books of a run: every fact goes to the store first, then to the ledger, then to whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .grid import Block, Case
+from .ledger import Ledger
+from .process import Worker
+from .store import BLOBS, Store
+from .study import Study
+
+
+class Books:
+    """What the passes of a run share.
+
+    Args:
+        study: what is asked.
+        blocks: its cases.
+        target: where everything is appended.
+        ledger: what is known already; kept up to date.
+        emit: progress.
+        seed: the seed of the order.
+        quick: whether one process per case does everything.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        blocks: list[Block],
+        target: Store,
+        ledger: Ledger,
+        emit: Callable[[dict[str, Any]], None],
+        seed: int,
+        quick: bool,
+    ) -> None:
+        self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
+        self.emit, self.seed, self.quick = emit, seed, quick
+        self.cases = {case.id: case for block in blocks for case in block.cases}
+        self.truths = {block.truth: block for block in reversed(blocks)}
+        per_case = 1 if quick else 1 + study.timing.processes
+        self._steps = len(self.cases) * per_case + len(self.truths)
+
+    # ------------------------------------------------------------------------- facts
+
+    def record(self, kind: str, **data: Any) -> None:
+        """Store one fact and take it into the ledger."""
+        self.target.append(kind, **data)
+        self.ledger.apply({"kind": kind, **data})
+
+    def begin(self, case: Case, name: str) -> None:
+        """A case enters a pass."""
+        self.record("started", **{"case": case.id, "pass": name})
+
+    def finish(
+        self, case: Case, outcome: str, reason: str, phase: str = "", data: dict[str, Any] | None = None
+    ) -> None:
+        """A case has its outcome; ``data`` is what it found before it failed."""
+        self.record("finished", case=case.id, outcome=outcome, reason=reason, phase=phase, data=data or {})
+        event = {"event": "case", "case": case.short, "outcome": outcome, "reason": reason}
+        self.emit({**event, "done": len(self.ledger.ends), "cases": len(self.cases)})
+
+    def fail(self, case: Case, worker: Worker) -> None:
+        """A case has failed in the way its worker tells."""
+        outcome, reason = worker.verdict or ("lost", "the worker gave no answer")
+        self.finish(case, outcome, reason, worker.phase, worker.partial)
+
+    def live(self, block: Block) -> list[Case]:
+        """The cases of a block that have no outcome yet."""
+        return [case for case in block.cases if case.id not in self.ledger.ends]
+
+    # ------------------------------------------------------------------------- progress
+
+    def running(self, text: str) -> None:
+        """Tell what runs now, and how far the run is."""
+        self.emit({"event": "running", "text": text, "done": self._done(), "steps": self._steps})
+
+    def _done(self) -> int:
+        ledger, per_case = self.ledger, self._steps - len(self.truths)
+        per_case //= max(1, len(self.cases))
+        count = len(ledger.truths)
+        for case in self.cases:
+            steps = (case in ledger.checks and not self.quick) + len(ledger.epochs.get(case, {}))
+            count += per_case if case in ledger.ends else min(steps, per_case)
+        return count
+
+    # ------------------------------------------------------------------------- commands that several passes give
+
+    @property
+    def patience(self) -> float:
+        """Seconds for a step that is bounded by its own design."""
+        return self.study.limits.seconds + 20.0
+
+    def open(self, case: Case) -> dict[str, Any]:
+        """Open a case in a worker."""
+        return {"do": "open", "spec": case.spec, "memory": self.study.limits.memory}
+
+    def forecast(self) -> dict[str, Any]:
+        """Forecast the case that is open."""
+        return {"do": "forecast", "memory": self.study.limits.memory, "seconds": self.study.limits.seconds}
+
+    def accuracy(self, block: Block) -> dict[str, Any]:
+        """Judge the gradient of the case that is open."""
+        truth = self.ledger.truths.get(block.truth, {})
+        file = truth.get("file")
+        path = str((self.target.folder / file).resolve()) if file else None
+        return {"do": "accuracy", "reference": path, "why": truth.get("why")}
+
+    def reference_file(self, block: Block) -> str:
+        """Where the reference of a block is kept, relative to the run folder."""
+        return f"{BLOBS}/reference-{block.truth}.npz"

@@ -1,0 +1,150 @@
+"""References, and the checks of memory and accuracy: no clock that matters, so two workers run side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .books import Books
+from .grid import Block, Case
+from .process import START_SECONDS, Worker, wait_for
+
+SLOTS = 2
+Script = Generator[tuple[dict[str, Any], float], dict[str, Any], dict[str, Any]]
+
+
+@dataclass
+class Job:
+    """Work for one worker: ``make`` gives a script that yields commands and seconds and returns data for ``done``.
+
+    A worker that is lost (it could not even start) is replaced once.
+    """
+
+    make: Callable[[], Script]
+    begin: Callable[[], None]
+    ready: Callable[[], bool]
+    done: Callable[[dict[str, Any]], None]
+    failed: Callable[[Worker], None]
+    worker: Worker | None = None
+    script: Script | None = None
+    again: bool = False
+
+    def start(self, threads: int) -> None:
+        """Give the first command to a new worker."""
+        self.worker, self.script = Worker(threads), self.make()
+        self.worker.send(*next(self.script))
+
+    def close(self) -> None:
+        """End the worker, wherever it is."""
+        if self.script is not None:
+            self.script.close()
+        if self.worker is not None:
+            self.worker.close()
+
+
+def reference_jobs(books: Books) -> list[Job]:
+    """One job per problem and size whose truth is not known yet, small ones first."""
+    known = books.ledger.truths
+    return [_reference(books, block) for key, block in reversed(books.truths.items()) if key not in known]
+
+
+def check_jobs(books: Books) -> list[Job]:
+    """One job per case that has not been checked."""
+    return [
+        _check(books, block, case)
+        for block in books.blocks
+        for case in books.live(block)
+        if case.id not in books.ledger.checks
+    ]
+
+
+def _reference(books: Books, block: Block) -> Job:
+    seconds = books.study.limits.reference_seconds
+    file = books.reference_file(block)
+
+    def script() -> Script:
+        spec = {**block.cases[0].spec, "dtype": "float64"}
+        path = str((books.target.folder / file).resolve())
+        # it keeps its own time and falls back to less; the wall behind it is for what cannot stop itself
+        data = yield {"do": "reference", "spec": spec, "path": path, "seconds": seconds}, START_SECONDS + 1.5 * seconds
+        return {**data, "file": None if "why" in data else file}
+
+    def done(data: dict[str, Any]) -> None:
+        books.record("reference", truth=block.truth, data=data)
+
+    def failed(worker: Worker) -> None:
+        outcome, reason = worker.verdict or ("lost", "no answer")
+        done({"file": None, "why": f"the reference ended as {outcome}: {reason}"})
+
+    def begin() -> None:
+        books.running(f"reference of {block.problem} {block.size}")
+
+    return Job(script, begin, lambda: True, done, failed)
+
+
+def _check(books: Books, block: Block, case: Case) -> Job:
+    limit = books.study.limits.seconds
+
+    def script() -> Script:
+        opened = yield books.open(case), START_SECONDS
+        forecast = yield books.forecast(), books.patience
+        start = time.monotonic()
+        prepared = yield {"do": "prepare", "memory": True}, limit
+        peak = yield {"do": "memory"}, max(0.1, limit - (time.monotonic() - start))
+        judged = yield books.accuracy(block), books.patience
+        arrays = yield {"do": "arrays"}, books.patience
+        return opened | forecast | prepared | peak | judged | arrays
+
+    def done(data: dict[str, Any]) -> None:
+        books.record("checked", case=case.id, data=data)
+        if data["outcome"] != "ok":
+            books.finish(case, data["outcome"], data["reason"], "accuracy")
+
+    def failed(worker: Worker) -> None:
+        books.fail(case, worker)
+
+    def begin() -> None:
+        books.begin(case, "check")
+        books.running(f"memory and accuracy of {case.short}")
+
+    return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed)
+
+
+def run_jobs(jobs: Iterable[Job], threads: int) -> None:
+    """Run jobs, ``SLOTS`` at once, each as soon as it is ready."""
+    waiting, active = list(jobs), []
+    try:
+        while waiting or active:
+            while len(active) < SLOTS and (job := next((one for one in waiting if one.ready()), None)):
+                waiting.remove(job)
+                job.begin()
+                active.append(job)
+                job.start(threads)
+            over = wait_for([job.worker for job in active if job.worker])
+            active = [job for job in active if job.worker not in over or _advance(job, threads)]
+    finally:
+        for job in active:
+            job.close()
+
+
+def _advance(job: Job, threads: int) -> bool:
+    """Hand a job its answer; returns whether it goes on."""
+    worker, script = job.worker, job.script
+    assert worker is not None
+    assert script is not None
+    try:
+        if worker.answer is not None:
+            worker.send(*script.send(worker.answer))
+            return True
+        if not job.again and worker.verdict and worker.verdict[0] == "lost":
+            job.close()
+            job.again = True
+            job.start(threads)
+            return True
+        job.failed(worker)
+    except StopIteration as end:
+        job.done(end.value)
+    job.close()
+    return False

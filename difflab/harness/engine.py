@@ -1,0 +1,183 @@
+"""The coordinator: a process of its own, without NumPy, that runs a study and writes its run folder.
+
+``python -m difflab.harness.engine`` reads one request (JSON) from standard input and writes what happens as JSON
+lines to standard output.  It ends with 0, or with the exit code of the fault that its last line tells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DifflabError, StoreError, StudyError
+from . import checks, environment, epochs, grid, store
+from .books import Books
+from .catalogue import Catalogue
+from .ledger import Ledger
+from .process import START_SECONDS, Worker, ask
+from .study import Study
+from .study_file import read_study
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path:
+    """Run a study, or what is left of it.
+
+    Args:
+        study: the name of a shipped study, or the path of a study file.
+        out: the run folder; ``None`` for ``reports/<study>`` or the next free one.
+        quick: one process per case, at the sizes the study names for it.
+        seed: the seed of problems, data and order.
+        emit: is called with each event of progress.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        StudyError: the study is wrong; nothing was written.
+        StoreError: the folder cannot be used; nothing was written, or the run can be resumed.
+    """
+    begin = time.monotonic()
+    probe = Probe()
+    checked = read_study(study, probe)
+    blocks = grid.blocks(checked, seed, quick)
+    key = grid.key(checked, seed, quick)
+    folder = store.choose_folder(None if out is None else Path(out), checked.name, key)
+    with store.Store(folder) as target:
+        ledger = Ledger.of(target.events)
+        if ledger.seconds is not None:
+            emit({"event": "run", "folder": str(folder), "title": checked.title, "finished": True})
+            return folder
+        if not (folder / store.MANIFEST).exists():
+            facts = environment.describe(probe.found, checked.timing.threads)
+            target.write_manifest(manifest(checked, blocks, key, seed, quick, facts))
+        (folder / store.BLOBS).mkdir(exist_ok=True)
+        target.append("run_started", pid=os.getpid(), at=environment.now(), resumed=bool(ledger.begun))
+        books = Books(checked, blocks, target, ledger, emit, seed, quick)
+        emit(
+            {
+                "event": "run",
+                "folder": str(folder),
+                "title": checked.title,
+                "finished": False,
+                "cases": sum(len(block.cases) for block in blocks),
+                "resumed": len(ledger.ends),
+            }
+        )
+        try:
+            measure(books, begin + checked.timing.budget_s)
+        except KeyboardInterrupt:
+            target.append("run_interrupted", at=environment.now())
+            raise
+        target.append("run_finished", at=environment.now(), seconds=round(time.monotonic() - begin, 3))
+    emit({"event": "run_finished", "folder": str(folder), "seconds": round(time.monotonic() - begin, 3)})
+    return folder
+
+
+def measure(books: Books, end: float) -> None:
+    """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
+    threads = books.study.timing.threads
+    references = checks.reference_jobs(books)
+    if books.quick:
+        checks.run_jobs(references, threads)
+        epochs.quick(books)
+    else:
+        checks.run_jobs(references + checks.check_jobs(books), threads)
+        epochs.spend(books, end)
+    for block in books.blocks:
+        for case in books.live(block):
+            books.finish(case, "ok", books.ledger.checks[case.id]["reason"])
+
+
+class Probe:
+    """Asks a worker what there is to choose from; keeps what it says of the machine in ``found``."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def __call__(self, backends: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]) -> Catalogue:
+        """The catalogue, with what the study asks for looked up in it."""
+        worker = Worker()
+        try:
+            command = {"do": "describe", "backends": list(backends), "problems": list(problems)}
+            answer = ask(worker, command, START_SECONDS)
+            if answer is None:
+                raise DifflabError(f"difflab's workers do not run here: {(worker.verdict or ('', ''))[1]}")
+        finally:
+            worker.close()
+        self.found = {key: value for key, value in answer.items() if key != "catalogue"}
+        return Catalogue.from_json(answer["catalogue"])
+
+
+def manifest(
+    study: Study, blocks: Sequence[grid.Block], key: str, seed: int, quick: bool, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """All that is known of a run before it starts: the study, the plan, the machine."""
+    return {
+        "key": key,
+        "study": {
+            "name": study.name,
+            "title": study.title,
+            "question": study.question,
+            "look_for": study.look_for,
+            "answer": study.answer,
+            "operator": study.operator,
+            "baseline": study.baseline,
+            "limits": vars(study.limits),
+            "timing": vars(study.timing),
+            "text": study.text,
+        },
+        "seed": seed,
+        "quick": quick,
+        "created": environment.now(),
+        "blocks": [
+            {
+                "name": block.name,
+                "truth": block.truth,
+                "cases": [{"id": case.id, "label": case.label, "spec": case.spec} for case in block.cases],
+            }
+            for block in blocks
+        ],
+        "environment": facts,
+    }
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Serve one request; see the module's text."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    request = json.loads(sys.stdin.readline())
+
+    def emit(event: dict[str, Any]) -> None:
+        try:
+            print(json.dumps(event), flush=True)
+        except BrokenPipeError:
+            raise KeyboardInterrupt from None  # whoever asked is gone
+
+    try:
+        folder = run(request["study"], request["out"], request["quick"], request["seed"], emit)
+        emit({"event": "done", "folder": str(folder)})
+    except KeyboardInterrupt:
+        sys.stdout = open(os.devnull, "w")
+        sys.exit(130)
+    except (StudyError, StoreError) as fault:
+        emit({"event": "fault", "type": type(fault).__name__, "text": str(fault)})
+        sys.exit(4 if isinstance(fault, StoreError) else 2)
+    except DifflabError as fault:
+        emit({"event": "fault", "type": "DifflabError", "text": str(fault)})
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""From a study to cases: plain JSON values with an identity, in blocks whose backends are compared with each other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from .store import canonical
+from .study import Study
+
+
+@dataclass(frozen=True)
+class Case:
+    """One backend on one problem at one size and dtype; ``spec`` is all that a worker is told."""
+
+    id: str
+    label: str
+    spec: dict[str, Any]
+
+    @property
+    def short(self) -> str:
+        """``digits-mlp tiny float64 reverse``: the case in words."""
+        return f"{self.spec['problem']} {self.spec['size']} {self.spec['dtype']} {self.label}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cases that differ in the backend only, and so may be compared; measured side by side."""
+
+    problem: str
+    size: str
+    dtype: str
+    cases: tuple[Case, ...]
+
+    @property
+    def name(self) -> str:
+        """``digits-mlp tiny float64``."""
+        return f"{self.problem} {self.size} {self.dtype}"
+
+    @property
+    def truth(self) -> str:
+        """The key of the reference: float32 is compared with the truth of the float64 data it was rounded from."""
+        return f"{self.problem}-{self.size}".replace(":", "-").replace("/", "-")
+
+
+def identity(spec: dict[str, Any]) -> str:
+    """The id of a case: the SHA-256 of its canonical JSON, the same on every machine.
+
+    >>> identity({"b": 1, "a": 2}) == identity({"a": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(canonical(spec).encode()).hexdigest()
+
+
+def blocks(study: Study, seed: int = 0, quick: bool = False) -> list[Block]:
+    """All blocks of a study in the order in which they are measured: small sizes of all problems first.
+
+    Args:
+        study: a checked study.
+        seed: the seed of the problems' parameters and data.
+        quick: only the sizes that the study names for a quick run.
+
+    >>> from difflab.harness.study import BackendChoice, Limits, ProblemChoice, Study, Timing
+    >>> one = ProblemChoice("digits-mlp", ("tiny", "small"), ("float64",), ("tiny",))
+    >>> backend = BackendChoice("reverse", "reverse", {})
+    >>> made = Study("s", "", "", "", "compare", "gradient", "reverse", (one,), (backend,), Limits(), Timing(), "")
+    >>> [block.name for block in blocks(made)]
+    ['digits-mlp tiny float64', 'digits-mlp small float64']
+    """
+    found: list[tuple[int, int, Block]] = []
+    for position, problem in enumerate(study.problems):
+        for rank, size in enumerate(problem.quick if quick else problem.sizes):
+            for dtype in problem.dtypes:
+                cases = []
+                for backend in study.backends:
+                    spec = {
+                        "problem": problem.name,
+                        "size": size,
+                        "dtype": dtype,
+                        "device": "cpu",
+                        "operator": study.operator,
+                        "backend": backend.name,
+                        "options": backend.options,
+                        "seed": seed,
+                    }
+                    cases.append(Case(identity(spec), backend.label, spec))
+                found.append((rank, position, Block(problem.name, size, dtype, tuple(cases))))
+    return [block for _, _, block in sorted(found, key=lambda item: item[:2])]
+
+
+def key(study: Study, seed: int, quick: bool) -> str:
+    """What a run measures, as one hash: only a run with the same key is resumed."""
+    return identity({"text": study.text, "seed": seed, "quick": quick})

@@ -1,0 +1,152 @@
+"""The results of a run: rows, a pandas frame, raw samples; a pure function of the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import statistics, store
+from .ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = (
+    "problem", "size", "n_params", "dtype", "device", "backend", "operator", "outcome", "reason", "prepare_s",
+    "first_call_s", "call_s", "call_s_low", "call_s_high", "primal_s", "work_ratio", "peak_bytes", "array_bytes",
+    "predicted_bytes", "rel_error", "worst_digits", "certified",
+    "primal_calls", "tape_length",
+)  # fmt: skip
+MORE_COLUMNS = (
+    "family", "ulps", "rel_error_radius", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
+    "ratio", "ratio_low", "ratio_high", "verdict", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls",
+    "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found.
+
+    ``folder``: where it is stored; ``manifest``: the study, the plan and the machine; ``ledger``: what the events say.
+
+    >>> Results.__name__
+    'Results'
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    ledger: Ledger
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """Title, question, what to look for, limits and timing of the study, and its text."""
+        return self.manifest["study"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end; if not, running it again resumes it."""
+        return self.ledger.seconds is not None
+
+    @property
+    def reference(self) -> dict[str, dict[str, Any]]:
+        """What is known of the reference gradients, by problem and size."""
+        return self.ledger.truths
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict per case in the order of the study, with all of ``COLUMNS`` and ``MORE_COLUMNS`` and statistics."""
+        found = []
+        for block in self.manifest["blocks"]:
+            baseline = next((c["id"] for c in block["cases"] if c["label"] == self.study["baseline"]), None)
+            found += [self._row(case, baseline) for case in block["cases"]]
+        return found
+
+    @cached_property
+    def frame(self) -> pandas.DataFrame:
+        """The rows as a pandas DataFrame; times in seconds, sizes in bytes, missing values as NaN or None."""
+        import pandas
+
+        rows = self.rows
+        extra = sorted({key for row in rows for key in row} - {*COLUMNS, *MORE_COLUMNS})
+        return pandas.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS, *extra])
+
+    @cached_property
+    def samples(self) -> dict[str, list[list[float]]]:
+        """The raw samples by case id: one list per process, in seconds per call; nothing is ever dropped."""
+        return {row["case"]: self.ledger.samples(row["case"]) for row in self.rows}
+
+    def _row(self, case: dict[str, Any], baseline: str | None) -> dict[str, Any]:
+        spec, end = case["spec"], self.ledger.ends.get(case["id"])
+        check = {**(end["data"] if end else {}), **self.ledger.checks.get(case["id"], {})}
+        stats = check.get("stats") or {}
+        row: dict[str, Any] = dict.fromkeys((*COLUMNS, *MORE_COLUMNS))
+        row |= {key: spec[key] for key in ("problem", "size", "dtype", "device", "operator")}
+        row |= {"backend": case["label"], "case": case["id"]}
+        row |= {key: check[key] for key in row if key in check and key not in ("outcome", "reason")}
+        row |= {"primal_calls": stats.get("primal_calls", check.get("predicted_calls"))}
+        row |= {key: value for key, value in stats.items() if key not in row or row[key] is None}
+        row |= self._times(case["id"], baseline)
+        row |= {"prepare_s": row["prepare_s"] or check.get("prepare_s"), "reason": "", "outcome": "interrupted"}
+        if end:
+            row |= {"outcome": end["outcome"], "reason": end["reason"], "phase": end["phase"]}
+        else:
+            where = self.ledger.begun.get(case["id"])
+            row["reason"] = "the run was interrupted before this case began; run it again to go on"
+            if where:
+                row["reason"] = "the run was interrupted while this case was being measured; run it again to go on"
+        return row
+
+    def _times(self, case: str, baseline: str | None) -> dict[str, Any]:
+        epochs = self.ledger.epochs.get(case, {})
+        if not epochs:
+            return {"prepare_s": None}
+        medians = {number: statistics.median(data["samples"]) for number, data in epochs.items()}
+        works = [medians[number] / statistics.median(data["primal"]) for number, data in epochs.items()]
+        every = [value for data in epochs.values() for value in data["samples"]]
+        times = list(medians.values())
+        mild, severe = statistics.outliers(every)
+        found: dict[str, Any] = {
+            "prepare_s": statistics.median([data["prepare_s"] for data in epochs.values()]),
+            "first_call_s": statistics.median([data["first_call_s"] for data in epochs.values()]),
+            "import_s": statistics.median([data["import_s"] for data in epochs.values()]),
+            "primal_s": statistics.median([statistics.median(data["primal"]) for data in epochs.values()]),
+            "call_s": statistics.median(times),
+            "work_ratio": statistics.median(works),
+            "processes": len(epochs),
+            "calls_timed": sum(len(data["samples"]) * data["loops"] for data in epochs.values()),
+            "outliers_mild": mild,
+            "outliers_severe": severe,
+        }
+        for key, values in (("call_s", times), ("work_ratio", works)):
+            if bounds := statistics.interval(values):
+                found |= {f"{key}_low": bounds.low, f"{key}_high": bounds.high}
+        return found | self._ratio(case, baseline, medians)
+
+    def _ratio(self, case: str, baseline: str | None, medians: dict[int, float]) -> dict[str, Any]:
+        """The comparison with the baseline, from the epochs that both took part in."""
+        if baseline is None or baseline == case:
+            return {}
+        others = self.ledger.epochs.get(baseline, {})
+        shared = sorted(set(medians) & set(others))
+        if not shared:
+            return {}
+        bases = [statistics.median(others[number]["samples"]) for number in shared]
+        found = statistics.compare([medians[number] for number in shared], bases)
+        return {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "verdict": found.verdict}
+
+
+def load(folder: str | Path) -> Results:
+    """The results of the run in ``folder``, finished or not.
+
+    Args:
+        folder: a run folder, such as ``reports/digits``.
+
+    Raises:
+        StoreError: there is no run in it, or it is damaged.
+    """
+    folder = Path(folder)
+    manifest = store.read_manifest(folder)
+    return Results(folder, manifest, Ledger.of(store.read(folder)))

@@ -1,0 +1,273 @@
+"""One case inside a worker, step by step; every step returns what is to be stored."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import ForecastError, UnavailableError, UnsupportedError
+from . import limits
+
+FAST_CALL = 1.0
+
+
+class Speaker(Protocol):
+    """What a session needs of the channel to the coordinator."""
+
+    def say(self, kind: str, **data: Any) -> None:
+        """Send one message."""
+        ...
+
+    def phase(self, name: str) -> None:
+        """Announce what begins now."""
+        ...
+
+
+class Session:
+    """The case that this worker has opened, step by step; every step returns what is to be stored."""
+
+    def __init__(self, channel: Speaker) -> None:
+        self.channel = channel
+        self.spec: dict[str, Any] = {}
+        self.gradient: list[Any] | None = None
+        self.baseline: int | None = None
+        self.call_s = 0.0
+
+    # ------------------------------------------------------------------------- opening
+
+    def open(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Import what the case needs, build its problem, and set the memory limit."""
+        self.channel.phase("import")
+        self.spec = spec = command["spec"]
+        start = time.perf_counter()
+        from . import catalogue, memory
+
+        self.backend = catalogue.find_backend(spec["backend"], spec["options"])
+        if (missing := self.backend.unavailable()) is not None:
+            raise UnavailableError(missing)
+        capable = {spec["operator"], "value_and_gradient"} & self.backend.capabilities
+        if not capable:
+            raise UnsupportedError(f"backend {spec['backend']!r} cannot do operator {spec['operator']!r}")
+        _warm_up(self.backend)
+        imported = time.perf_counter() - start
+        self.channel.phase("build")
+        problem = catalogue.find_problem(spec["problem"])
+        self.instance = problem.build(spec["size"], spec["dtype"], spec["seed"])
+        self.source = _source(self.instance.loss, self.instance.args, self.instance.analytic)
+        self.leaves = list(self.source.example)
+        mechanism = limits.limit_memory(command.get("memory"), memory.status("VmData"))
+        return {
+            "n_params": self.instance.n_params,
+            "family": self.backend.family,
+            "import_s": imported,
+            "memory_enforced": mechanism,
+            "blas": blas(),
+            "threads": max((one["num_threads"] for one in blas()), default=None),
+        }
+
+    def forecast(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Say what the case will cost, and refuse it where that is over a limit."""
+        self.channel.phase("forecast")
+        from . import timing
+
+        primal = self._primal()
+        timing.timed(primal)
+        primal_s = min(timing.timed(primal)[0] for _ in range(3))
+        cost = self.backend.predict(self.source.tape, self.spec["operator"], tuple(self.source.wrt))
+        nbytes = int(cost.nbytes)
+        known = cost.seconds == cost.seconds  # nan means that the backend does not know
+        seconds = cost.seconds if known else cost.primal_calls * primal_s
+        data = {
+            "predicted_bytes": nbytes,
+            "predicted_s": _finite(seconds),
+            "predicted_calls": _finite(cost.primal_calls),
+            "predicted_flops": _finite(cost.flops),
+            "primal_s": primal_s,
+        }
+        self.channel.say("partial", data=data)
+        memory, patience = command.get("memory"), command.get("seconds")
+        if memory is not None and nbytes > memory:
+            raise ForecastError(f"the forecast needs {amount(nbytes)}; the limit is {amount(memory)}")
+        if patience is not None and seconds > patience:
+            calls = f" ({cost.primal_calls:.4g} evaluations of a loss of {primal_s:.3g} s)" if not known else ""
+            raise ForecastError(f"the forecast is {seconds:.3g} s for one gradient{calls}; the limit is {patience:g} s")
+        return data
+
+    # ------------------------------------------------------------------------- running
+
+    def prepare(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Prepare the derivative, timed; what it needs at most is measured when ``memory`` is asked for."""
+        self.channel.phase("prepare")
+        from . import memory, timing
+
+        operator = "value_and_gradient" if "value_and_gradient" in self.backend.capabilities else self.spec["operator"]
+        self.baseline = memory.resident()
+
+        def work() -> Any:
+            return self.backend.prepare(self.source, operator, self.leaves)
+
+        peak = None
+        if command.get("memory"):
+            (seconds, prepared), peak = _peak(lambda: timing.timed(work), self.baseline)
+        else:
+            seconds, prepared = timing.timed(work)
+        self.prepared: Any = prepared
+        data = {"prepare_s": seconds, "prepare_peak_bytes": peak, "stats": _plain(self.prepared.stats)}
+        self.channel.say("partial", data=data)
+        return data
+
+    def first(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The first call, timed."""
+        self.channel.phase("first")
+        from . import timing
+
+        self.call_s, result = timing.timed(self._call())
+        self.gradient = result[1]  # type: ignore[index]
+        data = {"first_call_s": self.call_s}
+        self.channel.say("partial", data=data)
+        return data
+
+    def calibrate(self, command: dict[str, Any]) -> dict[str, Any]:
+        """How many calls make a sample, of the gradient and of the plain loss."""
+        self.channel.phase("calibrate")
+        import gc
+
+        from . import timing
+
+        least, step = command["least"], timing.clock_step()
+        gc.collect()
+        gc.freeze()  # the collector stays on: its work on new objects is part of the cost
+        loops, call_s = command.get("loops") or 1, self.call_s
+        if not command.get("loops") and call_s < timing.SLOW_CALL:
+            loops, call_s = timing.calibrate(self._call(), least, step)
+        primal_loops = command.get("primal_loops") or timing.calibrate(self._primal(), least, step)[0]
+        plan = timing.plan(call_s, loops, command["samples"], command["rounds"])
+        return {"loops": loops, "primal_loops": primal_loops, "call_s": call_s, "rounds": plan.rounds}
+
+    def slice(self, command: dict[str, Any]) -> dict[str, Any]:
+        """One round: untimed calls, then samples of the gradient and of the plain loss by turns."""
+        self.channel.phase("sample")
+        from . import timing
+
+        call, primal = self._call(), self._primal()
+        plan = timing.plan(command["call_s"], command["loops"], command["samples"], command["rounds"])
+        timing.warm_up(call, plan.warm_calls, plan.warm_seconds)
+        calls, primals = [], []
+        for _ in range(plan.samples):
+            calls.append(timing.sample(call, plan.loops))
+            timing.warm_up(primal, 1, 0.0)
+            primals.append(timing.sample(primal, command["primal_loops"]))
+            if plan.warm_calls:
+                timing.warm_up(call, 1, 0.0)
+        return {"samples": calls, "primal": primals}
+
+    # ------------------------------------------------------------------------- judging
+
+    def memory(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Peak of the process during one call."""
+        self.channel.phase("memory")
+        from . import timing
+
+        self.gradient = None
+        (self.call_s, result), peak = _peak(lambda: timing.timed(self._call()), self.baseline)
+        self.gradient = result[1]
+        return {"peak_bytes": peak}
+
+    def arrays(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Bytes of arrays in a further call, unless tracing it would take too long (it slows calls several times)."""
+        self.channel.phase("memory")
+        from . import memory
+
+        self.gradient = None
+        return {"array_bytes": memory.arrays_during(self._call()) if self.call_s < FAST_CALL else None}
+
+    def accuracy(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The error of the gradient, against the reference if there is one."""
+        self.channel.phase("accuracy")
+        from . import accuracy
+
+        if self.gradient is None:
+            self.gradient = self._call()()[1]
+        shapes = [self.leaves[position] for position in self.source.wrt]
+        truth = None
+        if command.get("reference"):
+            from .reference import Reference
+
+            truth = Reference.load(command["reference"])
+        family, dtype = self.backend.family, self.spec["dtype"]
+        return accuracy.judge(self.gradient, shapes, family, dtype, truth, command.get("why"))
+
+    def _call(self) -> Callable[[], Any]:
+        gradient, leaves = self.prepared.value_and_gradient, self.leaves
+        return lambda: gradient(leaves)
+
+    def _primal(self) -> Callable[[], Any]:
+        loss, arguments = self.instance.loss, self.instance.args
+        return lambda: loss(*arguments)
+
+
+def blas() -> list[dict[str, Any]]:
+    """What threadpoolctl says of the numerical libraries that are loaded; no paths."""
+    from threadpoolctl import threadpool_info
+
+    keys = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
+    return [{key: one[key] for key in keys if key in one} for one in threadpool_info()]
+
+
+def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Callable[..., Any] | None) -> Any:
+    from ..operators import source
+
+    return source(loss, arguments, {}, 0, analytic)
+
+
+def _warm_up(backend: Any) -> None:
+    """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case."""
+    import numpy as np
+
+    def loss(x: Any) -> Any:
+        return np.sum(x * x)
+
+    def analytic(x: Any) -> Any:
+        return np.sum(x * x), 2 * x
+
+    with contextlib.suppress(Exception):  # what fails here fails in its own phase, and is reported there
+        source = _source(loss, (np.ones(2),), analytic)
+        prepared = backend.prepare(source, "value_and_gradient", source.example)
+        prepared.value_and_gradient(source.example)
+
+
+def _peak(call: Callable[[], Any], baseline: int | None) -> tuple[Any, int | None]:
+    from . import memory
+
+    peak, result = memory.peak_during(call, baseline)
+    return result, peak
+
+
+def _finite(value: float) -> float | None:
+    value = float(value)
+    return value if abs(value) < float("inf") else None
+
+
+def _plain(stats: Any) -> dict[str, Any]:
+    """The numbers and texts among a backend's statistics."""
+    kept: dict[str, Any] = {}
+    for key, value in dict(stats).items():
+        if isinstance(value, str):
+            kept[str(key)] = limits.shorten(value)
+        elif isinstance(value, bool | int):
+            kept[str(key)] = int(value) if not isinstance(value, bool) else value
+        elif isinstance(value, float):
+            kept[str(key)] = _finite(value)
+    return kept
+
+
+def amount(nbytes: float) -> str:
+    """``1.5 GiB``: bytes for people."""
+    value = float(nbytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"

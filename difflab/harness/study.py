@@ -1,0 +1,112 @@
+"""A study: one TOML file per question; what it says once it has been read and checked, and where studies are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import StudyError
+from .catalogue import suggestion
+
+OPERATORS = ("gradient",)
+ANSWERS = ("compare",)
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True)
+class ProblemChoice:
+    """A problem at some sizes and dtypes; ``quick`` are the sizes of a quick run."""
+
+    name: str
+    sizes: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    quick: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """A backend with options; ``label`` is what tables and charts call it."""
+
+    name: str
+    label: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one case may take: ``seconds`` of computing per process, ``memory`` bytes above an idle worker."""
+
+    seconds: float = 20.0
+    memory: int = 2 * 2**30
+    reference_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How much is sampled; ``budget_s`` is the wall time after which no further process is started for more samples."""
+
+    processes: int = 6
+    samples: int = 9
+    sample_ms: float = 1.0
+    rounds: int = 3
+    budget_s: float = 90.0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study; ``text`` is the file as it was read."""
+
+    name: str
+    title: str
+    question: str
+    look_for: str
+    answer: str
+    operator: str
+    baseline: str
+    problems: tuple[ProblemChoice, ...]
+    backends: tuple[BackendChoice, ...]
+    limits: Limits
+    timing: Timing
+    text: str
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with difflab, by name: from the source tree or from an installed wheel."""
+    package = Path(str(resources.files("difflab")))
+    found: dict[str, Path] = {}
+    for folder in (package / "studies", package.parent / "studies"):
+        if folder.is_dir():
+            for path in sorted(folder.glob("*.toml")):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def locate(study: str | Path) -> Path:
+    """The file of a study given by name or path.
+
+    Raises:
+        StudyError: there is no such file and no shipped study of that name.
+    """
+    text = str(study)
+    if text.endswith(".toml"):
+        if Path(text).is_file():
+            return Path(text)
+        raise StudyError(f"{text}: there is no such study file (shipped studies: {', '.join(shipped())})")
+    known = shipped()
+    if text in known:
+        return known[text]
+    raise StudyError(f"there is no study {text!r} {suggestion(text, list(known))}; a path must end in .toml")
+
+
+def label_of(name: str, options: dict[str, Any]) -> str:
+    """``finite(scheme=forward)``: a backend and the options that were given.
+
+    >>> label_of("finite", {"scheme": "forward"}), label_of("reverse", {})
+    ('finite(scheme=forward)', 'reverse')
+    """
+    if not options:
+        return name
+    return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"

@@ -1,0 +1,127 @@
+"""Clocks: calibrated samples, untimed warm-up before each slice, and how much sampling a call deserves.
+
+A sample is ``loops`` calls between two readings of ``perf_counter_ns``, long enough that the clock's step is below a
+thousandth of it.  Slices of samples of the contestants of a block are interleaved by the coordinator; before its slice
+a contestant runs untimed until its data is back in the caches (at least four calls and ten milliseconds).
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+STEP_FACTOR = 1000
+WARM_CALLS = 4
+WARM_SECONDS = 0.01
+SLOW_CALL = 0.05
+MAXIMUM_LOOPS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one process samples one case: ``rounds`` slices of ``samples`` samples of ``loops`` calls each."""
+
+    loops: int
+    rounds: int
+    samples: int
+    warm_calls: int
+    warm_seconds: float
+
+    @property
+    def calls(self) -> int:
+        """How many timed calls the plan asks for."""
+        return self.loops * self.rounds * self.samples
+
+
+def clock_step(readings: int = 200) -> float:
+    """The smallest difference, in seconds, that the clock shows between readings that differ."""
+    best = None
+    previous = time.perf_counter_ns()
+    while readings:
+        now = time.perf_counter_ns()
+        if now != previous:
+            best = now - previous if best is None else min(best, now - previous)
+            previous = now
+            readings -= 1
+    return (best or 1) * 1e-9
+
+
+def sample(call: Callable[[], object], loops: int) -> float:
+    """Seconds per call, over ``loops`` calls between two readings of the clock."""
+    repeat = range(loops)
+    start = time.perf_counter_ns()
+    for _ in repeat:
+        call()
+    return (time.perf_counter_ns() - start) * 1e-9 / loops
+
+
+def calibrate(call: Callable[[], object], least: float, step: float | None = None) -> tuple[int, float]:
+    """Double the calls per sample until a sample lasts long enough.
+
+    Args:
+        call: what is to be timed; takes nothing.
+        least: the shortest admissible sample, in seconds.
+        step: the clock's step in seconds; measured when not given.
+
+    Returns:
+        The number of calls per sample, and the seconds per call found on the way.
+
+    >>> calibrate(lambda: time.sleep(0.002), 0.001)[0]
+    1
+    """
+    least = max(least, STEP_FACTOR * (clock_step() if step is None else step))
+    loops = 1
+    while True:
+        seconds = sample(call, loops)
+        if seconds * loops >= least or loops >= MAXIMUM_LOOPS:
+            return loops, seconds
+        # jump to 80 % of what is missing: few trials for fast calls, and never far too many loops
+        loops = min(MAXIMUM_LOOPS, max(2 * loops, int(0.8 * least / max(seconds, 1e-9))))
+
+
+def plan(call_s: float, loops: int, samples: int, rounds: int = 3) -> Plan:
+    """How much sampling a call of ``call_s`` seconds deserves in one process.
+
+    Fast calls get all ``samples`` in interleaved rounds.  Calls over 50 ms fill the caches themselves: one warm-up
+    call and one sample per round; calls over half a second get two samples and no warm-up besides their first call.
+
+    >>> plan(1e-5, 100, 9), plan(2.0, 1, 9).calls
+    (Plan(loops=100, rounds=3, samples=3, warm_calls=4, warm_seconds=0.01), 2)
+    """
+    if call_s > 10 * SLOW_CALL:
+        return Plan(1, min(rounds, 2), 1, 0, 0.0)
+    if call_s > SLOW_CALL:
+        return Plan(1, rounds, 1, 1, 0.0)
+    per_round = max(1, round(samples / rounds))
+    return Plan(loops, rounds, per_round, WARM_CALLS, WARM_SECONDS)
+
+
+def warm_up(call: Callable[[], object], calls: int, seconds: float) -> int:
+    """Run untimed until both ``calls`` calls and ``seconds`` seconds are over; returns the calls made."""
+    end = time.perf_counter_ns() + int(seconds * 1e9)
+    made = 0
+    while made < calls or time.perf_counter_ns() < end:
+        call()
+        made += 1
+    return made
+
+
+def timed(call: Callable[[], object]) -> tuple[float, object]:
+    """The seconds of one call, and what it returned."""
+    start = time.perf_counter_ns()
+    result = call()
+    return (time.perf_counter_ns() - start) * 1e-9, result
+
+
+@contextmanager
+def collector_settled() -> Iterator[None]:
+    """Collect and freeze what exists before sampling; the collector stays on, for its work is part of the cost."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

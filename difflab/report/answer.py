@@ -1,0 +1,253 @@
+"""The answer in at most two sentences, put together from the numbers of a run: other data give another answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import numbers
+from .cases import YARDSTICKS, Case, Group, family_of, groups, method, tally_words
+
+LEVEL = 1.03  # ratios below are no practical difference
+LEVEL_QUICK = 1.10  # without intervals more is needed
+FEWER_DIGITS = 0.5  # below, two accuracies are called the same
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``text`` is what the run says, ``caveats`` what limits it; both are plain text."""
+
+    text: str
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The contestants of one group at the largest size at which at least two of them finished (or one, if no two did)."""
+
+    group: Group
+    size: str
+    n_params: int
+    cases: tuple[Case, ...]
+
+    @property
+    def level(self) -> tuple[Case, ...]:
+        """The quickest case and those that cannot be told from it."""
+        best = self.cases[0]
+        return tuple(case for case in self.cases if case is best or _level(case, best))
+
+    @property
+    def where(self) -> str:
+        """``digits-mlp (12 345 parameters)``."""
+        return f"{self.group.title} ({numbers.counted(self.n_params, 'parameter')})"
+
+
+def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
+    """What the cases say about which way of differentiating is quick, accurate and small enough.
+
+    Args:
+        cases: all rows of a run.
+        quick: whether it was a quick run, with one process per case.
+
+    Returns:
+        The sentences; never a number or a name that is not computed from the cases.
+    """
+    matches = [match for group in groups(list(cases)) if (match := _match(group)) is not None]
+    caveats = tuple(_caveats(cases, matches, quick))
+    if not matches:
+        return Answer(_nothing(cases), caveats)
+    first = _first(matches)
+    second = _second(matches, cases)
+    return Answer(f"{first} {second}".strip(), caveats)
+
+
+# ------------------------------------------------------------------------------------------------ contestants
+
+
+def _seconds(case: Case) -> float:
+    return case.call_s or 0.0
+
+
+def _usable(case: Case) -> bool:
+    return case.ok and case.call_s is not None and case.call_s > 0
+
+
+def _match(group: Group) -> Match | None:
+    usable = [case for case in group.cases if _usable(case) and family_of(case) != "null"]
+    rivals = [case for case in usable if family_of(case) not in YARDSTICKS] or usable
+    found = []
+    for size, n_params in group.sizes:
+        there = sorted((case for case in rivals if case.size == size), key=_seconds)
+        if there:
+            found.append(Match(group, size, n_params, tuple(there)))
+    return max(found, key=lambda match: (min(2, len(match.cases)), match.n_params), default=None)
+
+
+def _level(case: Case, best: Case) -> bool:
+    ratio = _seconds(case) / _seconds(best)
+    if case.call_s_low is None or best.call_s_high is None:
+        return ratio <= LEVEL_QUICK
+    return ratio <= LEVEL or case.call_s_low <= best.call_s_high
+
+
+# ------------------------------------------------------------------------------------------------ the first sentence
+
+
+def _first(matches: list[Match]) -> str:
+    """Who was quickest, with time, price and accuracy."""
+    sets = [frozenset(case.backend for case in match.level) for match in matches]
+    shared = frozenset.intersection(*sets)
+    places = "At the largest size compared" if len(matches) == 1 else "At the largest sizes compared"
+    if not shared:
+        parts = [f"{_subject(m.level)} on {m.where} with {_cost(m.level[0])}" for m in matches[:MOST_NAMED]]
+        more = (
+            "" if len(matches) <= MOST_NAMED else f" ({numbers.counted(len(matches) - MOST_NAMED, 'more comparison')})"
+        )
+        return f"{places}, no way was the quickest everywhere: it was {numbers.listed(parts)}{more}."
+    leaders = [tuple(case for case in match.level if case.backend in shared) for match in matches]
+    subject = _subject(leaders[0])
+    if all(len(match.cases) == 1 for match in matches):
+        verb = "was the only way that gave a gradient"
+    elif all(one == shared for one in sets):
+        verb = "was the quickest" if len(shared) == 1 else "were equally quick, and nothing was quicker"
+    else:
+        verb = "was never beaten" if len(shared) == 1 else "were never beaten"
+    noun = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
+    everywhere = (
+        "" if len(matches) == 1 else f" in both {noun}" if len(matches) == 2 else f" in all {len(matches)} {noun}"
+    )
+    bests = [own[0] for own in leaders]
+    if len(matches) <= 2:
+        parts = [f"{_cost(best)} on {match.where}" for best, match in zip(bests, matches, strict=True)]
+        cost = f"one gradient took {numbers.listed(parts)}"
+    else:
+        times = [_seconds(best) for best in bests]
+        cost = f"one gradient took {numbers.interval(min(times), max(times))}"
+        if ratios := [best.work_ratio for best in bests if best.work_ratio is not None]:
+            cost += f", {_range(ratios)} times the loss itself"
+    return f"{places}, {subject} {verb}{everywhere}: {cost}{_right(bests)}."
+
+
+def _subject(cases: Sequence[Case]) -> str:
+    return numbers.listed([method(case) for case in cases])
+
+
+def _cost(case: Case) -> str:
+    """``412 us (95 % interval 405 to 420 us), 2.9 times the loss itself,``."""
+    text = numbers.seconds(case.call_s)
+    if bounds := numbers.interval(case.call_s_low, case.call_s_high):
+        text += f" (95 % interval {bounds})"
+    return text if case.work_ratio is None else f"{text}, {numbers.factor(case.work_ratio)} times the loss itself,"
+
+
+def _right(cases: Sequence[Case]) -> str:
+    found = [case.digits for case in cases if case.digits is not None]
+    if not found:
+        return ""
+    least = "at least " if len(found) > 1 else ""
+    return f", and was right to {least}{numbers.digits(min(found))} digits"
+
+
+def _range(values: Sequence[float]) -> str:
+    """``22 to 210``, or one number where both ends read the same."""
+    low, high = numbers.factor(min(values)), numbers.factor(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+# ------------------------------------------------------------------------------------------------ the second sentence
+
+
+def _second(matches: list[Match], cases: Sequence[Case]) -> str:
+    """How the others compare with the quickest: slower by what factor, how many digits, or ended how."""
+    leaders = frozenset.intersection(*[frozenset(case.backend for case in match.level) for match in matches])
+    names = [name for name in dict.fromkeys(c.backend for c in cases if family_of(c) != "null") if name not in leaders]
+    timed, failed = [], []
+    for name in names:
+        pairs = [
+            (case, match.cases[0]) for match in matches if (case := match.group.at(match.size, name)) and _usable(case)
+        ]
+        own = [case for case in cases if case.backend == name]
+        if pairs:
+            timed.append((max(_seconds(case) / _seconds(best) for case, best in pairs), name, pairs, own))
+        else:
+            failed.append(_failure(own, matches))
+    timed.sort(key=lambda item: item[0])
+    if len(timed) > MOST_NAMED:  # the nearest, the yardsticks and the slowest say enough
+        kept = [item for item in timed if family_of(item[3][0]) in YARDSTICKS]
+        kept += [item for item in (timed[0], *timed[2 - MOST_NAMED :]) if item not in kept]
+        timed = sorted(kept, key=lambda item: item[0])
+    parts = [_slower(pairs) for _, _, pairs, _ in timed]
+    parts += failed[:MOST_NAMED]
+    if not parts:
+        return ""
+    if len(failed) > MOST_NAMED:
+        parts.append(f"{numbers.counted(len(failed) - MOST_NAMED, 'other backend')} finished at none of these sizes")
+    return f"In comparison, {numbers.listed(parts)}."
+
+
+def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
+    ratios = [_seconds(case) / _seconds(best) for case, best in pairs]
+    text = f"{method(pairs[0][0])} took {_range(ratios)} times as long"
+    differ = [
+        (case.digits, best.digits)
+        for case, best in pairs
+        if case.digits is not None and best.digits is not None and abs(case.digits - best.digits) >= FEWER_DIGITS
+    ]
+    if differ:
+        worst, beside = min(differ)
+        text += f" with {numbers.digits(worst)} correct digits instead of {numbers.digits(beside)}"
+    return text
+
+
+def _failure(own: Sequence[Case], matches: Sequence[Match]) -> str:
+    """How far a backend came that finished at none of the sizes compared."""
+    done = [case.n_params for case in own if case.ok]
+    sizes = {(match.group.title, match.size) for match in matches}
+    ends = [case for case in own if not case.ok and any(case.size == size for _, size in sizes)] or own
+    ends = [case for case in ends if not case.ok]
+    how = numbers.listed(list(dict.fromkeys(case.outcome_words for case in ends)))
+    why = f" ({how})" if how else ""
+    if done:
+        return f"{method(own[0])} gave no gradient beyond {numbers.counted(max(done), 'parameter')}{why}"
+    return f"{method(own[0])} gave no gradient at all{why}"
+
+
+# ------------------------------------------------------------------------------------------------ what limits it
+
+
+def _nothing(cases: Sequence[Case]) -> str:
+    if not cases:
+        return "This run holds no case, so there is no answer."
+    ok = [case for case in cases if case.ok]
+    if ok:
+        return f"{numbers.counted(len(ok), 'case')} finished but none was timed, so nothing can be said about speed."
+    return (
+        f"No backend gave a gradient, so there is nothing to compare: of {numbers.counted(len(cases), 'case')}, "
+        f"{tally_words(list(cases))}."
+    )
+
+
+def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> list[str]:
+    """Sentences about what the answer does not rest on."""
+    found = []
+    timed = [case for match in matches for case in match.cases]
+    if timed and not any(case.call_s_low is not None for case in timed):
+        why = "This was a quick run" if quick else "Each case was timed in fewer than six processes"
+        found.append(f"{why}: there are no intervals, so differences of some ten per cent mean nothing.")
+    if timed and not any(case.rel_error is not None for case in timed):
+        found.append("No gradient could be checked against a certified one, so nothing is said about accuracy.")
+    wrong = [case for case in cases if case.outcome == "invalid"]
+    if wrong:
+        places = numbers.listed(list(dict.fromkeys(f"{case.backend} on {case.place}" for case in wrong))[:MOST_NAMED])
+        found.append(f"Wrong gradients, left out of the comparison: {places}.")
+    for name in dict.fromkeys(case.backend for case in cases):
+        own = [case for case in cases if case.backend == name]
+        if all(case.outcome == "unsupported" for case in own):
+            found.append(f"{name} did not run: {own[0].reason.rstrip('.') or 'it is not available here'}.")
+    open_cases = sum(case.outcome == "interrupted" for case in cases)
+    if open_cases:
+        found.append(
+            f"The run is not finished: {numbers.counted(open_cases, 'case')} of {len(cases)} still to be measured."
+        )
+    return found

@@ -1,0 +1,130 @@
+"""Logarithmic axes with few, round, labelled ticks in SI units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from . import numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_TICKS = {"x": 5, "y": 7}
+STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+
+
+def set_time(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis of seconds around ``values``; ``which`` is ``"x"`` or ``"y"``."""
+    low, high = _around(values)
+    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), _short_seconds)
+
+
+def set_count(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis of whole numbers."""
+    low, high = _around(values)
+    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), numbers.grouped)
+
+
+def set_bytes(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis of bytes with ticks at powers of two."""
+    low, high = _around(values)
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    step = next(step for step in (1, 2, 5, 10, 20, 40) if (last - first) / step < MOST_TICKS[which])
+    ticks = [2.0**power for power in range(first, last + 1) if power % step == 0]
+    _apply(axes, which, low, high, ticks, _short_bytes)
+
+
+def set_error(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis of relative errors with powers of ten."""
+    low, high = _around(values, least=100.0)
+    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which], only_powers=True), _power)
+
+
+def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> None:
+    """The x axis of parameters: the study's own sizes by name where there is room, round numbers otherwise."""
+    values = [float(max(1, number)) for _, number in sizes]
+    low, high = _around(values, margin=0.14)
+    span = math.log(high / low)
+    near = any(math.log(b / a) / span < 0.17 for a, b in zip(values, values[1:], strict=False))
+    if near or len(values) > 6:
+        set_count(axes, "x", values)
+        return
+    names = {float(max(1, number)): name for name, number in sizes}
+    _apply(axes, "x", low, high, values, lambda value: f"{numbers.grouped(value)}\n{clipped(names[value], 9)}")
+
+
+def clipped(text: str, length: int) -> str:
+    """A text of at most ``length`` characters, with an ellipsis where it was cut."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def decimal_ticks(low: float, high: float, most: int, only_powers: bool = False) -> list[float]:
+    """Round numbers between two limits: powers of ten, fewer or more as the range asks for, at most ``most``.
+
+    >>> decimal_ticks(0.5, 2e3, 5)
+    [1.0, 10.0, 100.0, 1000.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    best: list[float] = []
+    for steps in STEPS[:1] if only_powers else STEPS:
+        found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        found = [value for value in found if low <= value <= high]
+        if len(found) > most:
+            break
+        best = found
+    stride = 2
+    while not best:
+        powers = [power for power in range(first, last + 1) if power % stride == 0]
+        inside = [10.0**power for power in powers if low <= 10.0**power <= high]
+        if len(inside) <= most:
+            best = inside or [math.sqrt(low * high)]
+        stride += 1
+    return best
+
+
+def _around(values: Sequence[float], margin: float = 0.07, least: float = 4.0) -> tuple[float, float]:
+    """Limits a little outside the values, and at least a factor ``least`` apart."""
+    low, high = min(values), max(values)
+    if high / low < least:
+        middle = math.sqrt(low * high)
+        low, high = min(low, middle / math.sqrt(least)), max(high, middle * math.sqrt(least))
+    room = (high / low) ** margin
+    return low / room, high * room
+
+
+def _apply(
+    axes: Axes, which: str, low: float, high: float, ticks: Sequence[float], label: Callable[[float], str]
+) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    labels = [label(tick) for tick in ticks]
+    if which == "x":
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(low, high)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(FixedFormatter(labels))
+    axis.set_minor_locator(NullLocator())
+
+
+def _trimmed(text: str) -> str:
+    """``1.00 ms`` as ``1 ms``: ticks are round."""
+    number, _, unit = text.partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def _short_seconds(value: float) -> str:
+    return _trimmed(numbers.seconds(value))
+
+
+def _short_bytes(value: float) -> str:
+    return _trimmed(numbers.size_in_bytes(value))
+
+
+def _power(value: float) -> str:
+    return numbers.power_of_ten(round(math.log10(value)))

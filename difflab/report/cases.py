@@ -1,0 +1,213 @@
+"""The rows of a run as the report reads them: missing numbers are ``None``, and cases know how to be grouped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import numbers
+
+METHODS = {
+    "finite": "finite differences",
+    "complex-step": "the complex step",
+    "symbolic": "symbolic differentiation",
+    "forward": "forward mode",
+    "reverse": "reverse mode",
+    "analytic": "the hand-derived gradient",
+    "null": "the null backend",
+}
+OUTCOMES = {
+    "ok": ("finished", "a gradient came out and was checked"),
+    "invalid": ("wrong gradient", "it finished, but the gradient is not the certified one"),
+    "unsupported": ("not supported", "the backend cannot do this, and says so"),
+    "timeout": ("timed out", "stopped at the time limit"),
+    "memory_limit": ("over the memory limit", "stopped at the memory limit"),
+    "crash": ("crashed", "the worker process died"),
+    "lost": ("lost", "the worker vanished while the coordinator lived"),
+    "interrupted": ("interrupted", "the run was stopped before this case ended"),
+    "skipped_predicted": ("refused by forecast", "the forecast was over a limit, so it was never started"),
+}
+ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23}
+YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiating
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row; times in seconds, sizes in bytes, ``rel_error`` norm-wise, ``None`` where nothing is known."""
+
+    case: str
+    problem: str
+    size: str
+    n_params: int
+    dtype: str
+    device: str
+    backend: str
+    operator: str
+    outcome: str
+    reason: str
+    verdict: str
+    certified: str
+    family: str
+    prepare_s: float | None
+    first_call_s: float | None
+    call_s: float | None
+    call_s_low: float | None
+    call_s_high: float | None
+    primal_s: float | None
+    work_ratio: float | None
+    peak_bytes: float | None
+    array_bytes: float | None
+    predicted_bytes: float | None
+    predicted_s: float | None
+    rel_error: float | None
+    worst_digits: float | None
+    primal_calls: float | None
+    tape_length: float | None
+    symbolic_ops_value: float | None
+    symbolic_ops_gradient: float | None
+    symbolic_ops_cse: float | None
+    processes: float | None
+    calls_timed: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether a right gradient came out."""
+        return self.outcome == "ok"
+
+    @property
+    def digits(self) -> float | None:
+        """Correct decimal digits of the whole gradient (norm-wise), at most what the dtype can hold."""
+        if self.rel_error is None:
+            return None
+        return -math.log10(max(self.rel_error, ROUNDING.get(self.dtype, ROUNDING["float64"]) / 2))
+
+    @property
+    def outcome_words(self) -> str:
+        """The outcome as people say it."""
+        return OUTCOMES.get(self.outcome, (self.outcome, ""))[0]
+
+    @property
+    def place(self) -> str:
+        """Where it was measured: ``digits-mlp small``."""
+        return f"{self.problem} {self.size}".strip()
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cases that may be compared in one chart: one problem, dtype, device and operator."""
+
+    title: str
+    cases: tuple[Case, ...]
+
+    @property
+    def problem(self) -> str:
+        """The problem of all its cases."""
+        return self.cases[0].problem
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Sizes with their numbers of parameters, small to large."""
+        found = {case.size: case.n_params for case in self.cases}
+        return sorted(found.items(), key=lambda item: item[1])
+
+    def at(self, size: str, backend: str) -> Case | None:
+        """The case of one cell, if it was part of the study."""
+        return next((c for c in self.cases if c.size == size and c.backend == backend), None)
+
+    def of(self, backend: str) -> list[Case]:
+        """The cases of a backend, small to large."""
+        return sorted((c for c in self.cases if c.backend == backend), key=lambda c: (c.n_params, c.size))
+
+
+def _number(value: Any) -> float | None:
+    if value is None or isinstance(value, bool | str):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str:
+    """A value as text without control characters, which neither XML nor people can read."""
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return ""
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))
+
+
+NUMBERS = tuple(name for name, kind in Case.__annotations__.items() if kind == "float | None")
+
+
+def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
+    """Rows of a frame as cases, in their order.
+
+    Args:
+        rows: mappings with the columns of ``Results.frame``; missing columns and NaN become ``None``.
+    """
+    cases = []
+    for row in rows:
+        texts = {
+            name: _text(row.get(name))
+            for name in Case.__annotations__
+            if name not in NUMBERS and name not in ("n_params", "certified")
+        }
+        amounts: dict[str, Any] = {name: _number(row.get(name)) for name in NUMBERS}
+        if row.get("rel_error") == math.inf:
+            amounts["rel_error"] = math.inf
+        parameters = int(_number(row.get("n_params")) or 0)
+        cases.append(Case(**texts, **amounts, n_params=parameters, certified=_certified(row.get("certified"))))
+    return cases
+
+
+def _certified(value: Any) -> str:
+    """How far the reference is certified, in words."""
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, str):
+        return _text(value)
+    return "yes" if value else "no"
+
+
+def groups(cases: list[Case]) -> list[Group]:
+    """Cases by problem, dtype, device and operator, in order of appearance; titles name only what varies."""
+    keys = ("problem", "dtype", "device", "operator")
+    varies = [key for key in keys if len({getattr(case, key) for case in cases}) > 1]
+    found: dict[tuple[str, ...], list[Case]] = {}
+    for case in cases:
+        found.setdefault(tuple(getattr(case, key) for key in keys), []).append(case)
+    made = []
+    for members in found.values():
+        extra = [getattr(members[0], key) for key in keys[1:] if key in varies]
+        made.append(Group(" ".join([members[0].problem, *extra]), tuple(members)))
+    return made
+
+
+def backends(cases: list[Case]) -> list[str]:
+    """Labels of the backends, in order of appearance."""
+    return list(dict.fromkeys(case.backend for case in cases))
+
+
+def family_of(case: Case) -> str:
+    """The family of a case's backend: as the row says, or the name in front of its options."""
+    return case.family or case.backend.partition("(")[0].partition(" ")[0].partition(".")[0]
+
+
+def method(case: Case) -> str:
+    """The backend of a case in words: ``reverse mode``, ``finite differences (central)``, or its label as it is."""
+    name, _, options = case.backend.partition(" (")
+    return f"{METHODS[name]} ({options}" if options and name in METHODS else METHODS.get(name, case.backend)
+
+
+def tally(cases: list[Case]) -> list[tuple[str, int]]:
+    """How many cases ended in which way, in words, most orderly first."""
+    names = [*OUTCOMES, *sorted({case.outcome for case in cases} - set(OUTCOMES))]
+    counts = [(OUTCOMES.get(name, (name,))[0], sum(case.outcome == name for case in cases)) for name in names]
+    return [(words, number) for words, number in counts if number]
+
+
+def tally_words(cases: list[Case]) -> str:
+    """``12 finished, 3 timed out``."""
+    return ", ".join(f"{numbers.grouped(number)} {words}" for words, number in tally(cases))

@@ -1,0 +1,311 @@
+"""The charts of a page: each a set of panels (one per problem), a legend outside them, and its data as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import axes as scales
+from . import numbers, panels
+from .cases import Case, Group, method
+from .style import Look, drawing, key_mark
+from .svg import inline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = 4096.0  # what the system hands out at once; smaller peaks cannot be seen
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one case was allowed: seconds of computing and bytes; ``None`` where the study does not say."""
+
+    seconds: float | None = None
+    memory: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart ready for the page: ``svg`` is trusted markup."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A section of the page.  Without panels, ``missing`` says why there is nothing to see."""
+
+    anchor: str
+    heading: str
+    caption: tuple[str, ...]
+    keys: tuple[dict[str, Any], ...] = ()
+    panels: tuple[Panel, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    missing: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+Draw = Callable[[Group], tuple["Figure", dict[str, str]]]
+
+
+def charts(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> list[Chart]:
+    """All charts of a page, in its order.
+
+    Args:
+        groups: the cases, by what may be compared.
+        looks: marker, dash and colour per backend.
+        limits: what one case was allowed.
+    """
+    with drawing():
+        return [
+            error_against_time(groups, looks),
+            time_against_parameters(groups, looks, limits),
+            memory_against_parameters(groups, looks, limits),
+            operations(groups),
+        ]
+
+
+def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart:
+    """Every backend a point per size: how wrong its gradient is against how long it takes."""
+    heading = "Error against time"
+    drawn = [group for group in groups if any(panels.has_error(case) for case in group.cases)]
+    if not drawn:
+        return _missing("error", heading, "no case has both a time and a certified error")
+    shown = _shown(drawn, looks, panels.has_error)
+    keys = [{"text": name, **key_mark(looks[name])} for name in shown]
+    if any(not c.ok and panels.has_error(c) for g in drawn for c in g.cases):
+        keys.append({"text": "hollow: wrong gradient", **key_mark(Look(0), hollow=True), "stroke": "muted"})
+    caption = (
+        "Down and to the left is better. A point is one backend at one size: the larger the mark, the larger the size; "
+        "a line joins the sizes of a backend.",
+        "The error is the distance from the certified gradient relative to its length, so 10⁻¹² means about twelve "
+        "correct digits.",
+        *_interval_note(drawn),
+    )
+    rows = tuple(
+        (*_where(g, c), c.backend, numbers.seconds(c.call_s), numbers.interval(c.call_s_low, c.call_s_high) or "n/a",
+         numbers.scientific(c.rel_error), numbers.digits(c.digits))
+        for g in drawn for c in g.cases if panels.has_error(c)
+    )  # fmt: skip
+    columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "Relative error", "Digits")
+    made = _panels(drawn, "error", heading, lambda g: panels.error_time(g, looks), _error_words)
+    lost = [c for g in groups for c in g.cases if c.ok and not panels.has_error(c)]
+    notes = (f"{numbers.counted(len(lost), 'finished case')} without a certified error: not drawn.",) if lost else ()
+    return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=notes)
+
+
+def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
+    """Time of one gradient against the number of parameters, with the cases that met a limit."""
+    heading = "Time against the number of parameters"
+    plan = panels.Censored("call_s", limits.seconds, frozenset({"timeout"}), "predicted_s", fallback=True)
+
+    def visible(case: Case) -> bool:
+        return plan.value(case) is not None or plan.bound(case) is not None
+
+    drawn = [group for group in groups if any(visible(case) for case in group.cases)]
+    if not drawn:
+        return _missing("time", heading, "no case has a time, and none met a time limit")
+    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, visible)]
+    if any(c.primal_s is not None for g in drawn for c in g.cases):
+        keys.append({"text": "the loss itself, without a gradient", **key_mark(None, line="primal")})
+    keys += _censored_keys(drawn, plan, limits.seconds, numbers.seconds)
+    caption = (
+        "Both axes are logarithmic: a straight line is a power law, and its slope is the exponent. Each number on the "
+        "horizontal axis is a size of the study.",
+        "The distance above the dotted line is the price of the gradient in evaluations of the loss.",
+        *_interval_note(drawn),
+        *_censored_note(drawn, plan, "the limit holds for everything a case computes, its preparation included"),
+    )
+    rows = tuple(
+        (*_where(g, c), c.backend, numbers.seconds(c.call_s), numbers.interval(c.call_s_low, c.call_s_high) or "n/a",
+         numbers.seconds(c.primal_s), _state(c, plan, numbers.seconds))
+        for g in drawn for c in g.cases
+    )  # fmt: skip
+    columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "The loss", "Outcome")
+    made = _panels(
+        drawn, "time", heading,
+        lambda g: panels.growth(g, looks, plan, "time of one gradient", scales.set_time, numbers.seconds),
+        lambda g: _growth_words(g, plan, numbers.seconds, "one gradient"),
+    )  # fmt: skip
+    return Chart("time", heading, caption, tuple(keys), made, columns, rows)
+
+
+def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
+    """Peak memory of one gradient against the number of parameters, with the cases that met a limit."""
+    heading = "Memory against the number of parameters"
+    plan = panels.Censored("peak_bytes", limits.memory, frozenset({"memory_limit"}), "predicted_bytes", floor=PAGE)
+
+    def visible(case: Case) -> bool:
+        return plan.value(case) is not None or plan.bound(case) is not None
+
+    drawn = [group for group in groups if any(visible(case) for case in group.cases)]
+    if not drawn:
+        return _missing("memory", heading, "no case has a measured peak, and none met a memory limit")
+    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, visible)]
+    keys += _censored_keys(drawn, plan, limits.memory, numbers.size_in_bytes)
+    small = any(plan.value(c) is not None and (c.peak_bytes or 0) < PAGE for g in drawn for c in g.cases)
+    caption = (
+        "The highest memory of the worker process during one gradient, above what it held before the backend prepared: "
+        "programs, buffers and work space count, Python and its libraries do not.",
+        *(("Peaks below 4 KiB cannot be seen by the system and are drawn at 4 KiB.",) if small else ()),
+        *_censored_note(drawn, plan, "the limit holds for what a case takes beyond an idle worker"),
+    )
+    rows = tuple(
+        (*_where(g, c), c.backend, numbers.size_in_bytes(c.peak_bytes), numbers.size_in_bytes(c.array_bytes),
+         numbers.size_in_bytes(c.predicted_bytes), _state(c, plan, numbers.size_in_bytes))
+        for g in drawn for c in g.cases
+    )  # fmt: skip
+    columns = ("Problem", "Size", "Parameters", "Backend", "Peak", "Arrays", "Forecast", "Outcome")
+    made = _panels(
+        drawn, "memory", heading,
+        lambda g: panels.growth(g, looks, plan, "peak memory", scales.set_bytes, numbers.size_in_bytes),
+        lambda g: _growth_words(g, plan, numbers.size_in_bytes, "peak"),
+    )  # fmt: skip
+    return Chart("memory", heading, caption, tuple(keys), made, columns, rows)
+
+
+def operations(groups: Sequence[Group]) -> Chart:
+    """Operations before and after symbolic differentiation and after sharing, next to the length of the tape."""
+    heading = "Operations before and after symbolic differentiation"
+    drawn = [group for group in groups if any(panels.has_operations(case) for case in group.cases)]
+    if not drawn:
+        ran = any(c.family == "symbolic" or c.backend == "symbolic" for g in groups for c in g.cases)
+        why = "symbolic differentiation finished at no size" if ran else "symbolic differentiation is not in this study"
+        return _missing("operations", heading, why)
+    kinds = [kind for kind in panels.KINDS if any(kind.read(g, s) is not None for g in drawn for s, _ in g.sizes)]
+    keys = tuple({"text": kind.words, **key_mark(kind.look)} for kind in kinds)
+    caption = (
+        "A symbolic engine writes the gradient out as formulas in single numbers; differentiating multiplies them, and "
+        "sharing what occurs more than once (common subexpressions) takes some of it back.",
+        "A tape records the same loss as steps on whole arrays, so its length does not depend on the size.",
+    )
+    rows = tuple(
+        (g.title, size, numbers.count(n), *(numbers.count(kind.read(g, size)) for kind in kinds), _symbolic_state(g, size))
+        for g in drawn for size, n in g.sizes
+    )  # fmt: skip
+    columns = ("Problem", "Size", "Parameters", *(kind.words for kind in kinds), "Symbolic")
+    made = _panels(drawn, "operations", heading, lambda g: panels.swell(g, kinds, _symbolic_state), _swell_words)
+    return Chart("operations", heading, caption, keys, made, columns, rows)
+
+
+# ------------------------------------------------------------------------------------------------ pieces
+
+
+def _missing(anchor: str, heading: str, why: str) -> Chart:
+    return Chart(anchor, heading, (), missing=f"This chart is left out: {why}.")
+
+
+def _panels(
+    groups: Sequence[Group], anchor: str, heading: str, draw: Draw, words: Callable[[Group], str]
+) -> tuple[Panel, ...]:
+    made = []
+    for number, group in enumerate(groups):
+        figure, tips = draw(group)
+        title = f"{heading}, {group.title}"
+        made.append(Panel(group.title, inline(figure, f"{anchor}{number}", title, words(group), tips)))
+    return tuple(made)
+
+
+def _shown(groups: Sequence[Group], looks: dict[str, Look], visible: Callable[[Case], bool]) -> list[str]:
+    there = {case.backend for group in groups for case in group.cases if visible(case)}
+    return [name for name in looks if name in there]
+
+
+def _where(group: Group, case: Case) -> tuple[str, str, str]:
+    return group.title, case.size, numbers.count(case.n_params)
+
+
+def _interval_note(groups: Sequence[Group]) -> tuple[str, ...]:
+    if any(c.call_s_low is not None and c.call_s_high is not None for g in groups for c in g.cases):
+        return ("Bars are 95 % intervals over processes; where none is visible, it is narrower than the mark.",)
+    return ("There are no intervals: each case was timed in too few processes for one.",)
+
+
+def _censored_keys(
+    groups: Sequence[Group], plan: panels.Censored, limit: float | None, unit: Callable[[float | None], str]
+) -> list[dict[str, Any]]:
+    keys: list[dict[str, Any]] = []
+    if any(plan.bound(c) is not None for g in groups for c in g.cases):
+        mark = key_mark(Look(0), hollow=True, upward=True) | {"stroke": "muted", "dashes": ""}
+        keys.append({"text": "hollow with an arrow: more than this", **mark})
+    if limit is not None and any(plan.near_limit(g) for g in groups):
+        keys.append({"text": f"limit for one case, {unit(limit)}", **key_mark(None, line="limit")})
+    return keys
+
+
+def _censored_note(groups: Sequence[Group], plan: panels.Censored, meaning: str) -> tuple[str, ...]:
+    cases = [c for g in groups for c in g.cases if plan.bound(c) is not None]
+    if not cases:
+        return ()
+    stopped = sum(c.outcome in plan.stopped for c in cases)
+    parts = []
+    if stopped:
+        parts.append(f"{numbers.counted(stopped, 'case')} stopped at the limit, drawn there")
+    if stopped < len(cases):
+        parts.append(f"{numbers.counted(len(cases) - stopped, 'case')} refused before the start, drawn at the forecast")
+    return (f"Hollow marks with an arrow have no result: {numbers.listed(parts)}; {meaning}.",)
+
+
+def _state(case: Case, plan: panels.Censored, unit: Callable[[float | None], str]) -> str:
+    """The outcome in words, with the bound where there is one."""
+    bound = plan.bound(case)
+    return case.outcome_words if bound is None else f"{case.outcome_words} (more than {unit(bound)})"
+
+
+def _symbolic_state(group: Group, size: str) -> str:
+    found = [case for case in group.cases if case.size == size and panels.is_symbolic(case)]
+    return found[0].outcome_words if found else "not run"
+
+
+# ------------------------------------------------------------------------------------------------ alt texts
+
+
+def _per_backend(group: Group, words: Callable[[Case], str]) -> str:
+    lines = []
+    for backend in dict.fromkeys(case.backend for case in group.cases):
+        said = [text for case in group.of(backend) if (text := words(case))]
+        if len(said) > 4:
+            said = [said[0], said[len(said) // 2], said[-1]]
+        if said:
+            lines.append(f"{backend}: {', '.join(said)}.")
+    return " ".join(lines)
+
+
+def _error_words(group: Group) -> str:
+    def words(case: Case) -> str:
+        if not panels.has_error(case):
+            return ""
+        wrong = "" if case.ok else f" ({case.outcome_words})"
+        return f"{numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)} at size {case.size}{wrong}"
+
+    return "Relative error and time of one gradient. " + _per_backend(group, words)
+
+
+def _growth_words(group: Group, plan: panels.Censored, unit: Callable[[float | None], str], what: str) -> str:
+    def words(case: Case) -> str:
+        where = f"at {numbers.counted(case.n_params, 'parameter')}"
+        value = plan.value(case)
+        if value is not None:
+            return f"{unit(value)} {where}"
+        return "" if plan.bound(case) is None else f"{_state(case, plan, unit)} {where}"
+
+    return f"Values of {what}. " + _per_backend(group, words)
+
+
+def _swell_words(group: Group) -> str:
+    lines = []
+    for size, number in group.sizes:
+        said = [
+            f"{kind.words} {numbers.count(v)}" for kind in panels.KINDS if (v := kind.read(group, size)) is not None
+        ]
+        if said:
+            where = f"{size} ({numbers.counted(number, 'parameter')})"
+            lines.append(f"{where}: {', '.join(said)}; symbolic differentiation {_symbolic_state(group, size)}.")
+    return " ".join(lines)
+
+
+__all__ = ["Chart", "Limits", "Panel", "charts", "method"]

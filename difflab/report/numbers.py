@@ -1,0 +1,112 @@
+"""Numbers as people read them: three significant digits, SI units, and a dash-free word where there is no number."""
+
+from __future__ import annotations
+
+import math
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+MICRO = "\N{MICRO SIGN}"
+NOTHING = "n/a"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def grouped(value: float) -> str:
+    """An integer with spaces between its groups of three digits: ``12 345``."""
+    return f"{round(value):,}".replace(",", " ")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number of ordinary size with some significant digits, never in powers of ten."""
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    if decimals <= 0:
+        return grouped(rounded)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))  # 9.996 -> 10.0, not 10.00
+    return f"{rounded:.{decimals}f}"
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    """The value in the largest unit that leaves at least 1 after rounding to three digits."""
+    for size, unit in units[:-1]:
+        if abs(value) / size >= 0.9995:
+            return f"{significant(value / size)} {unit}"
+    size, unit = units[-1]
+    return f"{significant(value / size)} {unit}"
+
+
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, f"{MICRO}s"), (1e-9, "ns"))
+BYTES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+
+
+def seconds(value: float | None) -> str:
+    """A time in s, ms, microseconds or ns: ``412 us`` is written with the sign for micro.
+
+    >>> seconds(0.0123)
+    '12.3 ms'
+    """
+    return _scaled(value, SECONDS) if value is not None and math.isfinite(value) else NOTHING
+
+
+def size_in_bytes(value: float | None) -> str:
+    """A size in B, KiB, MiB, GiB or TiB.
+
+    >>> size_in_bytes(3 * 2**20)
+    '3.00 MiB'
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{round(value)} B" if abs(value) < 1023.5 else _scaled(value, BYTES)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Two times, the unit once where it is the same: ``405 to 420 us``; empty when there is no interval."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    first, unit = seconds(low).rsplit(" ", 1)
+    last, last_unit = seconds(high).rsplit(" ", 1)
+    return f"{first} to {last} {unit}" if unit == last_unit else f"{first} {unit} to {last} {last_unit}"
+
+
+def digits(value: float | None) -> str:
+    """Correct decimal digits, with one decimal and never below nought."""
+    return f"{max(0.0, value):.1f}" if value is not None and math.isfinite(value) else NOTHING
+
+
+def factor(value: float | None) -> str:
+    """A ratio with two or three significant digits: ``2.9``, ``41``, ``1 230``."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return significant(value, 2 if 0.01 <= abs(value) < 100 else 3)
+
+
+def count(value: float | None) -> str:
+    """A whole number with grouped digits."""
+    return grouped(value) if value is not None and math.isfinite(value) else NOTHING
+
+
+def scientific(value: float | None) -> str:
+    """Two significant digits and a power of ten, ``3.1e-16``; exactly nought is ``0``."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if value == 0:
+        return "0"
+    return f"{value:.1e}" if math.isfinite(value) else "infinite"
+
+
+def power_of_ten(exponent: int) -> str:
+    """``10`` with a raised exponent, in characters that every font has."""
+    return "1" if exponent == 0 else "10" + str(exponent).translate(SUPERSCRIPTS)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 case``, ``3 cases``."""
+    return f"{grouped(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"

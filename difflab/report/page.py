@@ -1,0 +1,212 @@
+"""The page: one file that needs nothing else, not even a network, and the same bytes whenever it is made again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import StoreError
+from . import answer as answers
+from . import cases as readings
+from . import figures, numbers, style, tables, words
+
+FILENAME = "index.html"
+TEMPLATES = ("page.html.j2", "style.css", "sort.js")
+TOGETHER = re.compile(rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|times\b|digits\b|parameters\b)")
+
+
+class Run(Protocol):
+    """What the page needs of a run: its rows, manifest, raw samples and what is known of its references."""
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One mapping per case with the columns of the frame."""
+        ...
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Study, settings and machine."""
+        ...
+
+    @property
+    def samples(self) -> Mapping[str, Sequence[Sequence[float]]]:
+        """Seconds per call by case id, one list per process."""
+        ...
+
+    @property
+    def reference(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of the certified gradients, by problem and size."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is stored."""
+        ...
+
+
+def answer(results: Run) -> answers.Answer:
+    """The answer of a run: at most two sentences computed from its rows, and what limits them.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        ``text`` and ``caveats``, plain text with spaces in large numbers.
+
+    >>> from types import SimpleNamespace
+    >>> answer(SimpleNamespace(rows=[], manifest={})).text
+    'This run holds no case, so there is no answer.'
+    """
+    return answers.answer(readings.read(results.rows), quick=bool(results.manifest.get("quick")))
+
+
+def write(results: Run, folder: str | Path | None = None) -> Path:
+    """Write the page of a run; what is there already is replaced in one step.
+
+    Args:
+        results: the results of a run.
+        folder: where ``index.html`` goes; by default the run's own folder.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        StoreError: the folder cannot be written.
+
+    >>> import difflab as dl
+    >>> write(dl.load("reports/digits"))  # doctest: +SKIP
+    PosixPath('reports/digits/index.html')
+    """
+    target = Path(results.folder if folder is None else folder) / FILENAME
+    text = render(results)
+    aside = target.with_name(f".{FILENAME}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(aside, target)
+    except OSError as fault:
+        raise StoreError(
+            f"The page {target} cannot be written: {fault.strerror}. Free the disk or choose another folder."
+        ) from fault
+    return target
+
+
+def render(results: Run) -> str:
+    """The page of a run as text.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        A complete HTML document.
+
+    >>> render(dl.load("reports/digits"))[:15]  # doctest: +SKIP
+    '<!DOCTYPE html>'
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("difflab.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tight"] = tight
+    environment.globals["markup"] = Markup
+    template, sheet, script = TEMPLATES
+    assets = {name: _asset(environment, name) for name in (sheet, script)}
+    context = contents(results) | {
+        "sheet": Markup(assets[sheet]),
+        "script": Markup(assets[script]),
+        "policy": policy(assets[sheet], assets[script]),
+    }
+    return environment.get_template(template).render(context)
+
+
+def contents(results: Run) -> dict[str, Any]:
+    """Everything that the template shows, in the order of the page.
+
+    Args:
+        results: the results of a run.
+    """
+    manifest = results.manifest
+    study, environment = manifest.get("study") or {}, manifest.get("environment") or {}
+    limits = study.get("limits") or {}
+    cases = readings.read(results.rows)
+    groups, looks = readings.groups(cases), style.looks(cases)
+    found = answers.answer(cases, quick=bool(manifest.get("quick")))
+    return {
+        "name": str(study.get("name") or "study"),
+        "title": study.get("title") or study.get("name") or "A study",
+        "question": study.get("question") or "",
+        "look_for": study.get("look_for") or "",
+        "answer": found.text,
+        "caveats": found.caveats,
+        "summary": f"{numbers.counted(len(cases), 'case')}: {readings.tally_words(cases)}." if cases else "",
+        "quick": bool(manifest.get("quick")),
+        "created": str(manifest.get("created") or ""),
+        "version": str((environment.get("packages") or {}).get("difflab") or ""),
+        "boards": tables.scoreboard(groups),
+        "marks": {name: style.key_mark(look) for name, look in looks.items()},
+        "charts": figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory"))),
+        "table": tables.all_rows(cases),
+        "baseline": study.get("baseline") or "",
+        "glossary": words.glossary(),
+        "method": words.method(manifest, cases),
+        "machine": tables.machine(environment),
+        "references": words.references(results.reference),
+        "processes": tables.processes(cases, results.samples),
+        "manifest": json.dumps(_without_text(manifest), indent=1, sort_keys=True, ensure_ascii=False, default=str),
+        "command": _command(manifest, str(study.get("name") or "study")),
+        "text": study.get("text") or "",
+    }
+
+
+def policy(sheet: str, script: str) -> str:
+    """The content-security policy: nothing from anywhere but this style sheet and this script.
+
+    Args:
+        sheet: the text between the style tags.
+        script: the text between the script tags.
+    """
+    return (
+        f"default-src 'none'; style-src '{_digest(sheet)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def tight(text: str) -> str:
+    """Prose in which a line never breaks between a number and its unit."""
+    return TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _asset(environment: Any, name: str) -> str:
+    """A file beside the template, as it is."""
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _without_text(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest without what the page shows elsewhere: the study's text and the list of cases."""
+    study = {key: value for key, value in (manifest.get("study") or {}).items() if key != "text"}
+    return {key: value for key, value in manifest.items() if key != "blocks"} | {"study": study}
+
+
+def _command(manifest: Mapping[str, Any], name: str) -> str:
+    parts = ["difflab", "run", name]
+    if manifest.get("quick"):
+        parts.append("--quick")
+    if manifest.get("seed"):
+        parts += ["--seed", str(manifest["seed"])]
+    return " ".join(parts)

@@ -1,0 +1,301 @@
+"""One chart each: drawn from one group of cases, returned as a matplotlib figure with a tip for every mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import axes as scales
+from . import numbers
+from .cases import ROUNDING, Case, Group, family_of
+from .style import GRID, INK, LIMIT, MUTED, PAPER, Look, arrow, canvas
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Unit = Callable[[float | None], str]
+BEYOND = (
+    30.0  # forecasts further over the limit than this factor are drawn at its end, or the axis would hold little else
+)
+
+
+@dataclass(frozen=True)
+class Censored:
+    """Which cases have a value, and what is known of those without one.
+
+    ``column`` is the measured quantity, ``limit`` what a case was allowed of it, ``stopped`` the outcomes that mean the
+    limit was met, ``forecast`` the column of the prediction, ``floor`` the smallest value that can be seen.
+    ``fallback``: whether a refused case without any forecast counts as refused for this quantity.
+    """
+
+    column: str
+    limit: float | None
+    stopped: frozenset[str]
+    forecast: str
+    floor: float = 0.0
+    fallback: bool = False
+
+    def value(self, case: Case) -> float | None:
+        """The measured value of a case that finished, as it is drawn."""
+        found = getattr(case, self.column)
+        if not case.ok or found is None or max(found, self.floor) <= 0:
+            return None
+        return max(found, self.floor)
+
+    def bound(self, case: Case) -> float | None:
+        """What a case without a result is known to exceed, by the limit it met or by its forecast."""
+        if case.outcome in self.stopped:
+            return self.limit
+        if case.outcome != "skipped_predicted":
+            return None
+        forecast = getattr(case, self.forecast)
+        if forecast is None:
+            return self.limit if self.fallback and case.predicted_bytes is None else None
+        return forecast if forecast > (self.limit or 0.0) else None
+
+    def drawn(self, bound: float) -> float:
+        """Where a bound is drawn: a forecast far beyond the limit stays near it."""
+        return bound if self.limit is None else min(bound, self.limit * BEYOND)
+
+    def near_limit(self, group: Group) -> bool:
+        """Whether the limit belongs into the chart: something met it or came within a factor of ten."""
+        if self.limit is None:
+            return False
+        values = [value for case in group.cases if (value := self.value(case)) is not None]
+        return any(self.bound(case) is not None for case in group.cases) or max(values, default=0) > self.limit / 10
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One thing that is counted in the chart of operations; ``read`` finds it for a group and a size."""
+
+    words: str
+    look: Look
+    read: Callable[[Group, str], float | None]
+
+
+def is_symbolic(case: Case) -> bool:
+    """Whether the case differentiates symbolically."""
+    return family_of(case) == "symbolic"
+
+
+def has_error(case: Case) -> bool:
+    """Whether the case has a place in the chart of error against time."""
+    error, time = case.rel_error, case.call_s
+    return error is not None and error != float("inf") and time is not None and time > 0 and family_of(case) != "null"
+
+
+def has_operations(case: Case) -> bool:
+    """Whether symbolic operations were counted."""
+    return case.symbolic_ops_gradient is not None or case.symbolic_ops_value is not None
+
+
+def _symbolic(column: str) -> Callable[[Group, str], float | None]:
+    def read(group: Group, size: str) -> float | None:
+        found = (getattr(c, column) for c in group.cases if c.size == size and has_operations(c))
+        return next((value for value in found if value), None)
+
+    return read
+
+
+def _tape(group: Group, size: str) -> float | None:
+    """The tape of reverse mode where there is one, otherwise any."""
+    cases = [case for case in group.cases if case.size == size and case.tape_length]
+    cases.sort(key=lambda case: (family_of(case) != "reverse", not is_symbolic(case)))
+    return cases[0].tape_length if cases else None
+
+
+KINDS = (
+    Kind("steps on the tape", Look(0), _tape),
+    Kind("operations of the loss", Look(4), _symbolic("symbolic_ops_value")),
+    Kind("operations of the gradient", Look(2), _symbolic("symbolic_ops_gradient")),
+    Kind("operations after sharing", Look(6), _symbolic("symbolic_ops_cse")),
+)
+
+
+def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, str]]:
+    """Relative error against time of one gradient, both logarithmic.
+
+    Args:
+        group: cases that may be compared.
+        looks: marker, dash and colour per backend.
+
+    Returns:
+        The figure, and for the gid of every mark what it says.
+    """
+    cases = [case for case in group.cases if has_error(case)]
+    floor = min((ROUNDING.get(case.dtype, ROUNDING["float64"]) for case in cases), default=ROUNDING["float64"]) / 8
+    figure, axes = canvas("relative error", "time of one gradient")
+    scales.set_time(axes, "x", [value for c in cases for value in (c.call_s, c.call_s_low, c.call_s_high) if value])
+    scales.set_error(axes, "y", [max(c.rel_error or 0.0, floor) for c in cases])
+    ranks = {size: rank for rank, (size, _) in enumerate(group.sizes)}
+    tips: dict[str, str] = {}
+    for name, look in looks.items():
+        own = [case for case in group.of(name) if has_error(case)]
+        xs, ys = [c.call_s or 0.0 for c in own], [max(c.rel_error or 0.0, floor) for c in own]
+        _line(axes, look, xs, ys)
+        for case, x, y in zip(own, xs, ys, strict=True):
+            if case.call_s_low and case.call_s_high:
+                axes.plot([case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
+            gid = f"mark-{len(tips)}"
+            size = 4.5 + 5.0 * ranks[case.size] / max(3, len(ranks) - 1)
+            _mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
+            tips[gid] = (
+                f"{name}, {case.size}: {numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)}"
+                f" ({case.outcome_words})"
+            )
+    return figure, tips
+
+
+def growth(
+    group: Group,
+    looks: dict[str, Look],
+    plan: Censored,
+    y_label: str,
+    set_axis: Callable[[Axes, str, Sequence[float]], None],
+    unit: Unit,
+) -> tuple[Figure, dict[str, str]]:
+    """A quantity against the number of parameters, with limits and censored cases.
+
+    Args:
+        group: cases that may be compared.
+        looks: marker, dash and colour per backend.
+        plan: which values, limits and forecasts are drawn.
+        y_label: the quantity in words.
+        set_axis: gives the y axis its scale and ticks.
+        unit: writes a value with its unit.
+
+    Returns:
+        The figure, and for the gid of every mark what it says.
+    """
+    figure, axes = canvas(y_label, "parameters")
+    primal = _primal(group) if plan.column == "call_s" else []
+    scales.set_sizes(axes, group.sizes)
+    set_axis(axes, "y", list(_heights(group, plan, [y for _, y in primal])))
+    if plan.limit is not None and plan.near_limit(group):
+        axes.axhline(plan.limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
+    if primal:
+        axes.plot(*zip(*primal, strict=True), color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2)
+    tips: dict[str, str] = {}
+    for name, look in looks.items():
+        own = [(case, value) for case in group.of(name) if (value := plan.value(case)) is not None]
+        _line(axes, look, [_x(case) for case, _ in own], [value for _, value in own])
+        for case, value in own:
+            if plan.column == "call_s" and case.call_s_low and case.call_s_high:
+                axes.plot([_x(case)] * 2, [case.call_s_low, case.call_s_high], color=look.colour, linewidth=1.1)
+            gid = f"mark-{len(tips)}"
+            _mark(axes, look, _x(case), value, gid)
+            tips[gid] = f"{name}, {case.size}: {unit(getattr(case, plan.column))}"
+    _censored(axes, group, looks, plan, unit, tips)
+    return figure, tips
+
+
+def swell(group: Group, kinds: Sequence[Kind], state: Callable[[Group, str], str]) -> tuple[Figure, dict[str, str]]:
+    """A row per size and a mark per kind of count, on one logarithmic axis.
+
+    Args:
+        group: the cases of one problem.
+        kinds: what is counted.
+        state: how symbolic differentiation ended at a size, in words.
+
+    Returns:
+        The figure, and for the gid of every mark what it says.
+    """
+    rows = [(size, n, [(kind, kind.read(group, size)) for kind in kinds]) for size, n in group.sizes]
+    rows = [row for row in rows if any(value for _, value in row[2])]
+    figure, axes = canvas("", "count", height=64.0 + 38.0 * len(rows), left=8.0)
+    scales.set_count(axes, "x", [value for _, _, counts in rows for _, value in counts if value])
+    axes.set_ylim(len(rows) - 0.5, -0.72)
+    axes.set_yticks([])
+    axes.grid(False, axis="y")
+    tips: dict[str, str] = {}
+    for place, (size, n, counts) in enumerate(rows):
+        words = f"{scales.clipped(size, 24)}, {numbers.counted(n, 'parameter')}"
+        how = state(group, size)
+        label = words if how == "finished" else f"{words}: symbolic {how}"
+        axes.annotate(
+            label, (0, place), xycoords=("axes fraction", "data"), xytext=(0, 8), textcoords="offset points", color=INK
+        )
+        present = [value for _, value in counts if value]
+        axes.plot([min(present), max(present)], [place, place], color=GRID, linewidth=2.5, zorder=1)
+        for kind, value in counts:
+            if value:
+                gid = f"mark-{len(tips)}"
+                _mark(axes, kind.look, value, place, gid, size=7)
+                tips[gid] = f"{size}: {numbers.count(value)} {kind.words}"
+    return figure, tips
+
+
+# ------------------------------------------------------------------------------------------------ pieces
+
+
+def _x(case: Case) -> float:
+    return float(max(1, case.n_params))
+
+
+def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float]) -> None:
+    if len(xs) > 1:
+        (line,) = axes.plot(xs, ys, color=look.colour, linewidth=1.3, zorder=2.5, solid_joinstyle="round")
+        if look.dashes:
+            line.set_dashes(look.dashes)
+
+
+def _mark(axes: Axes, look: Look, x: float, y: float, gid: str, *, hollow: bool = False, size: float = 6.0) -> None:
+    fill = PAPER if hollow else look.colour
+    edge = look.colour if hollow else PAPER
+    scale = 1.25 if look.marker in "*XP^v" else 1.0  # as much ink as a circle
+    axes.plot(
+        [x], [y], linestyle="none", marker=look.marker, markersize=size * scale, markerfacecolor=fill,
+        markeredgecolor=edge, markeredgewidth=1.2 if hollow else 0.7, gid=gid, zorder=4,
+    )  # fmt: skip
+
+
+def _primal(group: Group) -> list[tuple[float, float]]:
+    """The time of the loss itself per size: the middle of what the backends measured beside their own."""
+    points = []
+    for size, number in group.sizes:
+        times = sorted(case.primal_s for case in group.cases if case.size == size and case.primal_s)
+        if times:
+            points.append((float(max(1, number)), times[len(times) // 2]))
+    return points
+
+
+def _heights(group: Group, plan: Censored, others: Iterable[float]) -> Iterable[float]:
+    """Everything that the y axis must hold, with room for arrows."""
+    yield from others
+    for case in group.cases:
+        if (value := plan.value(case)) is not None:
+            yield value
+            if plan.column == "call_s":
+                yield from (bound for bound in (case.call_s_low, case.call_s_high) if bound)
+        if (bound := plan.bound(case)) is not None:
+            yield plan.drawn(bound) * 4
+    if plan.limit is not None and plan.near_limit(group):
+        yield plan.limit * 1.5
+
+
+def _censored(
+    axes: Axes, group: Group, looks: dict[str, Look], plan: Censored, unit: Unit, tips: dict[str, str]
+) -> None:
+    """Hollow marks with an arrow; those at the same place stand side by side."""
+    from matplotlib.transforms import ScaledTranslation
+
+    places: dict[tuple[float, float], list[tuple[Case, float]]] = {}
+    for name in looks:
+        for case in group.of(name):
+            if (bound := plan.bound(case)) is not None:
+                places.setdefault((_x(case), plan.drawn(bound)), []).append((case, bound))
+    scale = axes.figure.dpi_scale_trans  # type: ignore[union-attr]
+    for (x, y), members in places.items():
+        for rank, (case, bound) in enumerate(members):
+            look = looks[case.backend]
+            shift = 10.0 * (rank - (len(members) - 1) / 2)
+            moved = axes.transData + ScaledTranslation(shift / 72, 0, scale)
+            gid = f"mark-{len(tips)}"
+            axes.plot([x], [y], linestyle="none", marker=arrow(1), markersize=9, markerfacecolor="none",
+                      markeredgecolor=look.colour, markeredgewidth=1.2, transform=moved, clip_on=False, zorder=3.5)  # fmt: skip
+            axes.plot([x], [y], linestyle="none", marker=look.marker, markersize=6, markerfacecolor=PAPER,
+                      markeredgecolor=look.colour, markeredgewidth=1.3, transform=moved, clip_on=False, gid=gid, zorder=4)  # fmt: skip
+            tips[gid] = f"{case.backend}, {case.size}: {case.outcome_words}, more than {unit(bound)}"

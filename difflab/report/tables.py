@@ -1,0 +1,254 @@
+"""The tables of a page: the scoreboard, all rows, what the processes measured, and facts about machine and method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import numbers
+from .cases import YARDSTICKS, Case, Group, backends, family_of, method
+
+SENTENCE = 110  # characters of a reason that a cell of the scoreboard shows
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its ``text``, and the number by which it is sorted (``None`` for texts)."""
+
+    text: str
+    value: float | None = None
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """One cell of the scoreboard; ``state`` is ok, bad or none, ``lines`` come under the headline."""
+
+    state: str
+    headline: str
+    lines: tuple[str, ...] = ()
+    chip: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """The scoreboard of one problem: sizes across, backends down."""
+
+    title: str
+    sizes: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, str, tuple[Score, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A plain table; ``same`` says in words what all its rows share."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    same: str = ""
+
+
+# ------------------------------------------------------------------------------------------------ the scoreboard
+
+
+def scoreboard(groups: Sequence[Group]) -> list[Board]:
+    """One board per problem (and dtype, device and operator, where they vary).
+
+    Args:
+        groups: the cases, by what may be compared.
+    """
+    boards = []
+    for group in groups:
+        quickest = {size: _quickest(group, size) for size, _ in group.sizes}
+        rows = []
+        for name in backends(list(group.cases)):
+            cells = [group.at(size, name) for size, _ in group.sizes]
+            said = method(group.of(name)[0])
+            scores = tuple(_score(case, case is not None and case is quickest[case.size]) for case in cells)
+            rows.append((name, "" if said == name else said, scores))
+        sizes = tuple((size, numbers.counted(number, "parameter")) for size, number in group.sizes)
+        boards.append(Board(group.title, sizes, tuple(rows)))
+    return boards
+
+
+def _quickest(group: Group, size: str) -> Case | None:
+    """The quickest general way at a size, if there is more than one to choose from."""
+    there = [c for c in group.cases if c.size == size and c.ok and c.call_s and family_of(c) not in YARDSTICKS]
+    return min(there, key=lambda case: case.call_s or 0.0) if len(there) > 1 else None
+
+
+def _score(case: Case | None, quickest: bool) -> Score:
+    if case is None:
+        return Score("none", "not in the study")
+    if not case.ok:
+        reason = case.reason if len(case.reason) <= SENTENCE else case.reason[: SENTENCE - 1] + "…"
+        return Score("bad", case.outcome_words, (reason,) if reason else ())
+    lines = []
+    if bounds := numbers.interval(case.call_s_low, case.call_s_high):
+        lines.append(bounds)
+    if case.digits is not None:
+        lines.append(f"{numbers.digits(case.digits)} digits")
+    if case.work_ratio is not None:
+        lines.append(f"{numbers.factor(case.work_ratio)} {numbers.TIMES} the loss")
+    if case.peak_bytes is not None:
+        lines.append(f"{numbers.size_in_bytes(case.peak_bytes)} peak")
+    headline = numbers.seconds(case.call_s) if case.call_s else "finished, not timed"
+    return Score("ok", headline, tuple(lines), "quickest" if quickest else "")
+
+
+# ------------------------------------------------------------------------------------------------ all rows
+
+
+def _time(column: str) -> Callable[[Case], Cell]:
+    return lambda case: _cell(getattr(case, column), numbers.seconds)
+
+
+def _bytes(column: str) -> Callable[[Case], Cell]:
+    return lambda case: _cell(getattr(case, column), numbers.size_in_bytes)
+
+
+def _count(column: str) -> Callable[[Case], Cell]:
+    return lambda case: _cell(getattr(case, column), numbers.count)
+
+
+def _text(column: str) -> Callable[[Case], Cell]:
+    return lambda case: Cell(getattr(case, column))
+
+
+def _cell(value: float | None, words: Callable[[float | None], str]) -> Cell:
+    return Cell("" if value is None else words(value), value, numeric=True)
+
+
+def _factor(value: float | None) -> str:
+    return f"{numbers.factor(value)} {numbers.TIMES}"
+
+
+COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
+    ("Problem", _text("problem")),
+    ("Size", _text("size")),
+    ("Parameters", _count("n_params")),
+    ("Dtype", _text("dtype")),
+    ("Device", _text("device")),
+    ("Operator", _text("operator")),
+    ("Backend", _text("backend")),
+    ("Outcome", lambda case: Cell(case.outcome_words)),
+    ("Prepare", _time("prepare_s")),
+    ("First call", _time("first_call_s")),
+    ("One gradient", _time("call_s")),
+    ("95 % interval", lambda case: Cell(numbers.interval(case.call_s_low, case.call_s_high), case.call_s_low, True)),
+    ("The loss", _time("primal_s")),
+    ("Work ratio", lambda case: _cell(case.work_ratio, _factor)),
+    ("To the baseline", lambda case: _cell(case.ratio, _factor)),
+    ("Verdict", _text("verdict")),
+    ("Peak", _bytes("peak_bytes")),
+    ("Arrays", _bytes("array_bytes")),
+    ("Forecast", _bytes("predicted_bytes")),
+    ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
+    ("Worst digits", lambda case: _cell(case.worst_digits, numbers.digits)),
+    ("Certified", _text("certified")),
+    ("Evaluations", _count("primal_calls")),
+    ("Tape length", _count("tape_length")),
+    ("Ops, loss", _count("symbolic_ops_value")),
+    ("Ops, gradient", _count("symbolic_ops_gradient")),
+    ("Ops, shared", _count("symbolic_ops_cse")),
+    ("Processes", _count("processes")),
+    ("Reason", _text("reason")),
+)
+SHARED = ("Dtype", "Device", "Operator")
+
+
+def all_rows(cases: Sequence[Case]) -> Table:
+    """Every case with every column that says anything; what is the same in all rows is said once.
+
+    Args:
+        cases: in the order of the study.
+    """
+    columns = [(name, [read(case) for case in cases]) for name, read in COLUMNS]
+    same = [cells[0].text for name, cells in columns if name in SHARED and len({cell.text for cell in cells}) == 1]
+    kept = [
+        (name, cells)
+        for name, cells in columns
+        if any(cell.text for cell in cells) and not (name in SHARED and len({cell.text for cell in cells}) == 1)
+    ]
+    rows = tuple(zip(*(cells for _, cells in kept), strict=True))
+    return Table(tuple(name for name, _ in kept), rows, ", ".join(text for text in same if text))
+
+
+def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[float]]]) -> Table | None:
+    """What each process measured: the median per call of every worker process, and the spread of all samples.
+
+    Args:
+        cases: in the order of the study.
+        samples: seconds per call by case id, one list per process.
+
+    Returns:
+        The table, or ``None`` when there are no samples.
+    """
+    from statistics import median
+
+    rows = []
+    for case in cases:
+        lists = [list(one) for one in samples.get(case.case, ()) if one]
+        every = [value for one in lists for value in one]
+        if every:
+            medians = ", ".join(numbers.seconds(median(one)) for one in lists)
+            rows.append(
+                (
+                    Cell(case.problem), Cell(case.size), Cell(case.dtype), Cell(case.backend),
+                    _cell(len(lists), numbers.count), _cell(len(every), numbers.count),
+                    _cell(min(every), numbers.seconds), _cell(median(every), numbers.seconds),
+                    _cell(max(every), numbers.seconds), Cell(medians),
+                )
+            )  # fmt: skip
+    if not rows:
+        return None
+    columns = (
+        "Problem",
+        "Size",
+        "Dtype",
+        "Backend",
+        "Processes",
+        "Samples",
+        "Least",
+        "Middle",
+        "Most",
+        "Median of each",
+    )
+    return Table(columns, tuple(rows))
+
+
+# ------------------------------------------------------------------------------------------------ facts
+
+
+def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What computed, as pairs of a name and a text; what the manifest does not say is left out.
+
+    Args:
+        environment: the manifest's description of machine and software.
+    """
+    packages = environment.get("packages") or {}
+    libraries = [
+        " ".join(str(one[key]) for key in ("internal_api", "version", "architecture") if one.get(key))
+        for one in environment.get("blas") or []
+    ]
+    memory = environment.get("memory_bytes")
+    git = environment.get("git") or {}
+    commit = str(git.get("commit") or "")[:12]
+    python = [str(environment[key]) for key in ("implementation", "python") if environment.get(key)]
+    found = [
+        ("Processor", _words(environment.get("cpu"))),
+        ("Processors usable", _words(environment.get("cores"))),
+        ("Memory", numbers.size_in_bytes(memory) if memory else ""),
+        ("System", _words(environment.get("platform"))),
+        ("Python", " ".join(python)),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items() if version)),
+        ("Numerical libraries", ", ".join(dict.fromkeys(libraries))),
+        ("Threads per worker", _words(environment.get("threads"))),
+        ("Source", f"commit {commit}{', with local changes' if git.get('changed') else ''}" if commit else ""),
+    ]
+    return [(name, text) for name, text in found if text]
+
+
+def _words(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,108 @@
+"""The words of the field that the page uses, each explained once, and how the numbers were made, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import numbers
+from .cases import OUTCOMES, Case
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("Loss", "The one number that says how wrong a model is. Training makes it small."),
+    ("Parameters", "The numbers that training changes: weights and biases. Their count is the size of the problem."),
+    ("Gradient", "One slope per parameter: how the loss changes when this parameter grows a little."),
+    ("Finite differences", "Change each parameter a little, evaluate the loss again, divide the difference by the step: one or "
+     "two evaluations per parameter, and an error that no step makes vanish."),
+    ("Symbolic differentiation", "Write the loss as one formula and differentiate the formula. Exact, but formulas swell."),
+    ("Forward mode", "Carry the derivative along one direction through the loss, step by step. Exact; one pass for each "
+     "parameter."),
+    ("Reverse mode", "Run the loss once, then go back through its steps and collect all slopes at once. Exact; one pass, "
+     "whatever the number of parameters. Known as backpropagation."),
+    ("Hand-derived gradient", "Formulas that a person derived and wrote in NumPy: the yardstick for speed."),
+    ("Null backend", "Returns zeros and computes nothing: what it costs is the measuring itself."),
+    ("Tape", "The list of steps that evaluating the loss takes, recorded once; automatic differentiation works on it."),
+    ("Operation counts", "Additions, multiplications and function calls in the formulas of symbolic differentiation: of the loss, "
+     "of the gradient, and of the gradient after everything that occurs twice is computed once (sharing)."),
+    ("Certified reference", "The gradient enclosed in intervals of many more digits than the dtype holds, so an error is the "
+     "distance from the true value, not from another program."),
+    ("Relative error", "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
+     "Worst digits: the correct digits of the single worst parameter."),
+    ("Prepare, first call, one gradient", "What is done once (recording, differentiating, compiling), the first use, and the "
+     "steady time of each later use. Never mixed."),
+    ("Work ratio", "The time of one gradient, which includes the value, divided by the time of the loss alone."),
+    ("95 % interval", "Would cover the true median in 95 of 100 repetitions; from the medians of separate processes."),
+    ("Verdict", "Faster, slower, equivalent (within 3 %) or ambiguous, compared with the baseline in the same processes."),
+    ("Peak, arrays, forecast", "Memory: the highest use of the process during one gradient; the arrays among it; and what the "
+     "backend announced before anything was allocated."),
+)  # fmt: skip
+
+
+def glossary() -> list[tuple[str, str]]:
+    """Terms and what they mean, the outcomes last."""
+    outcomes = "; ".join(f"{words}: {meaning}" for words, meaning in OUTCOMES.values())
+    return [*GLOSSARY, ("Outcomes", f"Every case ends in one of these ways. {outcomes[0].upper()}{outcomes[1:]}.")]
+
+
+def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
+    """How the numbers were made, in sentences, with the settings of the run.
+
+    Args:
+        manifest: the description of the run.
+        cases: all rows, for how many processes there really were.
+    """
+    study = manifest.get("study") or {}
+    timing, limits = study.get("timing") or {}, study.get("limits") or {}
+    said = [
+        "Every case runs in fresh Python processes of its own; time, memory and accuracy are measured in separate passes, "
+        "so that none disturbs another.",
+    ]
+    counts = sorted({int(case.processes) for case in cases if case.processes})
+    if manifest.get("quick"):
+        said.append("This was a quick run: one process per case, no intervals, no verdicts.")
+    elif counts:
+        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        said.append(
+            f"Each case was timed in {number} {'process' if counts == [1] else 'processes'}. A time is the median of the medians "
+            "of the processes; its interval is read from their order and assumes no distribution (it needs six processes)."
+        )
+    if timing.get("sample_ms") is not None:
+        said.append(
+            f"A sample is as many calls as take {numbers.significant(timing['sample_ms'])} ms or more, after calls that are not "
+            "timed; the backends take turns in random order. Preparing, the first call and later calls are timed apart."
+        )
+    if limits.get("seconds") is not None and limits.get("memory") is not None:
+        said.append(
+            f"A case may take {numbers.significant(limits['seconds'])} s of computing per process and "
+            f"{numbers.size_in_bytes(limits['memory'])} beyond an idle worker. What a forecast puts over a limit is refused, and "
+            "what meets a limit is stopped: both stay on this page as results."
+        )
+    said.append(
+        "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic with "
+        "many more digits. A case is called right if it is as close as theory says its method can be."
+    )
+    return said
+
+
+def references(truths: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What is known of the reference gradient of each problem and size.
+
+    Args:
+        truths: by problem and size: ``bits``, ``narrow``, ``seconds``, ``ties``, or ``why`` there is none.
+    """
+    found = []
+    for name, truth in sorted(truths.items()):
+        if truth.get("why"):
+            found.append((name, f"none: {truth['why']}"))
+            continue
+        parts = []
+        if truth.get("bits"):
+            parts.append(f"{truth['bits']} bits")
+        if truth.get("narrow") is not None:
+            parts.append("all intervals narrow" if truth["narrow"] else f"some intervals wide ({truth.get('reason') or 'kinks'})")
+        if truth.get("ties"):
+            parts.append(f"{numbers.counted(int(truth['ties']), 'tie')} met")
+        if truth.get("seconds") is not None:
+            parts.append(f"computed in {numbers.seconds(truth['seconds'])}")
+        found.append((name, ", ".join(parts) or "certified"))
+    return found

@@ -1,0 +1,134 @@
+"""Looking at a tape: the evaluation trace as a table, its size and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
+from .builder import Shape
+from .calls import bind, describe
+from .prepared import Function
+from .tape import Tape, show
+
+WIDEST = 6
+"""Arrays of at most so many elements are printed in full."""
+
+
+class Trace:
+    """A function's tape at example arguments, to look at.
+
+    ``tape`` is the tape itself; ``flops`` and ``bytes`` are forecasts that need no data.
+    """
+
+    def __init__(self, function: Callable, tape: Tape, leaves: Sequence[Any]):
+        self.tape = tape
+        self._name = describe(function)
+        self._leaves = list(leaves)
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one evaluation."""
+        return self.tape.flops
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all values that the equations make, if no memory were reused."""
+        return self.tape.bytes
+
+    @property
+    def has_data(self) -> bool:
+        """Whether it was traced with arrays rather than with ``difflab.Shape``."""
+        return not any(isinstance(leaf, Shape) for leaf in self._leaves)
+
+    def values(self) -> dict[int, np.ndarray]:
+        """Every value of the tape by number, at the example arguments."""
+        if not self.has_data:
+            raise ValueError("this trace was made of shapes without data, so it has no values; pass arrays to dl.trace")
+        numbers = [*self.tape.inputs, *self.tape.constants, *self.tape.literals]
+        numbers += [equation.output for equation in self.tape.equations]
+        found = self.tape.replay_all(
+            [np.asarray(leaf) for leaf in self._leaves],
+            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
+            None,
+            numbers,
+        )
+        return {number: np.asarray(value) for number, value in zip(numbers, found, strict=True)}
+
+    def table(self) -> str:
+        """The evaluation trace as text: one line per value, in the order in which they are computed.
+
+        Example:
+            >>> print(trace(lambda x: np.sin(x) * x, 2.0).table())
+            value  shape         is                 at the example
+            v0     float64[]     x                  2
+            v1     float64[]     sin(v0)            0.9093
+            v2     float64[]     multiply(v1, v0)   1.819
+            output v2
+        """
+        tape = self.tape
+        rows = [("value", "shape", "is", "at the example" if self.has_data else "")]
+        values = self.values() if self.has_data else {}
+        for number in tape.inputs:
+            rows.append(self._row(number, tape.names.get(number, "input"), values))
+        for number in tape.constants:
+            rows.append(self._row(number, "constant", values))
+        for number, literal in tape.literals.items():
+            rows.append(self._row(number, f"{literal!r}", values))
+        for e in tape.equations:
+            operands = ", ".join(
+                [f"v{i}" for i in e.inputs] + [f"{key}={_compact(value)}" for key, value in e.params.items()]
+            )
+            rows.append(self._row(e.output, f"{e.primitive.name}({operands})", values))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, "output " + ", ".join(f"v{number}" for number in tape.outputs)])
+
+    def _row(self, number: int, what: str, values: dict[int, np.ndarray]) -> tuple[str, str, str, str]:
+        aval = self.tape.avals[number]
+        return f"v{number}", f"{show(aval):<12}", f"{what:<17}", _brief(values[number]) if values else ""
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self._name}: {len(self.tape)} equations, {self.flops:.3g} flops, {self.bytes:,} bytes>"
+
+    __str__ = table
+
+
+def _compact(value: Any) -> str:
+    return repr(value).replace(" ", "")
+
+
+def _brief(value: np.ndarray) -> str:
+    if value.dtype.kind not in "fc":
+        flat = [str(item) for item in value.ravel()[:WIDEST]]
+    else:
+        flat = [f"{item:.4g}" for item in value.ravel()[:WIDEST]]
+    if value.shape == ():
+        return flat[0]
+    return "[" + " ".join(flat) + (" ...]" if value.size > WIDEST else "]")
+
+
+def trace(function: Callable, *args: Any, **kwargs: Any) -> Trace:
+    """Record what a function does.
+
+    Args:
+        function: plain NumPy function; arguments and outputs may be containers.
+        args: arrays and numbers, or ``difflab.Shape((64, 4096), "float32")`` where there is no data.
+        kwargs: keyword arguments.
+
+    Returns:
+        A ``Trace``: ``.tape``, ``.table()``, ``.values()``, ``.flops``, ``.bytes``.
+
+    Raises:
+        TraceError: something that cannot be recorded, with the place in the user's file.
+
+    Example:
+        >>> from difflab import Shape
+        >>> trace(lambda x, w: x @ w, Shape((64, 4096), "float32"), Shape((4096, 4096), "float32")).bytes
+        1048576
+    """
+    bound = bind(function, args, kwargs, ())
+    flat = Function(function, bound)
+    return Trace(function, flat.trace(names=True), bound.leaves)
