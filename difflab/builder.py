@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,11 +17,18 @@ SERIALS = itertools.count()
 CAST = REGISTRY["cast"]
 
 
-class Shape(NamedTuple):
+class Shape:
     """A stand-in for an array when tracing without data: ``Shape((64, 4096), "float32")``."""
 
-    shape: tuple[int, ...]
-    dtype: Any = "float64"
+    # No named tuple and no dataclass: those are containers, and this is a leaf of them.
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any = "float64"):
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+
+    def __repr__(self) -> str:
+        return f"Shape({self.shape}, {self.dtype.name!r})"
 
 
 class Builder:
@@ -49,7 +56,7 @@ class Builder:
         self.static_floats = static_floats
         self.examples: dict[int, Any] = {}
         self.known: dict[int, Any] = {}
-        self.lifted: dict[int, int] = {}
+        self.lifted: dict[int, tuple[int, Any]] = {}
         self.literal_numbers: dict[tuple, int] = {}
 
     def new(self, aval: Aval) -> int:
@@ -82,12 +89,15 @@ class Builder:
 
     def constant(self, value: Any, aval: Aval | None = None) -> Any:
         """An array or number that the function closed over; the same object is the same constant."""
-        number = self.lifted.get(id(value))
-        if number is None:
-            number = self.new(aval or aval_of(value))
-            self.constants[number] = value
-            if not isinstance(value, float | complex):
-                self.lifted[id(value)] = number
+        known = self.lifted.get(id(value))
+        if known is not None and not (type(value) is np.ndarray and _written_to(self.constants[known[0]], value)):
+            return self.wrap(self, known[0], self.avals[known[0]])
+        number = self.new(aval or aval_of(value))
+        # A user's array is copied: it may be a buffer that the function fills anew before the trace is run.
+        mine = type(value) is np.ndarray and value.flags.writeable and not self.static_floats
+        self.constants[number] = value.copy("K") if mine else value
+        if not isinstance(value, float):
+            self.lifted[id(value)] = (number, value)
         return self.wrap(self, number, self.avals[number])
 
     def lift(self, operand: Any, dtype: np.dtype | None = None) -> Any:
@@ -120,6 +130,8 @@ class Builder:
             aval = primitive.abstract(*[avals[number] for number in numbers], **params)
         except ValueError as error:
             raise TraceError(f"`{primitive.name}` at {user_location()}: {error}") from None
+        if aval.dtype.kind == "c":
+            _complex()
         number = len(avals)
         avals.append(aval)
         self.equations.append(Equation(primitive, numbers, params, number))
@@ -131,6 +143,8 @@ class Builder:
 
     def concrete(self, number: int) -> np.ndarray:
         """The value at the example arguments, found by running what it depends on; remembered for this trace."""
+        if self.closed:
+            _used_too_late()
         known = self.known
         if number in known:
             return known[number]
@@ -165,9 +179,13 @@ class Builder:
 
     def guard(self, number: int, observed: Any) -> None:
         """Note that Python saw ``observed``."""
-        entry = Guard(number, observed)
-        if entry not in self.guards:
-            self.guards.append(entry)
+        for position, known in enumerate(self.guards):
+            if known.value == number:
+                # Seen before, as a truth value or as an integer; the integer says more.
+                if isinstance(known.observed, bool) and not isinstance(observed, bool):
+                    self.guards[position] = Guard(number, observed)
+                return
+        self.guards.append(Guard(number, observed))
 
     def finish(self, outputs: Sequence[Any]) -> Tape:
         """Close the trace and return its tape."""
@@ -200,19 +218,33 @@ def _used_too_late() -> NoReturn:
     )
 
 
+def _written_to(copy: Any, value: np.ndarray) -> bool:
+    """Whether an array has changed since it was taken as a constant."""
+    return copy is not value and not np.array_equal(copy, value, equal_nan=value.dtype.kind == "f")
+
+
+def _complex() -> NoReturn:
+    raise TraceError(
+        f"at {user_location()} a complex number meets a traced array; complex numbers are not supported yet, keep "
+        "real and imaginary parts as two real arrays"
+    )
+
+
 def aval_of(value: Any) -> Aval:
     """Shape, dtype and weakness of an argument or constant."""
     if isinstance(value, Traced):
         return value.aval
     if isinstance(value, Shape):
-        return Aval(tuple(value.shape), np.dtype(value.dtype))
-    if type(value) is float or type(value) is complex:
-        return Aval((), np.dtype(type(value)), True)
+        return Aval(value.shape, value.dtype)
+    if type(value) is float:
+        return Aval((), np.dtype(float), True)
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         value = np.asarray(value)
         dtype = value.dtype
-    if dtype.kind not in "biufc":
+    if dtype.kind == "c":
+        _complex()
+    if dtype.kind not in "biuf":
         raise TraceError(
             f"at {user_location()} an array of dtype {dtype} meets a traced array; only numbers and booleans can be "
             "recorded (for several traced scalars use np.stack)"

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from .builder import Shape, aval_of
-from .containers import Structure, flatten, paths, unflatten
+from .containers import Structure, dict_orders, flatten, paths, unflatten
 from .errors import InputError, TraceError
 from .primitives.record import Aval, Traced
 
 NUMBER, SCALAR, ARRAY = "number", "scalar", "array"
+STATIC_BY_VALUE = (int, str, bool, bytes, slice, range)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Bound:
     """
 
     structures: tuple[Structure, ...]
+    orders: tuple[Any, ...]
     keywords: tuple[str, ...]
     all_leaves: tuple[Any, ...]
     live: tuple[int, ...]
@@ -46,18 +48,20 @@ class Bound:
         """Calls with the same key run the same programs (guards aside)."""
         live = set(self.live)
         statics = tuple(
-            (type(leaf), repr(leaf) if isinstance(leaf, float | int | str | bool) else id(leaf))
+            (type(leaf), repr(leaf) if isinstance(leaf, STATIC_BY_VALUE) else id(leaf))
             for position, leaf in enumerate(self.all_leaves)
             if position not in live
         )
-        specs = tuple((s.spec, tuple(n and n[:2] for n in s.nested)) for s in self.structures)
-        return specs, self.keywords, statics, self.avals, self.kinds, self.wrt
+        return self.structures, self.orders, self.keywords, statics, self.avals, self.kinds, self.wrt
 
     def rebuild(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments with ``leaves`` in place of the live ones."""
-        everything = list(self.all_leaves)
-        for position, leaf in zip(self.live, leaves, strict=True):
-            everything[position] = leaf
+        if len(self.live) == len(self.all_leaves):
+            everything = list(leaves)
+        else:
+            everything = list(self.all_leaves)
+            for position, leaf in zip(self.live, leaves, strict=True):
+                everything[position] = leaf
         trees = []
         at = 0
         for structure in self.structures:
@@ -68,6 +72,8 @@ class Bound:
 
     def plain(self, leaves: Sequence[Any]) -> list[Any]:
         """Leaves as the user's own function expects them: Python numbers, NumPy scalars or arrays."""
+        if self.all_arrays:
+            return list(leaves)
         return [
             leaf if kind is ARRAY else np.asarray(leaf).item() if kind is NUMBER else np.asarray(leaf)[()]
             for leaf, kind in zip(leaves, self.kinds, strict=True)
@@ -134,8 +140,15 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         differentiated = position in wrt_by_argument
         for index, leaf in enumerate(parts):
             alive = is_live(leaf)
-            if differentiated and not (alive and aval_of(leaf).dtype.kind in "fc"):
+            if differentiated and not (alive and _kind_of(leaf) == "f"):
                 raise _not_differentiable(function, args, position, structure, index, leaf)
+            if alive and _kind_of(leaf) not in "biuf":
+                root = argument_name(function, position) if position < len(args) else keywords[position - len(args)]
+                raise InputError(
+                    f"{describe(function)} is given {paths(structure, root)[index]} of dtype {np.asarray(leaf).dtype}: "
+                    "arrays of real numbers, integers and booleans can be traced, others not (keep real and imaginary "
+                    "parts of complex numbers as two arrays)"
+                )
             if alive:
                 if differentiated:
                     wrt_by_argument[position].append(len(leaves))
@@ -147,6 +160,7 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         wrt.extend(wrt_by_argument[position])
     return Bound(
         structures=tuple(structures),
+        orders=dict_orders((*args, *kwargs.values())),
         keywords=keywords,
         all_leaves=tuple(all_leaves),
         live=tuple(live),
@@ -158,6 +172,11 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         single=single,
         all_arrays=all(kind is ARRAY for kind in kinds),
     )
+
+
+def _kind_of(leaf: Any) -> str:
+    """The kind of a live leaf's dtype."""
+    return leaf.dtype.kind if not isinstance(leaf, float | complex) else "c" if isinstance(leaf, complex) else "f"
 
 
 def _flatten(tree: Any) -> tuple[list[Any], Structure]:

@@ -6,6 +6,7 @@ Results go to stdout, progress and errors to stderr.  Everything heavy is import
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -16,13 +17,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
-from .errors import DifflabError, StoreError
+from .errors import DifflabError, StoreError, StudyError
 
 OK, TOLERANCE, BAD_INPUT, UNEXPECTED, STORE, NOTHING, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 EXIT_CODES = """
-Exit codes: 0 all well; 1 a gradient misses its tolerance; 2 bad input or configuration; 3 a case failed unexpectedly
-(crash, lost); 4 the run folder is damaged or in use; 5 nothing could be measured; 130 interrupted (the message says which
-command resumes); 70 a fault of difflab.
+Exit codes: 0 all well; 1 a gradient misses its tolerance; 2 bad input or configuration; 3 a case failed
+unexpectedly (crash, lost); 4 the run folder is damaged or in use; 5 nothing could be measured; 130 interrupted (the
+message says which command resumes); 70 a fault of difflab.
 """
 
 app = typer.Typer(
@@ -91,7 +92,7 @@ def run(
     except StoreError as error:
         _say(str(error))
         raise typer.Exit(_store_code(out)) from None
-    _print_results(results, as_json)
+    _show_results(results, as_json)
     raise typer.Exit(code_of(results.rows))
 
 
@@ -113,7 +114,7 @@ def report(
     except StoreError as error:
         _say(str(error))
         raise typer.Exit(_store_code(folder)) from None
-    _print_results(results, as_json)
+    _show_results(results, as_json)
 
 
 @app.command("list", epilog="Example: difflab list --json")
@@ -123,22 +124,28 @@ def list_(as_json: AsJson = False) -> None:
     Problems come with their sizes and numbers of parameters, studies with their questions, backends with the operators
     they can do, or why they are unavailable.
     """
-    from .cli_tables import catalogue, print_catalogue, print_json
+    from .cli_tables import catalogue, catalogue_text, json_text
 
     found = catalogue()
-    if as_json:
-        print_json(found)
-    else:
-        print_catalogue(found)
+    _show(json_text(found) if as_json else catalogue_text(found))
 
 
-def _print_results(results: Any, as_json: bool) -> None:
-    from .cli_tables import print_json, print_results, results_document
+def _show_results(results: Any, as_json: bool) -> None:
+    from .cli_tables import json_text, results_document, results_text
 
-    if as_json:
-        print_json(results_document(results))
-    else:
-        print_results(results)
+    _show(json_text(results_document(results)) if as_json else results_text(results))
+
+
+def _show(text: str) -> None:
+    """Print a result; a reader who closes the pipe early, like ``head``, does not change the exit code."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(message: str) -> None:
+    print(f"difflab: {message}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------------------- how it ends
@@ -166,10 +173,6 @@ def _store_code(folder: Path | None) -> int:
     return STORE if any(True for _ in stores) else BAD_INPUT
 
 
-def _say(message: str) -> None:
-    print(f"difflab: {message}", file=sys.stderr)
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code.
 
@@ -183,14 +186,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Traceback (most recent call last):
     SystemExit: 0
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without a micro sign is no reason to stop
     try:
         app(args=arguments, prog_name="difflab")
+    except StudyError as error:
+        print(error, file=sys.stderr)  # one line per fault, each beginning with its place, as editors read them
+        sys.exit(BAD_INPUT)
     except DifflabError as error:
         _say(str(error))
         sys.exit(BAD_INPUT)
-    except BrokenPipeError:  # whoever read our output has had enough, as in `difflab list | head -3`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(OK)
     except Exception:
         traceback.print_exc()
         _say("this is a fault of difflab and not yours; please report it with the lines above.")

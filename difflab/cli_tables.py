@@ -1,9 +1,10 @@
-"""What the command line prints on stdout: tables as text, documents as JSON."""
+"""What the command line shows: tables as text, documents as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -40,9 +41,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
     )
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on stdout; what is not a finite number is null."""
-    print(json.dumps({"schema": SCHEMA, "difflab": __version__, **_plain(document)}, indent=1, allow_nan=False))
+def json_text(document: dict[str, Any]) -> str:
+    """The document as JSON with the versions of its format and of difflab; what is not a finite number is null."""
+    return json.dumps({"schema": SCHEMA, "difflab": __version__, **_plain(document)}, indent=1, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
@@ -67,44 +68,42 @@ def _plain(value: Any) -> Any:
 def catalogue() -> dict[str, list[dict[str, Any]]]:
     """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do."""
     from . import backends
-    from .errors import DifflabError
     from .harness.study import shipped
     from .problems import PROBLEMS
 
-    found: dict[str, list[dict[str, Any]]] = {"problems": [], "studies": [], "backends": []}
-    for problem in PROBLEMS.values():
-        sizes = {size: problem.build(size, "float64", 0).n_params for size in problem.sizes}
-        found["problems"].append({"name": problem.name, "title": problem.title, "sizes": sizes})
+    problems = [
+        {
+            "name": problem.name,
+            "title": problem.title,
+            "sizes": {size: problem.build(size, "float64", 0).n_params for size in problem.sizes},
+        }
+        for problem in PROBLEMS.values()
+    ]
+    studies = []
     for name, path in shipped().items():
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        found["studies"].append({"name": name, "title": document["title"], "question": document["question"]})
-    for name in backends.names():
-        try:
-            backend = backends.find(name)
-        except DifflabError as error:
-            row = {"name": name, "family": None, "operators": [], "available": False, "reason": str(error)}
-        else:
-            operators = sorted(backend.capabilities)
-            row = {"name": name, "family": backend.family, "operators": operators, "available": True, "reason": None}
-        found["backends"].append(row)
-    return found
+        studies.append({"name": name, "title": document["title"], "question": " ".join(document["question"].split())})
+    able = [{**one._asdict(), "operators": list(one.operators)} for one in backends.listing()]
+    return {"problems": problems, "studies": studies, "backends": able}
 
 
-def print_catalogue(found: dict[str, list[dict[str, Any]]]) -> None:
-    """What ``catalogue`` found, as three tables."""
+def catalogue_text(found: dict[str, list[dict[str, Any]]]) -> str:
+    """What ``catalogue`` found, for people."""
     sizes = [
         [one["name"], ", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items())]
         for one in found["problems"]
     ]
-    print(table(["PROBLEM", "SIZES (PARAMETERS)"], sizes))
-    print()
-    print(table(["STUDY", "QUESTION"], [[one["name"], " ".join(one["question"].split())] for one in found["studies"]]))
-    print()
+    studies = []
+    for one in found["studies"]:
+        question = textwrap.fill(one["question"], 110, initial_indent="  ", subsequent_indent="  ")
+        studies.append(f"STUDY {one['name']}: {one['title']}\n{question}")
     able = [
-        [one["name"], one["family"] or MISSING, ", ".join(one["operators"]) if one["available"] else one["reason"]]
+        [one["name"], one["family"] or MISSING, one["unavailable"] or ", ".join(one["operators"])]
         for one in found["backends"]
     ]
-    print(table(["BACKEND", "FAMILY", "OPERATORS, OR WHY IT IS UNAVAILABLE"], able))
+    problems = table(["PROBLEM", "SIZES (PARAMETERS)"], sizes)
+    backends = table(["BACKEND", "FAMILY", "OPERATORS, OR WHY IT IS UNAVAILABLE"], able)
+    return "\n\n".join([problems, *studies, backends])
 
 
 # ---------------------------------------------------------------------------- difflab run, difflab report
@@ -112,10 +111,14 @@ def print_catalogue(found: dict[str, list[dict[str, Any]]]) -> None:
 
 def results_document(results: Any) -> dict[str, Any]:
     """What ``difflab run --json`` prints: the study, where it is stored, one object per row."""
+    from .report import answer
+
     study = {key: results.study[key] for key in ("name", "title", "question")}
+    found = answer(results)
     return {
         "study": study,
-        "answer": _answer(results),
+        "answer": found.text,
+        "caveats": found.caveats,
         "folder": results.folder,
         "page": results.folder / "index.html",
         "finished": results.finished,
@@ -123,13 +126,13 @@ def results_document(results: Any) -> dict[str, Any]:
     }
 
 
-def print_results(results: Any) -> None:
+def results_text(results: Any) -> str:
     """The rows as a table, the answer in a sentence, and where the page is."""
-    from .report import cases, numbers
+    from .report import answer, cases, numbers
 
     found = cases.read(results.rows)
     several = len({case.dtype for case in found}) > 1
-    header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "TIME", "95% INTERVAL", "x LOSS", "MEMORY"]
+    header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "x LOSS", "MEMORY", "TIME", "95% INTERVAL"]
     rows = [
         [
             f"{case.place} {case.dtype}" if several else case.place,
@@ -137,15 +140,18 @@ def print_results(results: Any) -> None:
             case.backend,
             case.outcome_words,
             _shown(case.digits, numbers.digits),
-            _shown(case.call_s, numbers.seconds),
-            numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
             _shown(case.work_ratio, numbers.factor),
             _shown(case.peak_bytes, numbers.size_in_bytes),
+            _shown(case.call_s, numbers.seconds),
+            numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
         ]
         for case in found
     ]
-    print(table(header, rows, right=(1, 4, 5, 7, 8)))
-    print(f"\n{_answer(results)}\n\nPage: {results.folder / 'index.html'}")
+    if all(row[-1] == MISSING for row in rows):  # a quick run has no intervals
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    said = answer(results)
+    sentences = "\n".join([said.text, *said.caveats])
+    return f"{table(header, rows, right=(1, 4, 5, 6, 7))}\n\n{sentences}\n\nPage: {results.folder / 'index.html'}"
 
 
 def _shown(value: float | None, show: Callable[[float | None], str]) -> str:

@@ -18,7 +18,7 @@ from . import errors
 from .backends import resolve
 from .backends.protocol import Backend, Prepared, Source
 from .calls import bind, describe
-from .harness import accuracy, memory, statistics, timing
+from .harness import accuracy, environment, memory, statistics, timing
 from .harness.reference import Reference, reference_gradient
 from .harness.results import COLUMNS, MORE_COLUMNS
 from .harness.worker import verdict
@@ -40,10 +40,9 @@ class Comparison:
 
     title: str
     rows: list[dict[str, Any]]
-    study: dict[str, Any]
     manifest: dict[str, Any]
     samples: dict[str, list[list[float]]]
-    folder: Path | None = None
+    reference: dict[str, dict[str, Any]]
 
     @cached_property
     def frame(self) -> pandas.DataFrame:
@@ -136,13 +135,38 @@ def compare(
             continue
         ready.append((row, lambda p=prepared: p.value_and_gradient(made.example)))
     samples = _interleave(ready, lambda: made.call(made.example))
+    study = _study(function, labels)
+    facts = {"why": why} if truth is None else {"bits": truth.bits, "narrow": truth.narrow, "ties": truth.ties}
     return Comparison(
-        title=describe(function),
+        title=study["title"],
         rows=rows,
-        study=_study(function, labels),
-        manifest={"environment": {}, "blocks": []},
+        manifest={
+            "study": study,
+            "quick": True,
+            "created": environment.now(),
+            "environment": environment.describe({}, threads()),
+            "command": f"difflab.compare({study['name']}, ..., backends={labels})",
+            "method": METHOD,
+        },
         samples=samples,
+        reference={study["name"]: facts},
     )
+
+
+METHOD = (
+    "All backends ran in one process that was already warm, one after the other in rounds of random order; a time is the "
+    "median over the rounds. So there are no intervals and no verdicts: run a study for those.",
+    "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic with "
+    "many more digits. A case is called right if it is as close as theory says its method can be.",
+    "Array bytes are what NumPy allocated during one further call; the peak of the process is not measured here.",
+)
+
+
+def threads() -> int:
+    """The threads that BLAS uses in this process."""
+    from threadpoolctl import threadpool_info
+
+    return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
 
 
 def _labels(backends: Sequence[Backend]) -> list[str]:

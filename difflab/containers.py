@@ -50,6 +50,20 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     return leaves, Structure(spec, tuple(nested), len(leaves))
 
 
+def dict_orders(tree: Any) -> tuple[Any, ...]:
+    """The keys of all dicts inside, in the order in which Python runs through them; optree sorts them."""
+    kind = type(tree)
+    if kind is np.ndarray or kind is float:
+        return ()
+    if isinstance(tree, dict):
+        return (tuple([(type(key), key) for key in tree]), *[dict_orders(value) for value in tree.values()])
+    if isinstance(tree, tuple | list):
+        return tuple([dict_orders(value) for value in tree])
+    if _is_record(tree):
+        return tuple([dict_orders(getattr(tree, f.name)) for f in dataclasses.fields(tree) if f.init])
+    return ()
+
+
 def unflatten(structure: Structure, leaves: list[Any]) -> Any:
     """The container of that structure with these leaves; dataclasses are rebuilt without calling ``__init__``."""
     if structure is LEAF:

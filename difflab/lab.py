@@ -13,7 +13,7 @@ from typing import Any
 
 from . import errors
 from .harness import results
-from .harness.process import worker_environment
+from .harness.process import search_path
 from .harness.results import Results
 
 COORDINATOR = "difflab.harness.engine"
@@ -90,7 +90,7 @@ def _coordinate(request: dict[str, Any], tell: Callable[[dict[str, Any]], None])
         [sys.executable, "-P", "-m", COORDINATOR],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": worker_environment(1)["PYTHONPATH"]},
+        env={**os.environ, **search_path()},
         start_new_session=True,  # an interrupt from the keyboard is passed on below, once
         text=True,
     )

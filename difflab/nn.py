@@ -34,7 +34,7 @@ def _images(x: Any, name: str) -> Any:
 
 
 def _padded(x: Any, padding: tuple[tuple[int, int], tuple[int, int]]) -> Any:
-    return np.pad(x, ((0, 0), *padding, (0, 0))) if any(map(any, padding)) else x
+    return shape.pad(x, widths=((0, 0), *padding, (0, 0))) if any(map(any, padding)) else x
 
 
 @composite("conv2d")

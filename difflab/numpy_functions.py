@@ -38,10 +38,9 @@ def lifted(*values: Any) -> list[Any]:
 
 
 def promoted(values: Sequence[Any]) -> list[Any]:
-    """The operands in their common dtype."""
+    """The operands in their common dtype, for functions that make arrays of them first: no number is weak there."""
     builder = innermost(values)
-    kinds = [_kind(value) for value in values]
-    dtype = np.result_type(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])
+    dtype = np.result_type(*[v.dtype if isinstance(v, Traced) else np.asarray(v).dtype for v in values])
     return [builder.promoted(v if isinstance(v, Traced | int | float | bool) else np.asarray(v), dtype) for v in values]
 
 
@@ -198,7 +197,7 @@ def reshape(a, /, shape=None, order="C", *, newshape=None, copy=None):
     shape = newshape if shape is None else shape
     target = tuple(operator.index(s) for s in shape) if isinstance(shape, tuple | list) else (operator.index(shape),)
     target = infer(target, a.size)
-    if math.prod(target) != a.size:
+    if math.prod(target) != a.size or any(entry < 0 for entry in target):
         raise TraceError(f"np.reshape at {user_location()}: cannot reshape {a.shape} to {shape}")
     return a if target == a.shape else BIND["reshape"](a, shape=target)
 
@@ -255,7 +254,10 @@ def squeeze(a, axis=None):
 @implements(np.broadcast_to)
 def broadcast_to(array, shape, subok=False):
     shape = tuple(map(operator.index, shape)) if isinstance(shape, tuple | list) else (operator.index(shape),)
-    if np.broadcast_shapes(array.shape, shape) != shape:
+    fits = len(array.shape) <= len(shape) and all(
+        size in (1, target) for size, target in zip(reversed(array.shape), reversed(shape), strict=False)
+    )
+    if not fits:
         raise TraceError(f"np.broadcast_to at {user_location()}: {array.shape} does not broadcast to {shape}")
     return array if shape == array.shape else BIND["broadcast_to"](array, shape=shape)
 

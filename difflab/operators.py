@@ -17,19 +17,19 @@ from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
 from .calls import Bound, bind, describe, finished
 from .errors import GuardError, UnsupportedError
+from .nesting import replay, replay_tape
 from .prepared import (
     Function,
     Prepared,
     cotangent_leaves,
     make_source,
+    require_data,
     require_scalar,
+    require_tuples,
     tangent_leaves,
     value_tree,
 )
 from .primitives.record import Traced
-from .tape import Tape
-from .tracing import innermost
-from .transforms.inline import inline
 
 
 def _analytic_function(backend: Backend, given: Callable | None = None) -> Callable | None:
@@ -74,25 +74,19 @@ def _unprepared(
     """Trace afresh; say whether the call lies inside another trace."""
     bound = bind(function, args, kwargs, argnums)
     made, flat = make_source(function, bound, frozen=False, analytic=_analytic_function(backend))
-    nested = any(isinstance(leaf, Traced) for leaf in bound.leaves)
-    if not nested and "black-box" not in backend.capabilities:
-        nested = any(isinstance(constant, Traced) for constant in made.tape.constants.values())
+    require_data(bound, function)
+    nested = any(isinstance(leaf, Traced) for leaf in bound.leaves) or _closes_over_traced(made, backend)
     return bound, made, flat, nested
 
 
-def _replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], operands: Sequence[Any]) -> list[Any]:
-    """Run the derivative tape inside the enclosing trace."""
-    if "nest" not in backend.capabilities:
-        raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
-    derived = backend.derivative(tape, operator, wrt)  # type: ignore[attr-defined]
-    outer = innermost([*operands, *tape.constants.values()])
-    values = inline(outer, derived, [outer.lift(_number(operand)) for operand in operands])
-    return [values[number] for number in derived.outputs]
-
-
-def _number(operand: Any) -> Any:
-    """A 0-d array that was a number is a constant like any other."""
-    return operand if isinstance(operand, Traced) else np.asarray(operand)
+def _closes_over_traced(made: Source, backend: Backend) -> bool:
+    try:
+        return any(isinstance(constant, Traced) for constant in made.tape.constants.values())
+    except Exception:
+        # A black box may dislike traced arrays in its own way; every other backend needs the tape.
+        if "black-box" not in backend.capabilities:
+            raise
+        return False
 
 
 def gradient(function: Callable, argnums: Any = 0, backend: str | Backend = "reverse") -> Callable[..., Any]:
@@ -149,7 +143,7 @@ def value_and_gradient(
         bound, made, flat, nested = _unprepared(function, args, kwargs, argnums, chosen)
         if nested:
             require_scalar(made.tape, function)
-            value, *gradients = _replay(chosen, made.tape, "gradient", bound.wrt, bound.leaves)
+            value, *gradients = replay(chosen, made.tape, "gradient", bound.wrt, bound.leaves)
             return value, bound.gradient_tree(gradients)
         if "black-box" not in chosen.capabilities:
             require_scalar(made.tape, function)
@@ -187,11 +181,12 @@ def jvp(
     """
     chosen = resolve(backend)
     _require(chosen, "jvp")
+    require_tuples(primals, tangents, function)
     argnums = tuple(range(len(primals)))
     bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
     directions = tangent_leaves(tangents, bound, function)
     if nested or any(isinstance(leaf, Traced) for leaf in directions):
-        results = _replay(chosen, made.tape, "jvp", bound.wrt, [*bound.leaves, *directions])
+        results = replay(chosen, made.tape, "jvp", bound.wrt, [*bound.leaves, *directions])
         half = len(made.tape.outputs)
         return value_tree(flat, results[:half]), value_tree(flat, results[half:])
     ready = chosen.prepare(made, "jvp", bound.leaves)
@@ -227,14 +222,12 @@ def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -
     bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
     if nested:
         count = len(made.tape.outputs)
-        outer = innermost([*bound.leaves, *made.tape.constants.values()])
-        values = inline(outer, made.tape, [outer.lift(_number(leaf)) for leaf in bound.leaves])
-        outputs = [values[number] for number in made.tape.outputs]
+        outputs = replay_tape(made.tape, bound.leaves)
         value = value_tree(flat, outputs)
 
         def nested_pullback(cotangent: Any) -> tuple:
             leaves = _traced_cotangents(cotangent, outputs, flat, function)
-            results = _replay(chosen, made.tape, "vjp", bound.wrt, [*bound.leaves, *leaves])
+            results = replay(chosen, made.tape, "vjp", bound.wrt, [*bound.leaves, *leaves])
             return bound.gradient_tree(results[count:])
 
         return value, nested_pullback
@@ -248,7 +241,7 @@ def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -
         assert flat.structure is not None
         leaves = cotangent_leaves(cotangent, values, flat.structure, function)
         if any(isinstance(leaf, Traced) for leaf in leaves):
-            results = _replay(chosen, made.tape, "vjp", bound.wrt, [*tape_leaves, *leaves])
+            results = replay(chosen, made.tape, "vjp", bound.wrt, [*tape_leaves, *leaves])
             return bound.gradient_tree(results[len(values) :])
         return bound.gradient_tree(pullback(leaves))
 

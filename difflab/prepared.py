@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import optree
 
 from .backends.protocol import Backend, Source
 from .backends.protocol import Prepared as PreparedLeaves
+from .builder import Shape
 from .calls import ARRAY, NUMBER, SCALAR, Bound, bind, describe, finished, leaf_names, output_leaves
-from .containers import LEAF, Structure, flatten, same, unflatten
+from .containers import LEAF, Structure, dict_orders, flatten, same, unflatten
 from .errors import GuardError, InputError, TraceError, UnsupportedError
+from .nesting import Nested, example
 from .primitives.record import Traced
 from .tape import Tape, show
 from .tracing import trace_leaves
@@ -40,7 +43,7 @@ class Function:
 
     def call(self, leaves: Sequence[Any]) -> list[Any]:
         """The user's own function on plain arrays."""
-        return [np.asarray(out) for out in self.outputs(self.bound.plain(leaves))]
+        return [np.array(out) for out in self.outputs(self.bound.plain(leaves))]  # copies: it may return an argument
 
     def trace(self, *, names: bool = False) -> Tape:
         """Its tape at the bound arguments."""
@@ -83,6 +86,26 @@ def flat_gradient(
 ) -> Callable[[Sequence[Any]], tuple[Any, list[Any]]]:
     """A hand-derived ``function(*args) -> (value, gradient)`` on flat leaves, its answer checked for structure."""
 
+    alike = bound.single and bound.targets[0].plain
+    shapes = [bound.avals[i].shape for i in bound.wrt]
+    dtypes = [bound.avals[i].dtype for i in bound.wrt]
+
+    def parts_of(gradient: Any) -> list[Any]:
+        if alike:  # optree compares the structures itself, and raises ValueError where they differ
+            return bound.targets[0].spec.flatten_up_to(gradient)
+        parts: list[Any] = []
+        trees = (gradient,) if bound.single else gradient
+        if not isinstance(trees, tuple | list) or len(trees) != len(bound.targets):
+            raise InputError(
+                f"{describe(function)} is to return a tuple of {len(bound.targets)} gradients, one per entry of argnums"
+            )
+        for tree, target in zip(trees, bound.targets, strict=True):
+            found, structure = flatten(tree)
+            if not same(structure, target):
+                raise ValueError("the structures differ")
+            parts.extend(found)
+        return parts
+
     def run(leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         args, kwargs = bound.rebuild(bound.plain(leaves))
         answer = function(*args, **kwargs)
@@ -90,23 +113,35 @@ def flat_gradient(
             raise InputError(
                 f"{describe(function)} is to return (value, gradient), and returned {type(answer).__name__}"
             )
-        value, gradient = answer
-        trees = (gradient,) if bound.single else gradient
-        parts: list[Any] = []
-        for tree, target in zip(trees, bound.targets, strict=True):
-            found, structure = flatten(tree)
-            if not same(structure, target):
-                raise InputError(f"{describe(function)} returned a gradient whose structure is not its argument's")
-            parts.extend(found)
-        for part, i in zip(parts, bound.wrt, strict=True):
-            if np.shape(part) != bound.avals[i].shape:
+        try:
+            parts = parts_of(answer[1])
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(
+                f"{describe(function)} returned a gradient whose structure is not its argument's"
+            ) from error
+        for part, shape in zip(parts, shapes, strict=True):
+            if np.shape(part) != shape:
                 raise InputError(
                     f"{describe(function)} returned a gradient of shape {np.shape(part)} for a variable of shape "
-                    f"{bound.avals[i].shape}"
+                    f"{shape}"
                 )
-        return value, parts
+        if np.shape(answer[0]) != ():
+            raise InputError(
+                f"{describe(function)} is to return a scalar, and its value has shape {np.shape(answer[0])}"
+            )
+        return answer[0], [_own(part, dtype, leaves) for part, dtype in zip(parts, dtypes, strict=True)]
 
     return run
+
+
+def _own(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> np.ndarray:
+    """A gradient in its variable's dtype that is not one of the arguments."""
+    array = np.asarray(part, dtype)
+    # An array that owns its memory can only be an argument itself; a view may be of one.
+    shared = any(array is leaf or (array.base is not None and np.may_share_memory(array, leaf)) for leaf in leaves)
+    return array.copy() if shared else array
 
 
 def require_scalar(tape_or_value: Any, function: Callable) -> None:
@@ -127,8 +162,27 @@ def require_scalar(tape_or_value: Any, function: Callable) -> None:
         )
 
 
-def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any]) -> None:
+def require_data(bound: Bound, function: Callable) -> None:
+    """A ``Shape`` can be traced, not differentiated."""
+    if any(isinstance(leaf, Shape) for leaf in bound.leaves):
+        raise InputError(f"{describe(function)} is given a dl.Shape, which has no data; only dl.trace takes shapes")
+
+
+def require_tuples(primals: Any, tangents: Any, function: Callable) -> None:
+    """Primals and tangents come in tuples, one entry per argument."""
+    for what, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple | list):
+            raise InputError(
+                f"jvp of {describe(function)}: {what} is a tuple with one entry per argument, as in (x,), and a "
+                f"{type(given).__name__} was given"
+            )
+
+
+@np.errstate(all="ignore")
+def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any], draws: Any = None) -> None:
     """The tape must compute what the function computes, here and at one perturbed point.
+
+    ``draws`` is the state of NumPy's global generator when the function was traced, if it drew numbers from it.
 
     Raises:
         TraceError: naming the likely cause.
@@ -141,19 +195,17 @@ def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any]) -> None:
             array = (array * (1 + 1e-3 * rng.standard_normal(array.shape))).astype(array.dtype)
         perturbed.append(array)
     for point, where in ((leaves, "at the example"), (perturbed, "at a point near the example")):
+        if point is perturbed and not _same_path(tape, point):
+            continue
         copies = [np.array(leaf) for leaf in point]
+        if draws is not None:
+            np.random.set_state(draws)  # noqa: NPY002 (the one that users draw from)
         expected = flat.call(copies)
         if any(not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(copies, point, strict=True)):
             raise TraceError(
                 f"{describe(flat.function)} writes into its own arguments, which a tape cannot do; work on a copy"
             )
-        try:
-            with np.errstate(all="ignore"):
-                found = tape.evaluate([np.asarray(leaf) for leaf in point])
-        except GuardError:
-            continue
-        if not _same_path(tape, point):
-            continue
+        found = tape.evaluate([np.asarray(leaf) for leaf in point])
         for number, (a, b) in enumerate(zip(expected, found, strict=True)):
             a, b = np.asarray(a), np.asarray(b)
             if a.shape != b.shape or not _close(a, b):
@@ -194,6 +246,11 @@ def _brief(a: np.ndarray) -> str:
     )
 
 
+def _has_dict(orders: Any) -> bool:
+    """Whether something inside has keys, so that a call may give them in another order."""
+    return isinstance(orders, tuple) and any(isinstance(part, tuple) and part for part in orders)
+
+
 class QuickBinding:
     """Recognises calls like the one that was prepared, without taking them apart in Python.
 
@@ -208,13 +265,15 @@ class QuickBinding:
         self._numbers = [kind == NUMBER for kind in bound.kinds]
         self._usable &= all(kind in (NUMBER, ARRAY) for kind in bound.kinds)
         self._any_numbers = any(self._numbers)
+        self._orders = bound.orders
+        self._any_dicts = any(map(_has_dict, bound.orders))
 
     def leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any] | None:
         """The live leaves of a call that is alike, else ``None``."""
         if not self._usable:
             return None
         leaves, spec = optree.tree_flatten((args, kwargs))
-        if spec != self._spec:
+        if spec != self._spec or (self._any_dicts and dict_orders((*args, *kwargs.values())) != self._orders):
             return None
         if self._any_numbers:
             for position, number in enumerate(self._numbers):
@@ -259,7 +318,8 @@ class Prepared:
         self._backend = backend
         self._operator = operator
         self._analytic = analytic
-        self._programs: OrderedDict[Any, list[tuple[PreparedLeaves, Function, Source]]] = OrderedDict()
+        self._programs: list[tuple[Any, tuple[PreparedLeaves, Function, Source]]] = []  # least recently used first
+        self._lock = threading.Lock()
         self._traces = 0
         bound = bind(function, args, kwargs, argnums)
         state = _generator_state()
@@ -270,7 +330,7 @@ class Prepared:
             warnings.warn(
                 f"{describe(function)} draws from NumPy's global random generator; its numbers are frozen by prepare "
                 "and will be the same in every run",
-                stacklevel=4,
+                stacklevel=3,
             )
 
     @property
@@ -284,51 +344,88 @@ class Prepared:
         return {"traces": self._traces, **self._first.stats}
 
     def _add(self, bound: Bound) -> tuple[PreparedLeaves, Function, Source]:
+        require_data(bound, self._function)
         source, flat = make_source(self._function, bound, frozen=True, analytic=self._analytic, names=True)
-        if "black-box" not in self._backend.capabilities:
-            check_trace(source.tape, flat, bound.leaves)
+        self._check(source, flat, bound)
         if self._operator in ("gradient", "value_and_gradient"):
             self._require_scalar(source, flat, bound)
         entry = (self._backend.prepare(source, self._operator, bound.leaves), flat, source)
         if flat.structure is None:  # a backend that never called the function
             flat.call(bound.leaves)
-        self._traces += 1
-        self._programs.setdefault(bound.key, []).append(entry)
-        self._programs.move_to_end(bound.key)
-        while sum(map(len, self._programs.values())) > PROGRAMS:
-            oldest = next(iter(self._programs))
-            self._programs[oldest].pop(0)
-            if not self._programs[oldest]:
-                del self._programs[oldest]
+        with self._lock:
+            self._traces += 1
+            self._programs.append((bound.key, entry))
+            del self._programs[:-PROGRAMS]
         return entry
+
+    def _check(self, source: Source, flat: Function, bound: Bound) -> None:
+        """Hold the tape against the function, with the same random numbers if it draws some."""
+        before = np.random.get_state()  # noqa: NPY002
+        try:
+            tape = source.tape
+        except Exception:
+            if "black-box" not in self._backend.capabilities:
+                raise
+            return
+        after = np.random.get_state()  # noqa: NPY002
+        drawn = not all(map(np.array_equal, before, after))
+        check_trace(tape, flat, bound.leaves, before if drawn else None)
+        if drawn:
+            np.random.set_state(after)  # noqa: NPY002
+
+    def _known(self, key: Any) -> list[Any]:
+        """The entries kept under a key, the most recently used first."""
+        with self._lock:
+            return [kept for kept in reversed(self._programs) if kept[0] == key]
+
+    def _used(self, kept: Any) -> None:
+        """Move to the end what was used, so that the least recently used goes first."""
+        with self._lock:
+            if self._programs[-1] is not kept and any(kept is other for other in self._programs):
+                self._programs = [*[other for other in self._programs if other is not kept], kept]
 
     def _require_scalar(self, source: Source, flat: Function, bound: Bound) -> None:
         try:
             require_scalar(source.tape, self._function)
-        except TraceError:
+        except Exception:
             if "black-box" not in self._backend.capabilities:
                 raise
             require_scalar(flat.call(bound.leaves), self._function)
 
-    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable) -> Any:
-        """Run ``action(prepared, flat, bound, leaves)`` on the program whose guards agree, tracing again if none does."""
-        leaves = self._quick.leaves(tuple(args), kwargs)
+    def _at_examples(self, bound: Bound) -> tuple[Function, Tape]:
+        """The tape that takes the branches of traced arguments' examples; what it closes over is frozen as ever."""
+        leaves = [example(leaf, plain) for leaf, plain in zip(bound.leaves, bound.plain(bound.leaves), strict=True)]
+        args, kwargs = bound.rebuild(leaves)
+        there = bind(self._function, args, kwargs, self._argnums)
+        for _, (_, flat, source) in self._known(there.key):
+            if _same_path(source.tape, there.leaves):
+                return flat, source.tape
+        _, flat, source = self._add(there)
+        return flat, source.tape
+
+    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, along: bool = False) -> Any:
+        """Run ``action(prepared, flat, bound, leaves)`` on the program whose guards agree, tracing again if none does.
+
+        Inside another trace (traced arguments, or ``along``: traced tangents) the tape is replayed there.
+        """
+        leaves = None if along else self._quick.leaves(tuple(args), kwargs)
         if leaves is not None:
             try:
                 return action(self._first, self._flat, self._bound, leaves)
             except GuardError:
                 pass  # another branch: the long way finds or makes its program
         bound = bind(self._function, args, kwargs, self._argnums)
-        if any(isinstance(leaf, Traced) for leaf in bound.leaves):
-            raise TraceError(
-                f"a Prepared of {describe(self._function)} is called while another function is being traced; use "
-                "the operator itself (dl.gradient and so on) inside, which nests"
-            )
-        for prepared, flat, _ in list(self._programs.get(bound.key, ())):
+        if along or any(isinstance(leaf, Traced) for leaf in bound.leaves):
+            flat, tape = self._at_examples(bound)
+            return action(Nested(self._backend, tape, bound.wrt), flat, bound, bound.leaves)
+        for kept in self._known(bound.key):
+            prepared, flat, _ = kept[1]
             try:
-                return action(prepared, flat, bound, bound.leaves)
+                result = action(prepared, flat, bound, bound.leaves)
             except GuardError:
                 continue
+            self._used(kept)
+            return result
         prepared, flat, _ = self._add(bound)
         return action(prepared, flat, bound, bound.leaves)
 
@@ -369,7 +466,9 @@ class Prepared:
             values, slopes = prepared.jvp(leaves, tangent_leaves(tangents, bound, self._function))
             return value_tree(flat, values), value_tree(flat, slopes)
 
-        return self._run(primals, kwargs, action)
+        require_tuples(primals, tangents, self._function)
+        along = any(isinstance(leaf, Traced) for leaf in flatten(tuple(tangents))[0])
+        return self._run(primals, kwargs, action, along)
 
     def vjp(self, *primals: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         """The value and a pullback that owns what it needs."""
@@ -380,8 +479,16 @@ class Prepared:
             structure = flat.structure
             assert structure is not None
 
+            kept = [leaf if isinstance(leaf, Traced) else np.array(leaf) for leaf in leaves]
+
             def pull(cotangent: Any) -> Any:
-                tree = bound.gradient_tree(pullback(cotangent_leaves(cotangent, values, structure, self._function)))
+                given = cotangent_leaves(cotangent, values, structure, self._function)
+                if any(isinstance(leaf, Traced) for leaf in given):
+                    _, tape = self._at_examples(replace(bound, leaves=kept))
+                    results = Nested(self._backend, tape, bound.wrt).pullback(kept, given)
+                else:
+                    results = pullback(given)
+                tree = bound.gradient_tree(results)
                 return (tree,) if bound.single else tree
 
             return value_tree(flat, values), pull
@@ -437,11 +544,13 @@ def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure
 def matched(leaf: Any, like: Any, what: str) -> Any:
     """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
     if isinstance(leaf, Traced):
-        return leaf
+        if leaf.shape != like.shape:  # type: ignore[attr-defined]
+            raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")  # type: ignore[attr-defined]
+        return leaf.astype(like.dtype)  # type: ignore[attr-defined]
     array = np.asarray(leaf)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
-    if array.dtype.kind not in "fciub":
+    if array.dtype.kind not in "fiub":
         raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
     return np.array(array, dtype=like.dtype)
 

@@ -49,7 +49,8 @@ def _resolve(ufunc: np.ufunc, kinds: tuple) -> tuple[np.dtype, ...]:
 def _kind(operand: Any) -> Any:
     """What decides promotion: a dtype, or a Python number type for what is weak."""
     if isinstance(operand, TracedArray):
-        return operand.dtype.type(0).item().__class__ if operand.weak else operand.dtype
+        weak = operand.weak and operand.dtype.kind != "b"  # NumPy knows no weak bool
+        return operand.dtype.type(0).item().__class__ if weak else operand.dtype
     kind = type(operand)
     if kind is float or kind is int or kind is complex:
         return kind
@@ -69,6 +70,15 @@ def innermost(operands: Sequence[Any]) -> Builder:
     return builder
 
 
+def _registered_since(ufunc: np.ufunc) -> bool:
+    """Whether a primitive for a ufunc was registered after this module was imported."""
+    for record in REGISTRY:
+        if record.evaluate is ufunc:
+            UFUNCS[ufunc] = record
+            return True
+    return False
+
+
 def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> TracedArray:
     """Record an element-wise primitive with NumPy's promotion of its operands."""
     primitive = UFUNCS[ufunc]
@@ -76,6 +86,8 @@ def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> TracedArray:
     try:
         dtypes = _resolve(ufunc, tuple([_kind(operand) for operand in operands]))
     except TypeError as error:
+        if isinstance(error, TraceError):
+            raise
         raise TraceError(f"np.{ufunc.__name__} at {user_location()}: {error}") from None
     return builder.bind(
         primitive, [builder.promoted(op, dtype) for op, dtype in zip(operands, dtypes, strict=True)], {}
@@ -93,6 +105,17 @@ def floating(x: Any) -> Any:
 # ---------------------------------------------------------------------------- the recording array
 
 
+def _is_weak(operand: Any) -> bool:
+    return operand.weak if isinstance(operand, TracedArray) else type(operand) in (int, float, bool)
+
+
+def _strong(result: Any) -> Any:
+    """NumPy's functions and ufuncs give arrays and NumPy scalars even where they are given Python numbers."""
+    if isinstance(result, TracedArray) and result.weak:
+        return TracedArray(result.builder, result.number, Aval(result.shape, result.dtype))
+    return result
+
+
 def _binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
     primitive = UFUNCS[ufunc]
 
@@ -107,9 +130,7 @@ def _binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
         ):
             return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
         result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
-        if self.weak and (type(other) in (int, float, complex, bool) or getattr(other, "weak", False)):
-            return result.weakened()
-        return result
+        return result.weakened() if self.weak and _is_weak(other) else result
 
     return method
 
@@ -129,6 +150,10 @@ def _forward(function: Callable) -> Callable:
         return function(self, *args, **kwargs)
 
     return method
+
+
+class MissingAttributeError(TraceError, AttributeError):
+    """An attribute of NumPy's arrays that a traced array does not have."""
 
 
 class TracedArray(Traced):
@@ -181,6 +206,9 @@ class TracedArray(Traced):
                     dtype = operand.dtype
         return builder.bind(primitive, [builder.lift(operand, dtype) for operand in operands], params)
 
+    def literal(self, value: float) -> TracedArray:
+        return self.builder.literal(value, Aval((), self.dtype))
+
     def span(self, name: str, function: Callable, arrays: tuple, params: dict) -> Any:
         builder = innermost(arrays)
         start = len(builder.equations)
@@ -210,9 +238,9 @@ class TracedArray(Traced):
                 "traced array; use np.where or astype instead"
             )
         if ufunc in FUNCTIONS:
-            return FUNCTIONS[ufunc](*inputs)
-        if ufunc not in UFUNCS:
-            raise unknown(f"np.{ufunc.__name__}")
+            return _strong(FUNCTIONS[ufunc](*inputs))
+        if ufunc not in UFUNCS and not _registered_since(ufunc):
+            raise unknown(f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__)
         return apply_ufunc(ufunc, inputs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -227,7 +255,7 @@ class TracedArray(Traced):
             )
         kwargs.pop("out", None)
         try:
-            return ours(*args, **kwargs)
+            return _strong(ours(*args, **kwargs))
         except TypeError as error:
             if isinstance(error, TraceError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
@@ -260,8 +288,9 @@ class TracedArray(Traced):
 
     def _no_number(self, kind: str) -> NoReturn:
         raise TraceError(
-            f"{kind}() of a traced value at {user_location()} would cut it off the tape; keep it an array "
-            "(NumPy functions work on it), or use dl.nn.stop_gradient if that is what you mean"
+            f"{kind}() of a traced value{' (or writing it into a plain array)' if kind == 'float' else ''} at "
+            f"{user_location()} would cut it off the tape; keep it an array (NumPy functions work on it, np.stack "
+            "joins values), or use dl.nn.stop_gradient if that is what you mean"
         )
 
     def __float__(self) -> float:
@@ -281,7 +310,21 @@ class TracedArray(Traced):
         """Refused: plain numbers would leave the tape."""
         self._no_number("tolist")
 
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # protocols are asked for by probing
+            raise AttributeError(name)
+        raise MissingAttributeError(
+            f"a traced array has no .{name} (asked for at {user_location()}); use functions of NumPy that have a "
+            "derivative rule in difflab, or backend 'finite', which needs no rules"
+        )
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        if self.dtype.kind in "iub":
+            raise TraceError(
+                f"at {user_location()} a plain array is indexed by a traced array of {self.dtype.name}, or the latter "
+                "is to become a plain one; labels and masks are arguments of the tape: for one-hot rows write "
+                "(labels[:, None] == np.arange(classes)), or pick with scores[np.arange(n), labels]"
+            )
         raise TraceError(
             f"at {user_location()} a traced array is to become a plain one (np.array, np.asarray or a library that "
             "calls them), which would cut it off the tape; use np.stack or np.concatenate to join traced values"
@@ -348,10 +391,30 @@ class TracedArray(Traced):
         return self
 
     def __pow__(self, other: Any) -> Any:
-        return np.power(self, other)
+        result: Any = np.power(self, other)
+        return result.weakened() if self.weak and _is_weak(other) else result
 
     def __rpow__(self, other: Any) -> Any:
-        return np.power(other, self)
+        result: Any = np.power(other, self)
+        return result.weakened() if self.weak and _is_weak(other) else result
+
+    def __floordiv__(self, other: Any) -> Any:
+        return np.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return np.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return np.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return np.remainder(other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return np.bitwise_xor(self, other)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return np.round(self, digits or 0)
 
     def __matmul__(self, other: Any) -> Any:
         return np.matmul(self, other)
@@ -431,6 +494,11 @@ def trace_leaves(
         inputs.append(builder.input(aval_of(leaf), names[position] if names else "", example))
     try:
         outputs = [builder.lift(output) for output in function(inputs)]
+    except ValueError as error:
+        # NumPy hides our error when a traced value is written into an array.
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
     finally:
         builder.closed = True
     return builder.finish(outputs)

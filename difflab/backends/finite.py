@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, TraceError
+from ..errors import GuardError, InputError
 from ..execution.cache import Runner
 from ..execution.plan import make_plan
 from ..tape import Tape
@@ -44,8 +44,8 @@ class Finite:
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise InputError(f"Finite(scheme={self.scheme!r}): the schemes are {', '.join(map(repr, SCHEMES))}")
-        number = isinstance(self.step, int | float) and not isinstance(self.step, bool)
-        if self.step != "auto" and not (number and self.step > 0):  # type: ignore[operator]
+        number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
+        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator]
             raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
 
     def unavailable(self) -> str | None:
@@ -130,8 +130,8 @@ class PreparedFinite:
         try:
             self._runner = Runner(source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
             self.stats.update(self._runner.stats)
-        except TraceError as error:
-            self.stats.update(black_box=True, black_box_reason=str(error))
+        except Exception as error:  # whatever a black box does not like about traced arrays
+            self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
@@ -139,16 +139,37 @@ class PreparedFinite:
             return self._source.call(leaves)
         return self._runner.run(list(leaves))
 
-    def _quotients(self, leaves: Sequence[Any], centre: list[Any], moved: list[Any], move: Callable[[float], float]):
+    def _centre(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The outputs, and for a black box the state of the global generator before it could draw from it."""
+        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
+        return self.value(leaves), state
+
+    def _nearby(self, leaves: Sequence[Any], state: Any) -> list[Any]:
+        """The outputs at a perturbed point, where Python may branch otherwise and NumPy's warnings are ours."""
+        if state is not None:  # a quotient of two different draws would mean nothing
+            np.random.set_state(state)  # noqa: NPY002
+        with np.errstate(all="ignore"):
+            try:
+                return self.value(leaves)
+            except GuardError:
+                return self._source.call(leaves)
+
+    def _quotients(self, centre: list[Any], moved: list[Any], move: Callable[[float], float], state: Any) -> list[Any]:
         """Output quotients for one direction; ``move(sign)`` shifts ``moved`` and returns how far it went."""
         ahead_by = move(1.0)
-        ahead = self.value(moved)
+        ahead = self._nearby(moved, state)
         if self._backend.scheme == "central":
             behind_by = move(-1.0)
-            behind = self.value(moved)
+            behind = self._nearby(moved, state)
         else:
             behind_by, behind = 0.0, centre
-        return [(a - b) / (ahead_by - behind_by) for a, b in zip(ahead, behind, strict=True)]
+        # A step that rounding swallows moves nothing: the quotient is 0, as for anyone who divides by the nominal step.
+        distance = (ahead_by - behind_by) or 1.0
+        with np.errstate(all="ignore"):
+            return [
+                (a - b) / distance if a.dtype.kind == "f" else np.zeros(a.shape)  # choices have no derivative
+                for a, b in zip(ahead, behind, strict=True)
+            ]
 
     def _moving(self, leaves: Sequence[Any]) -> list[np.ndarray]:
         """The leaves with private copies of those that will be perturbed."""
@@ -157,7 +178,7 @@ class PreparedFinite:
             moved[i] = np.array(leaves[i])
         return moved
 
-    def _columns(self, leaves: Sequence[Any], centre: list[Any]):
+    def _columns(self, leaves: Sequence[Any], centre: list[Any], state: Any):
         """(leaf, index, output quotients) for every coordinate."""
         moved = self._moving(leaves)
         for position, i in enumerate(self._source.wrt):
@@ -169,20 +190,20 @@ class PreparedFinite:
                     target[index] = origin[index] + sign * steps[index]
                     return target[index] - origin[index]
 
-                yield position, index, self._quotients(leaves, centre, moved, move)
+                yield position, index, self._quotients(centre, moved, move, state)
                 target[index] = origin[index]
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients, coordinate by coordinate."""
-        centre = self.value(leaves)
+        centre, state = self._centre(leaves)
         gradients = [np.zeros(np.shape(leaves[i]), leaves[i].dtype) for i in self._source.wrt]
-        for position, index, quotients in self._columns(leaves, centre):
+        for position, index, quotients in self._columns(leaves, centre, state):
             gradients[position][index] = quotients[0]
         return centre[0], gradients
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One quotient along the tangent, its step scaled to the tangent's length."""
-        centre = self.value(leaves)
+        centre, state = self._centre(leaves)
         moved = self._moving(leaves)
         length = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents], default=0.0)
         if length == 0.0:
@@ -195,7 +216,7 @@ class PreparedFinite:
                 np.add(leaves[i], np.asarray(sign * h, leaves[i].dtype) * tangent, out=moved[i])
             return sign * h
 
-        slopes = self._quotients(leaves, centre, moved, move)
+        slopes = self._quotients(centre, moved, move, state)
         return centre, [np.asarray(s, np.asarray(c).dtype) for s, c in zip(slopes, centre, strict=True)]
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:

@@ -59,7 +59,9 @@ class PreparedReverse:
         self._source = source
         self._runners: dict[str, Runner] = {}
         kind = {"jvp": "vjp", "value_and_gradient": "gradient"}.get(operator, operator)
-        self.stats: dict[str, Any] = {"primal_calls": 1, **self._runner(kind).stats}
+        runner = self._runner(kind)
+        self._gradient = runner.direct() if kind == "gradient" else None
+        self.stats: dict[str, Any] = {"primal_calls": 1, **runner.stats}
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
@@ -81,7 +83,9 @@ class PreparedReverse:
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        value, *gradients = self._runner("gradient").run(list(leaves))
+        if self._gradient is None:
+            self._gradient = self._runner("gradient").direct()
+        value, *gradients = self._gradient(leaves)
         return value, gradients
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:

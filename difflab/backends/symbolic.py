@@ -24,12 +24,13 @@ from .protocol import OPERATORS, Cost, Source
 DEFAULT_LIMIT_S = 60.0
 KEPT_DERIVATIONS = 4
 
-# Seconds, measured with SymPy 1.14 on one x86-64 core: to build or differentiate one operation, to share and compile
-# one, and to print and compile one operation of a tree when nothing is shared.  Bytes of one node of an expression.
-NODE_S = 6e-6
-SHARED_S = 2.4e-5
+# Seconds, measured with SymPy 1.14 on one x86-64 core: to start, to build or differentiate one subexpression, to share
+# and compile one, and to print and compile one operation of a tree when nothing is shared; bytes, likewise.
+START_S = 0.4
+NODE_S = 1.2e-5
+SHARED_S = 5e-5
 TREE_S = 2.5e-5
-NODE_BYTES = 300
+NODE_BYTES = 400
 TREE_BYTES = 400
 
 
@@ -76,7 +77,7 @@ class Symbolic:
 
         size = forecast(tape, self.symbolic_leaves(tape, wrt))
         nodes = size.nodes + size.slopes
-        seconds = NODE_S * nodes + (SHARED_S * nodes if self.cse else TREE_S * (size.value + size.gradient))
+        seconds = START_S + NODE_S * nodes + (SHARED_S * nodes if self.cse else TREE_S * (size.value + size.gradient))
         nbytes = NODE_BYTES * nodes + (0.0 if self.cse else TREE_BYTES * (size.value + size.gradient))
         return Cost(0.0, size.value + size.gradient, nbytes, seconds)
 
@@ -151,7 +152,13 @@ class PreparedSymbolic:
         with self._lock:
             found = self._derivations.get(key)
             if found is None:
-                found = self._derivations[key] = self._derive(leaves)
+                try:
+                    found = self._derivations[key] = self._derive(leaves)
+                except RecursionError:
+                    raise ForecastError(
+                        "symbolic differentiation met an expression nested too deeply for SymPy's recursive functions "
+                        "(a long loop in the loss makes such expressions); use backend 'reverse', or fewer steps"
+                    ) from None
                 self.stats["derivations"] += 1
                 if len(self._derivations) > KEPT_DERIVATIONS:
                     self._derivations.popitem(last=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 from ..tape import Tape
@@ -75,6 +76,11 @@ def _size(programs: tuple[Program, ...]) -> int:
     return sum(program.plan.nbytes for program in programs)
 
 
+def _bare(tape: Tape) -> Tape:
+    """The tape without its caller's data, which a shared program must not keep alive."""
+    return replace(tape, constants=dict.fromkeys(tape.constants))
+
+
 # One per process: compiled programs hold no data of their caller, so sharing them is safe.
 SHARED = ProgramCache()
 
@@ -95,7 +101,7 @@ class Runner:
             self.constants = None
         else:
             self.programs = SHARED.get(
-                (key, structure(tape)), lambda: tuple(Program(t, bake_constants=False) for t in transform(tape))
+                (key, structure(tape)), lambda: tuple(Program(_bare(t), bake_constants=False) for t in transform(tape))
             )
             self.constants = list(tape.constants.values())
 
@@ -105,6 +111,10 @@ class Runner:
         if self.constants is None or not program.tape.constants:
             return program.run(inputs)
         return program.run(inputs, self.constants)
+
+    def direct(self) -> Callable[[list[Any]], list[Any]]:
+        """The shortest way to run the first program."""
+        return self.programs[0].run if self.constants is None else self.run
 
     @property
     def stats(self) -> dict[str, Any]:

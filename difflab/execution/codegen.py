@@ -161,7 +161,9 @@ class Writer:
     def write(self) -> str:
         """The text of ``make``."""
         tape = self.tape
-        guards = {guard.value: guard.observed for guard in tape.guards}
+        guards: dict[int, list[Any]] = {}
+        for guard in tape.guards:
+            guards.setdefault(guard.value, []).append(guard.observed)
         for number in (*tape.inputs, *tape.constants, *tape.literals):
             self.guard(number, guards)
         quiet_lines = None
@@ -181,12 +183,10 @@ class Writer:
         head = ", ".join(self.closure.values())
         return f"def make({head}):\n    def run({arguments}):\n{body}        return [{returned}]\n    return run\n"
 
-    def guard(self, number: int, guards: Mapping[int, Any]) -> None:
-        if number not in guards:
-            return
-        observed = guards[number]
-        kind = "bool" if isinstance(observed, bool) else "int"
-        self.lines.append(f"if {kind}({self.name(number)}) != {observed!r}: raise GuardError({number})")
+    def guard(self, number: int, guards: Mapping[int, list[Any]]) -> None:
+        for observed in guards.get(number, ()):
+            kind = "bool" if isinstance(observed, bool) else "int"
+            self.lines.append(f"if {kind}({self.name(number)}) != {observed!r}: raise GuardError({number})")
 
     def argument_constants(self) -> list[int]:
         """Constants that are passed at every call."""

@@ -70,7 +70,8 @@ class Derivatives:
             known = {symbol: one}
             for node in dependent:
                 known[node] = self._derivative(node, [known.get(child, zero) for child in moving(node)])
-            columns.append([known.get(root, zero) for root in roots])
+            # A loss that is NaN has swallowed its symbols, and its slopes are NaN as well.
+            columns.append([root if root is sympy.S.NaN else known.get(root, zero) for root in roots])
         return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in roots]
 
     def _derivative(self, node: Any, slopes: list[Any]) -> Any:
@@ -152,7 +153,7 @@ def _operations(node: Any) -> tuple[int, list[Any]]:
             node = node.as_two_terms()[1] if node.args[0] is sympy.S.NegativeOne else -node
         numerator, denominator = fraction(node)
         if numerator.is_Integer:
-            return own + 1 + int(numerator.is_negative), [denominator]
+            return own + 1 + (1 if numerator.is_negative else 0), [denominator]
         if denominator is not sympy.S.One:
             return own + 1, [numerator] if denominator.is_Integer else [denominator, numerator]
     elif node.is_Add:
@@ -192,22 +193,30 @@ class Compiled:
                 return [float(value) for value in self.safe(*map(np.float64, scalars))]
 
 
-def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Compiled:
-    """``sympy.lambdify`` of expressions, with ``sympy.cse`` before it or not; functions of scalars."""
-    import sympy
+# Up to so many nodes all of ``sympy.cse`` is run.  Its search for common parts of sums and products compares them pair
+# by pair (four minutes for 20 000 nodes); beyond, equal subexpressions are shared and that search is left out.
+FULL_CSE_NODES = 10_000
 
-    shared: list[tuple[Any, Any]] = []
-    roots = list(roots)
-    found: Any = None
+
+def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Compiled:
+    """``sympy.lambdify`` of expressions, with common subexpressions shared before it or not; functions of scalars."""
+    import sympy
+    from sympy.simplify.cse_main import tree_cse
+
+    shared: Any = []
+    reduced: Any = list(roots)
     if cse:
+        names = sympy.numbered_symbols("t_")
         # Without the canonical order: it compares whole trees, and there are thousands of arguments to order.
-        found = sympy.cse(roots, symbols=sympy.numbered_symbols("t_"), order="none")
-        shared, roots = found
-    operations = count_operations([value for _, value in shared]) + count_operations(roots)
+        if len(nodes(roots, lambda node: node.args)) <= FULL_CSE_NODES:
+            shared, reduced = sympy.cse(reduced, symbols=names, order="none")
+        else:
+            shared, reduced = tree_cse(reduced, names, order="none")
+    operations = count_operations([value for _, value in shared]) + count_operations(reduced)
     fast_names, safe_names = _namespaces()
     # lambdify gets the reduced expressions, for it also looks through those it will not print.
-    share: Any = (lambda _: found) if cse else False
-    fast = sympy.lambdify(symbols, roots, modules=[fast_names], printer=_printer(), cse=share)
+    share: Any = (lambda _: (shared, reduced)) if cse else False
+    fast = sympy.lambdify(symbols, reduced, modules=[fast_names], printer=_printer(), cse=share)
     safe = FunctionType(fast.__code__, {**fast.__globals__, **safe_names}, fast.__name__)
     return Compiled(fast, safe, operations)
 

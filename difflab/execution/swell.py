@@ -6,9 +6,9 @@ many of the symbols it depends.  One pass over the equations, nothing as large a
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from ..primitives.record import Aval, Primitive
 from ..tape import Equation, Tape
 from .arithmetic import taken_whole
 from .symbols import SPANS
@@ -24,28 +24,28 @@ class Entry(NamedTuple):
 class Swell(NamedTuple):
     """Sizes of expressions.
 
-    ``value``: operations of the outputs as trees; ``nodes``: operations with everything shared; ``slopes``: partial
-    derivatives of single operations that are needed, one for each symbol that the operation depends on; ``gradient``:
-    operations of all derivatives as trees.
+    ``value``: operations of the outputs as trees; ``nodes``: distinct subexpressions of the outputs; ``slopes``: their
+    partial derivatives, one for each symbol that a subexpression depends on; ``gradient``: operations of all
+    derivatives as trees.
     """
 
     value: float
     nodes: float
     slopes: float
     gradient: float
-    symbols: int
 
 
 # Operations that SymPy writes for one application, where it is not one; choices repeat their operands in conditions.
-WRITTEN = {"sigmoid": 4, "square": 1, "hypot": 4, "logaddexp": 4, "log2": 2, "log10": 2, "reciprocal": 1, "negative": 1}
+WRITTEN = {"sigmoid": 4, "hypot": 4, "logaddexp": 4, "log2": 2, "log10": 2}
 REPEATED = {"relu": 2, "absolute": 4, "sign": 2, "maximum": 3, "minimum": 3}
-FREE = frozenset({"cast", "copy", "stop_gradient", "zeros_like"})
+FREE = frozenset({"cast", "copy", "stop_gradient", "zeros_like", "gather", "concatenate"})
+REDUCTIONS = frozenset({"sum", "max", "min", "argmax", "argmin", "max_pool"})
 # A derivative tree is about half as large again as the value it belongs to (measured: 1.4 on both digits networks).
 DERIVATIVE_PER_VALUE = 1.5
 
 
 def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
-    """Sizes for the inputs at positions ``symbolic`` as symbols and all else as numbers.
+    """Sizes with the inputs at positions ``symbolic`` as symbols and all else as numbers.
 
     Args:
         tape: the function.
@@ -60,70 +60,54 @@ def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
         >>> forecast(trace_leaves(lambda leaves: [np.exp(leaves[0]) + leaves[0]], [1.0]), (0,)).value
         2.0
     """
-    whole = taken_whole(tape, SPANS)
-    count = sum(tape.avals[tape.inputs[i]].size for i in symbolic)
+    count = float(sum(tape.avals[tape.inputs[i]].size for i in symbolic))
     constant = Entry(0.0, 0.0)
     entries = {number: constant for number in (*tape.inputs, *tape.constants, *tape.literals)}
     entries.update((tape.inputs[i], Entry(0.0, 1.0)) for i in symbolic)
     nodes = slopes = 0.0
-    for equation in whole.equations:
-        entry, made = _entry(equation, tape, [entries[number] for number in equation.inputs])
-        entry = Entry(entry.operations, min(entry.symbols, float(count))) if entry.symbols else constant
-        entries[equation.output] = entry
-        if entry.symbols:
-            nodes += made
-            slopes += made * entry.symbols
+    for equation in taken_whole(tape, SPANS).equations:
+        operands = [entries[number] for number in equation.inputs]
+        if not any(entry.symbols for entry in operands):
+            entries[equation.output] = constant
+            continue
+        entry, made = _entry(equation, tape, operands)
+        entries[equation.output] = Entry(entry.operations, min(entry.symbols, count))
+        nodes += sum(number for number, _ in made)
+        slopes += sum(number * min(symbols, count) for number, symbols in made)
     value = sum(tape.avals[number].size * entries[number].operations for number in tape.outputs)
-    outputs = sum(tape.avals[number].size * entries[number].symbols > 0 for number in tape.outputs)
-    return Swell(value, nodes, slopes, DERIVATIVE_PER_VALUE * value * count * (outputs > 0), count)
+    gradient = DERIVATIVE_PER_VALUE * value * count if any(entries[n].symbols for n in tape.outputs) else 0.0
+    return Swell(value, nodes, slopes, gradient)
 
 
-def _entry(equation: Equation, tape: Tape, operands: list[Entry]) -> tuple[Entry, float]:
-    """The average entry of an equation's value, and how many operations it adds when everything is shared."""
-    primitive = equation.primitive
-    out = tape.avals[equation.output]
+def _entry(equation: Equation, tape: Tape, operands: list[Entry]) -> tuple[Entry, list[tuple[float, float]]]:
+    """The average entry of an equation's value, and the subexpressions it makes: (how many, symbols of each)."""
+    primitive, name = equation.primitive, equation.primitive.name
     avals = [tape.avals[number] for number in equation.inputs]
+    size, first = tape.avals[equation.output].size, avals[0].size
     symbols = sum(entry.symbols for entry in operands)
     operations = sum(entry.operations for entry in operands)
-    name = primitive.name
     if name == "matmul":
         inner = avals[0].shape[-1]
-        return Entry(inner * (operations + 2) - 1, inner * symbols), float(2 * inner * out.size)
-    if name.startswith("whole "):
-        summed = _group(avals[0], equation.params["axes"])
-        below = summed * (operations + 2)
-        if name == "whole softmax":
-            return Entry(below + operations + 2, summed * symbols), 3.0 * out.size
-        return Entry(below + 1, summed * symbols), 2.0 * avals[0].size
-    if name in ("sum", "max", "min", "argmax", "argmin", "max_pool"):
-        group = avals[0].size / max(1, out.size) if name != "max_pool" else _window(equation)
-        # Pooling is a tournament: every operand stands in as many conditions as there are operands.
+        made = [(float(inner * size), symbols), (float(size), inner * symbols)]
+        return Entry(inner * (operations + 2) - 1, inner * symbols), made
+    if name in ("whole softmax", "whole logsumexp"):
+        group = math.prod(avals[0].shape[axis] for axis in equation.params["axes"])
+        last = 2.0 * size if name == "whole softmax" else 1.0 * size
+        made = [(float(first), symbols), (first / group, group * symbols), (last, group * symbols)]
+        extra = operations + 3 if name == "whole softmax" else 1
+        return Entry(group * (operations + 2) + extra, group * symbols), made
+    if name in REDUCTIONS:
+        group = math.prod(equation.params["size"]) if name == "max_pool" else first / max(1, size)
+        # A maximum is a tournament: every operand stands in as many conditions as there are operands.
         copies = group if name == "sum" else group * group
-        return Entry(copies * (operations + 1), group * symbols), float(group * out.size)
+        made = [(float(size * (1 if name == "sum" else group)), group * symbols)]
+        return Entry(copies * (operations + 1), group * symbols), made
     if primitive.kind == "elementwise" or name in ("where", "integer_power"):
         repeated = REPEATED.get(name, 1)
-        return Entry(repeated * operations + repeated - 1 + WRITTEN.get(name, 1), symbols), float(out.size)
-    if name in FREE or primitive.view or name in ("gather", "concatenate"):
-        biggest = max(operands, key=lambda entry: entry.symbols, default=Entry(0.0, 0.0))
-        return biggest, 0.0
-    return _moved(primitive, avals, out, operations, symbols)
-
-
-def _moved(
-    primitive: Primitive, avals: list[Aval], out: Aval, operations: float, symbols: float
-) -> tuple[Entry, float]:
-    """Linear moves between sizes: paddings thin the entries out, folds add them up."""
-    ratio = avals[0].size / max(1, out.size)
-    return Entry(ratio * (operations + 1), ratio * symbols), float(max(0, avals[0].size - out.size))
-
-
-def _group(aval: Aval, axes: tuple[int, ...]) -> int:
-    size = 1
-    for axis in axes:
-        size *= aval.shape[axis]
-    return size
-
-
-def _window(equation: Equation) -> int:
-    rows, columns = equation.params["size"]
-    return rows * columns
+        written = repeated - 1 + WRITTEN.get(name, 1)
+        return Entry(repeated * operations + written, symbols), [(float(size * written), symbols)]
+    if name in FREE or primitive.view:
+        return max(operands, key=lambda entry: entry.symbols), []
+    # Linear moves between sizes: paddings thin the entries out, folds add them up.
+    ratio = first / max(1, size)
+    return Entry(ratio * (operations + 1), ratio * symbols), [(float(max(0, first - size)), ratio * symbols)]

@@ -236,7 +236,8 @@ def _relation(name: str, a: Any, b: Any) -> Any:
         return sympy.true if name == "not_equal" else sympy.false
     kinds: dict[str, Any] = {"greater": sympy.Gt, "greater_equal": sympy.Ge, "less": sympy.Lt, "less_equal": sympy.Le,
              "equal": sympy.Eq, "not_equal": sympy.Ne}  # fmt: skip
-    return kinds[name](a, b, evaluate=a.is_number and b.is_number)
+    options: dict[str, Any] = {"evaluate": a.is_number and b.is_number}
+    return kinds[name](a, b, **options)
 
 
 def _joined(function: Any, parts: Sequence[Any]) -> Any:
@@ -247,12 +248,13 @@ def _joined(function: Any, parts: Sequence[Any]) -> Any:
     if all(part in (sympy.true, sympy.false) for part in parts):
         return function(*parts)
     if function is sympy.Not:
-        return sympy.Not(parts[0], evaluate=False)
+        return function(parts[0], evaluate=False)
     absorbing = sympy.false if function is sympy.And else sympy.true
     if absorbing in parts:
         return absorbing
     kept = list(dict.fromkeys(part for part in parts if part not in (sympy.true, sympy.false)))
-    return kept[0] if len(kept) == 1 else function(*kept, evaluate=False)
+    options: dict[str, Any] = {"evaluate": False}
+    return kept[0] if len(kept) == 1 else function(*kept, **options)
 
 
 def _condition_of(value: Any) -> Any:

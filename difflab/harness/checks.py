@@ -5,14 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .books import Books
 from .grid import Block, Case
 from .process import START_SECONDS, Worker, wait_for
 
 SLOTS = 2
-Script = Generator[tuple[dict[str, Any], float], dict[str, Any], dict[str, Any]]
+
+
+class Order(NamedTuple):
+    """A command, the seconds it may take, and the limit of which they are what is left."""
+
+    command: dict[str, Any]
+    seconds: float
+    limit: float | None = None
+
+
+Script = Generator[Order, dict[str, Any], dict[str, Any]]
 
 
 @dataclass
@@ -68,7 +78,9 @@ def _reference(books: Books, block: Block) -> Job:
         spec = {**block.cases[0].spec, "dtype": "float64"}
         path = str((books.target.folder / file).resolve())
         # it keeps its own time and falls back to less; the wall behind it is for what cannot stop itself
-        data = yield {"do": "reference", "spec": spec, "path": path, "seconds": seconds}, START_SECONDS + 1.5 * seconds
+        data = yield Order(
+            {"do": "reference", "spec": spec, "path": path, "seconds": seconds}, START_SECONDS + 1.5 * seconds
+        )
         return {**data, "file": None if "why" in data else file}
 
     def done(data: dict[str, Any]) -> None:
@@ -88,13 +100,13 @@ def _check(books: Books, block: Block, case: Case) -> Job:
     limit = books.study.limits.seconds
 
     def script() -> Script:
-        opened = yield books.open(case), START_SECONDS
-        forecast = yield books.forecast(), books.patience
+        opened = yield Order(books.open(case), START_SECONDS)
+        forecast = yield Order(books.forecast(), books.patience)
         start = time.monotonic()
-        prepared = yield {"do": "prepare", "memory": True}, limit
-        peak = yield {"do": "memory"}, max(0.1, limit - (time.monotonic() - start))
-        judged = yield books.accuracy(block), books.patience
-        arrays = yield {"do": "arrays"}, books.patience
+        prepared = yield Order({"do": "prepare", "memory": True}, limit)
+        peak = yield Order({"do": "memory"}, max(0.1, limit - (time.monotonic() - start)), limit)
+        judged = yield Order(books.accuracy(block), books.patience)
+        arrays = yield Order({"do": "arrays"}, books.patience)
         return opened | forecast | prepared | peak | judged | arrays
 
     def done(data: dict[str, Any]) -> None:

@@ -84,6 +84,7 @@ def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path
 def measure(books: Books, end: float) -> None:
     """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
     threads = books.study.timing.threads
+    _settle_judged(books)
     references = checks.reference_jobs(books)
     if books.quick:
         checks.run_jobs(references, threads)
@@ -94,6 +95,15 @@ def measure(books: Books, end: float) -> None:
     for block in books.blocks:
         for case in books.live(block):
             books.finish(case, "ok", books.ledger.checks[case.id]["reason"])
+
+
+def _settle_judged(books: Books) -> None:
+    """Finish what an earlier coordinator had judged in the moment in which it died."""
+    for block in books.blocks:
+        for case in books.live(block):
+            found = books.ledger.checks.get(case.id)
+            if found and (books.quick or found["outcome"] != "ok"):
+                books.finish(case, found["outcome"], found["reason"], "accuracy")
 
 
 class Probe:

@@ -29,6 +29,7 @@ class Contestant:
     case: Case
     worker: Worker
     found: dict[str, Any] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
     samples: list[float] = field(default_factory=list)
     primal: list[float] = field(default_factory=list)
 
@@ -85,7 +86,7 @@ class Epoch:
             for one, again in [pair for pair in opening if not pair[0].worker.busy]:
                 opening.remove((one, again))
                 if one.worker.answer is not None:
-                    one.found |= one.worker.answer
+                    one.found |= one.worker.answer | {"open_s": time.monotonic() - one.begun}
                 elif not again and (one.worker.verdict or ("lost",))[0] == "lost":
                     self._leave(one)
                     waiting.append((one.case, True))
@@ -101,7 +102,7 @@ class Epoch:
         before = time.monotonic()
         if not self._ask(one, {"do": "prepare"}, limit):
             return
-        if not self._ask(one, {"do": "first"}, max(0.1, limit - (time.monotonic() - before))):
+        if not self._ask(one, {"do": "first"}, max(0.1, limit - (time.monotonic() - before)), limit):
             return
         earlier = self.books.ledger.epochs.get(one.case.id, {})
         known = next(iter(earlier.values()), {})
@@ -126,10 +127,10 @@ class Epoch:
             one.primal += one.found.pop("primal")
             one.found["busy_s"] += time.monotonic() - start
 
-    def _ask(self, one: Contestant, command: dict[str, Any], seconds: float) -> bool:
+    def _ask(self, one: Contestant, command: dict[str, Any], seconds: float, limit: float | None = None) -> bool:
         """Pass the token: wait until the others are at rest, then let this one compute."""
         settle([other.worker.pid for other in self.active if other is not one])
-        answer = ask(one.worker, command, seconds)
+        answer = ask(one.worker, command, seconds, limit)
         if answer is None:
             self._lose(one)
             return False
@@ -138,7 +139,17 @@ class Epoch:
 
     def _close_or_judge(self) -> None:
         for one in list(self.active):
-            kept = ("prepare_s", "first_call_s", "loops", "primal_loops", "call_s", "import_s", "blas", "busy_s")
+            kept = (
+                "prepare_s",
+                "first_call_s",
+                "loops",
+                "primal_loops",
+                "call_s",
+                "import_s",
+                "blas",
+                "busy_s",
+                "open_s",
+            )
             data = {key: one.found[key] for key in kept} | {"samples": one.samples, "primal": one.primal}
             self.books.record("epoch", case=one.case.id, epoch=self.number, data=data)
             if not self.judge:
@@ -184,55 +195,69 @@ def quick(books: Books) -> None:
 
 
 def spend(books: Books, end: float) -> None:
-    """Every block gets its first epoch; further ones follow in turn while the budget lasts.
-
-    A case that costs more than a second per process comes into a further epoch only when all cheap epochs that are
-    still due would fit as well.
+    """Every block gets its first epoch; further ones follow in turn for all cases that can be brought to the end.
 
     Args:
         books: the run.
         end: the time on the monotonic clock after which nothing more is begun.
     """
-    for number in range(books.study.timing.processes):
-        for block in books.blocks:
-            due = [case for case in books.live(block) if number not in books.ledger.epochs.get(case.id, {})]
-            if number:
-                due = affordable(books, due, end - time.monotonic())
-            if due:
-                books.running(f"timing {block.name}: process {number + 1} of {books.study.timing.processes}")
-                Epoch(books, block, number).run(due)
+    for block in books.blocks:
+        if due := [case for case in books.live(block) if not books.ledger.epochs.get(case.id)]:
+            _run(books, block, due)
+    while chosen := affordable(books, end - time.monotonic()):
+        block = min(chosen, key=lambda one: (_done(books, chosen[one]), books.blocks.index(one)))
+        _run(books, block, chosen[block])
 
 
-def affordable(books: Books, due: Sequence[Case], left: float) -> list[Case]:
-    """Those of the cases that are due which ``left`` seconds allow."""
-    chosen: list[Case] = []
-    cheap = [case for case in due if cost(books, case) <= EXPENSIVE]
-    needed = sum(cost(books, case) for case in cheap)
-    if needed <= left:
-        chosen, left = cheap, left - needed
-    reserve = _reserve(books) - needed
-    dear = [case for case in due if cost(books, case) > EXPENSIVE]
-    for case in sorted(dear, key=lambda one: cost(books, one)):
-        if cost(books, case) <= left - reserve:
-            chosen.append(case)
-            left -= cost(books, case)
+def _run(books: Books, block: Block, cases: Sequence[Case]) -> None:
+    number = _done(books, cases)
+    books.running(f"timing {block.name}: process {number + 1} of {books.study.timing.processes}")
+    due = [case for case in cases if number not in books.ledger.epochs.get(case.id, {})]
+    Epoch(books, block, number).run(due)
+
+
+def _done(books: Books, cases: Sequence[Case]) -> int:
+    """The number of the first epoch that one of the cases lacks."""
+    number = 0
+    while all(number in books.ledger.epochs.get(case.id, {}) for case in cases):
+        number += 1
+    return number
+
+
+def affordable(books: Books, left: float) -> dict[Block, list[Case]]:
+    """The cases, by block, that ``left`` seconds bring to their full number of processes: as many as possible.
+
+    The cheap cases of a block go together, for they are compared with each other; a case that costs more than a
+    second per process stands for itself.  What needs least is chosen first, so a short budget gives few complete
+    blocks and not many halves.
+    """
+    units: list[tuple[float, Block, list[Case], bool]] = []
+    for block in books.blocks:
+        due = [case for case in books.live(block) if missing(books, case)]
+        cheap = [case for case in due if cost(books, case) <= EXPENSIVE]
+        for cases in [cheap, *[[case] for case in due if case not in cheap]]:
+            if cases:
+                need = sum(cost(books, case) * missing(books, case) for case in cases)
+                units.append((need, block, cases, cases is cheap))
+    chosen: dict[Block, list[Case]] = {}
+    late: set[Block] = set()
+    # cheap cases first: an expensive one without the others of its block has nothing to be compared with
+    for need, block, cases, cheap in sorted(units, key=lambda unit: (not unit[3], unit[0])):
+        if need <= left and block not in late:
+            left -= need
+            chosen.setdefault(block, []).extend(cases)
+        elif cheap:
+            late.add(block)
     return chosen
+
+
+def missing(books: Books, case: Case) -> int:
+    """How many processes a case lacks."""
+    return max(0, books.study.timing.processes - len(books.ledger.epochs.get(case.id, {})))
 
 
 def cost(books: Books, case: Case) -> float:
     """Wall seconds that one more process of a case takes, from its last one."""
-    earlier = books.ledger.epochs.get(case.id, {})
-    if not earlier:
-        return 0.0  # it has not failed and has not run: its first process is owed to it
+    earlier = books.ledger.epochs[case.id]
     last = earlier[max(earlier)]
-    return last["busy_s"] + (last["import_s"] + 0.15) / SLOTS + 0.02
-
-
-def _reserve(books: Books) -> float:
-    total = 0.0
-    for block in books.blocks:
-        for case in books.live(block):
-            one = cost(books, case)
-            if one <= EXPENSIVE:
-                total += one * (books.study.timing.processes - len(books.ledger.epochs.get(case.id, {})))
-    return total
+    return last["busy_s"] + last["open_s"] / SLOTS

@@ -10,7 +10,7 @@ from .store import canonical
 from .study import Study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One backend on one problem at one size and dtype; ``spec`` is all that a worker is told."""
 
@@ -24,7 +24,7 @@ class Case:
         return f"{self.spec['problem']} {self.spec['size']} {self.spec['dtype']} {self.label}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Cases that differ in the backend only, and so may be compared; measured side by side."""
 

@@ -126,9 +126,10 @@ def signal_name(number: int) -> str:
 
 
 def fault_line(errors: str) -> str:
-    """The innermost frame that faulthandler printed, as `` (loss.py:12)``, or nothing."""
-    found = re.search(r'^\s+File "(.*?)", line (\d+)', errors, re.MULTILINE)
-    return f" ({os.path.basename(found[1])}:{found[2]})" if found else ""
+    """The innermost frame outside libraries that faulthandler printed, as `` (loss.py:12)``, or nothing."""
+    frames = re.findall(r'^\s+File "(.*?)", line (\d+)', errors, re.MULTILINE)
+    own = [frame for frame in frames if f"{os.sep}lib{os.sep}python" not in frame[0]]
+    return f" ({os.path.basename(own[0][0])}:{own[0][1]})" if own else ""
 
 
 def last_line(text: str) -> str:

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,18 @@ MODULE = "difflab.harness.worker"
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: the coordinator's, with thread counts set and difflab on the path."""
-    package = str(Path(__file__).resolve().parents[2])
+    """The environment of a worker: the coordinator's, with thread counts set and difflab to be found."""
+    return {**os.environ, **thread_environment(threads), **search_path()}
+
+
+def search_path() -> dict[str, str]:
+    """What a fresh interpreter needs in its environment to find this difflab: nothing, if it is installed."""
+    package = Path(__file__).resolve().parents[2]
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    if package in installed:
+        return {}
     path = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        **thread_environment(threads),
-        "PYTHONPATH": package if not path else f"{package}{os.pathsep}{path}",
-    }
+    return {"PYTHONPATH": str(package) if not path else f"{package}{os.pathsep}{path}"}
 
 
 class Worker:
@@ -84,12 +89,12 @@ class Worker:
         """Whether a command is under way."""
         return self._since is not None
 
-    def send(self, command: dict[str, Any], seconds: float) -> None:
-        """Give a command that must be answered within ``seconds``."""
+    def send(self, command: dict[str, Any], seconds: float, limit: float | None = None) -> None:
+        """Give a command that must be answered within ``seconds``, what is left of ``limit`` (or all of it)."""
         self.answer = None
         self._since = time.monotonic()
         self._deadline = self._since + seconds
-        self._allowed = seconds
+        self._limit = seconds if limit is None else limit
         try:
             os.write(self._commands, json.dumps(command).encode() + b"\n")
         except OSError:
@@ -109,7 +114,7 @@ class Worker:
             self._stop_clock()
             return True
         if self._deadline is not None and time.monotonic() > self._deadline:
-            reason = f"stopped after {self._allowed:.3g} s in phase {self.phase}: the time limit"
+            reason = f"stopped in phase {self.phase}: the time limit of {self._limit:g} s was over"
             self.kill()
             self.verdict = ("timeout", reason)
             self._stop_clock()
@@ -224,9 +229,9 @@ def wait_for(workers: list[Worker], timeout: float = 0.1) -> list[Worker]:
     return [worker for worker in busy if worker.pump()]
 
 
-def ask(worker: Worker, command: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+def ask(worker: Worker, command: dict[str, Any], seconds: float, limit: float | None = None) -> dict[str, Any] | None:
     """Give one worker a command and wait: its answer, or ``None`` with ``worker.verdict`` saying how it failed."""
-    worker.send(command, seconds)
+    worker.send(command, seconds, limit)
     while not wait_for([worker]):
         continue
     return worker.answer

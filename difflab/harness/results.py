@@ -55,9 +55,18 @@ class Results:
         """What is known of the reference gradients, by problem and size."""
         return self.ledger.truths
 
-    @cached_property
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """One dict per case in the order of the study, with all of ``COLUMNS`` and ``MORE_COLUMNS`` and statistics."""
+        return self._rows
+
+    @property
+    def samples(self) -> dict[str, list[list[float]]]:
+        """The raw samples by case id: one list per process, in seconds per call; nothing is ever dropped."""
+        return {row["case"]: self.ledger.samples(row["case"]) for row in self.rows}
+
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
         found = []
         for block in self.manifest["blocks"]:
             baseline = next((c["id"] for c in block["cases"] if c["label"] == self.study["baseline"]), None)
@@ -72,11 +81,6 @@ class Results:
         rows = self.rows
         extra = sorted({key for row in rows for key in row} - {*COLUMNS, *MORE_COLUMNS})
         return pandas.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS, *extra])
-
-    @cached_property
-    def samples(self) -> dict[str, list[list[float]]]:
-        """The raw samples by case id: one list per process, in seconds per call; nothing is ever dropped."""
-        return {row["case"]: self.ledger.samples(row["case"]) for row in self.rows}
 
     def _row(self, case: dict[str, Any], baseline: str | None) -> dict[str, Any]:
         spec, end = case["spec"], self.ledger.ends.get(case["id"])

@@ -58,7 +58,7 @@ class Session:
         self.source = _source(self.instance.loss, self.instance.args, self.instance.analytic)
         self.leaves = list(self.source.example)
         mechanism = limits.limit_memory(command.get("memory"), memory.status("VmData"))
-        return {
+        data = {
             "n_params": self.instance.n_params,
             "family": self.backend.family,
             "import_s": imported,
@@ -66,6 +66,8 @@ class Session:
             "blas": blas(),
             "threads": max((one["num_threads"] for one in blas()), default=None),
         }
+        self.channel.say("partial", data=data)
+        return data
 
     def forecast(self, command: dict[str, Any]) -> dict[str, Any]:
         """Say what the case will cost, and refuse it where that is over a limit."""
@@ -159,7 +161,7 @@ class Session:
             calls.append(timing.sample(call, plan.loops))
             timing.warm_up(primal, 1, 0.0)
             primals.append(timing.sample(primal, command["primal_loops"]))
-            if plan.warm_calls:
+            if plan.loops > 1:  # back from the plain loss
                 timing.warm_up(call, 1, 0.0)
         return {"samples": calls, "primal": primals}
 

@@ -239,19 +239,22 @@ class Store:
         Raises:
             StoreError: the disk is full or gone; what was half-written is cut off again.
         """
-        record = {"kind": kind, **data}
-        line = encode(len(self.events), record)
+        record, count = {"kind": kind, **data}, len(self.events)
+        line = encode(count, record)
         before = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             written = os.write(self._descriptor, line)
             while written < len(line):
                 written += os.write(self._descriptor, line[written:])
             os.fsync(self._descriptor)
-        except OSError as fault:
-            os.ftruncate(self._descriptor, before)
-            raise _cannot_write(self.folder / EVENTS, fault) from fault
-        self.events.append(record)
-        return len(self.events) - 1
+            self.events.append(record)
+        except BaseException as fault:  # an interrupt too must not leave the file and the count at odds
+            if len(self.events) == count:
+                os.ftruncate(self._descriptor, before)
+            if isinstance(fault, OSError):
+                raise _cannot_write(self.folder / EVENTS, fault) from fault
+            raise
+        return count
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace ``manifest.json``; the old one stays whole until the new one is on the disk."""

@@ -129,7 +129,7 @@ class _Reader:
             self.fault((*path, "name"), f"unknown problem {name!r} {suggestion(name, known)}")
         chosen = self.names(path, table, "sizes", sizes, sizes or [])
         dtypes = self.names(path, table, "dtypes", DTYPES, ["float64"])
-        quick = self.names(path, table, "quick", chosen or sizes, chosen[:2])
+        quick = [] if table.get("quick") == [] else self.names(path, table, "quick", chosen or sizes, chosen[:2])
         return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick))
 
     def backend(self, position: int, table: dict[str, Any]) -> BackendChoice:

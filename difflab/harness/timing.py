@@ -16,7 +16,7 @@ from dataclasses import dataclass
 STEP_FACTOR = 1000
 WARM_CALLS = 4
 WARM_SECONDS = 0.01
-SLOW_CALL = 0.05
+SLOWISH_CALL, SLOW_CALL, VERY_SLOW_CALL = 0.005, 0.05, 0.5
 MAXIMUM_LOOPS = 1 << 20
 
 
@@ -85,17 +85,17 @@ def calibrate(call: Callable[[], object], least: float, step: float | None = Non
 def plan(call_s: float, loops: int, samples: int, rounds: int = 3) -> Plan:
     """How much sampling a call of ``call_s`` seconds deserves in one process.
 
-    Fast calls get all ``samples`` in interleaved rounds.  Calls over 50 ms fill the caches themselves: one warm-up
-    call and one sample per round; calls over half a second get two samples and no warm-up besides their first call.
+    Fast calls get all ``samples`` in interleaved rounds, calls over 5 ms one sample per round.  Calls over 50 ms fill
+    the caches themselves and get one untimed call per round; calls over half a second get one sample after their first.
 
     >>> plan(1e-5, 100, 9), plan(2.0, 1, 9).calls
-    (Plan(loops=100, rounds=3, samples=3, warm_calls=4, warm_seconds=0.01), 2)
+    (Plan(loops=100, rounds=3, samples=3, warm_calls=4, warm_seconds=0.01), 1)
     """
-    if call_s > 10 * SLOW_CALL:
-        return Plan(1, min(rounds, 2), 1, 0, 0.0)
+    if call_s > VERY_SLOW_CALL:
+        return Plan(1, 1, 1, 0, 0.0)
     if call_s > SLOW_CALL:
         return Plan(1, rounds, 1, 1, 0.0)
-    per_round = max(1, round(samples / rounds))
+    per_round = 1 if call_s > SLOWISH_CALL else max(1, round(samples / rounds))
     return Plan(loops, rounds, per_round, WARM_CALLS, WARM_SECONDS)
 
 

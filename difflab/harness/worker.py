@@ -111,6 +111,7 @@ def main() -> None:
     """Run as ``python -m difflab.harness.worker COMMANDS MESSAGES PARENT``: two descriptors and a process id."""
     commands, messages, parent = (int(argument) for argument in sys.argv[1:4])
     granted = limits.settle(parent)
+    sys.path.append(os.getcwd())  # last: a study's own modules are found and cannot shadow any other
     serve(Channel(commands, messages), granted)
     os._exit(0)  # nothing to tidy: libraries' exit handlers only take time
 

@@ -11,7 +11,20 @@ import numpy as np
 
 from ..arrays import special_function
 from . import exact_rules as exact
-from .record import OUT, REGISTRY, Aval, Call, Operand, boolean, elementwise, general, linear, same_dtype, unbroadcast
+from .record import (
+    OUT,
+    REGISTRY,
+    Aval,
+    Call,
+    Operand,
+    boolean,
+    elementwise,
+    general,
+    linear,
+    literal,
+    same_dtype,
+    unbroadcast,
+)
 
 POSITIVE = (0.1, 3.0)
 
@@ -88,11 +101,11 @@ integer_power = general(
 
 sqrt = elementwise(np.sqrt, lambda y, x: 0.5 / y, exact=exact.sqrt, flops=4, domain=POSITIVE, special=(0.0, math.inf))
 exp = elementwise(np.exp, lambda y, x: y, exact="exp", flops=8, special=(0.0, -800.0))
-exp2 = elementwise(np.exp2, lambda y, x: math.log(2.0) * y, exact="exp2", flops=8)
+exp2 = elementwise(np.exp2, lambda y, x: log(literal(2.0, x)) * y, exact="exp2", flops=8)
 expm1 = elementwise(np.expm1, lambda y, x: y + 1.0, exact="expm1", flops=10, special=(0.0, 1e-18))
 log = elementwise(np.log, lambda y, x: 1.0 / x, exact="log", flops=8, domain=POSITIVE, special=(1.0, math.inf))
-log2 = elementwise(np.log2, lambda y, x: (1 / math.log(2.0)) / x, exact="log2", flops=8, domain=POSITIVE)
-log10 = elementwise(np.log10, lambda y, x: (1 / math.log(10.0)) / x, exact="log10", flops=8, domain=POSITIVE)
+log2 = elementwise(np.log2, lambda y, x: 1.0 / (log(literal(2.0, x)) * x), exact="log2", flops=8, domain=POSITIVE)
+log10 = elementwise(np.log10, lambda y, x: 1.0 / (log(literal(10.0, x)) * x), exact="log10", flops=8, domain=POSITIVE)
 log1p = elementwise(np.log1p, lambda y, x: 1.0 / (1.0 + x), exact="log1p", flops=10, domain=(-0.9, 3.0), special=(0.0,))
 logaddexp = elementwise(
     np.logaddexp,

@@ -165,7 +165,8 @@ def min(arithmetic: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
 
 def argmax(arithmetic: Any, x: Array, *, axis: int) -> Array:
     """The index of the first largest element along ``axis``."""
-    candidates = list(_candidates(x, (axis,)))
+    merged = _candidates(x, (axis,))
+    candidates = [merged[k, ...] for k in range(len(merged))]
     indices = [_filled(candidate.shape, k) for k, candidate in enumerate(candidates)]
     return arithmetic.integers(arithmetic.at_first_largest(candidates, [indices])[0])
 

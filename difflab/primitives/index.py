@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 
-from .record import OUT, Aval, Call, Operand, linear
+from .record import OUT, Aval, Call, Operand, linear, zeros
 
 
 def _slices(start, stop, step):
@@ -30,7 +30,7 @@ SLICES = [
 ]
 
 slice = linear(
-    lambda x, *, start, stop, step: x[_slices(start, stop, step)],
+    lambda x, *, start, stop, step: x[(*_slices(start, stop, step), ...)],  # with the dots a view at 0 axes, too
     _slice_transpose,
     name="slice",
     abstract=lambda x, start, stop, step: Aval(slice_sizes(start, stop, step), x.dtype),
@@ -40,7 +40,7 @@ slice = linear(
 
 
 def _unslice(g, *, start, stop, step, shape):
-    out = np.zeros(shape, dtype=g.dtype, like=g)
+    out = zeros(shape, g)
     out[_slices(start, stop, step)] = g
     return out
 
@@ -122,7 +122,7 @@ gather = linear(
 
 
 def _scatter_add(g, *indices, shape, axes):
-    out = np.zeros(shape, dtype=g.dtype, like=g)
+    out = zeros(shape, g)
     np.add.at(out, _position(len(shape), axes, indices), g)
     return out
 

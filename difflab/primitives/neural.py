@@ -7,10 +7,10 @@ to the first maximal element of a window, in row-major order, as the kink table 
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
-from .record import OUT, Aval, Call, Operand, general, linear
+from .record import OUT, Aval, Call, Operand, general, linear, zeros
 
 
 def output_size(size: tuple[int, int], stride: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -19,8 +19,10 @@ def output_size(size: tuple[int, int], stride: tuple[int, int], shape: tuple[int
 
 
 def _windows(x, *, size, stride):
-    view = sliding_window_view(x, size, (1, 2))[:, :: stride[0], :: stride[1]]
-    return view.transpose(0, 1, 2, 4, 5, 3)
+    rows, columns = output_size(size, stride, x.shape)
+    batch, down, right, channel = x.strides
+    shape = (x.shape[0], rows, columns, *size, x.shape[3])
+    return as_strided(x, shape, (batch, stride[0] * down, stride[1] * right, down, right, channel), writeable=False)
 
 
 def _windows_abstract(x, size, stride):
@@ -43,7 +45,7 @@ def _fold_add(g, out, stride):
 
 
 def _fold(g, *, size, stride, shape):
-    out = np.zeros(shape, dtype=g.dtype, like=g)
+    out = zeros(shape, g)
     _fold_add(g, out, stride)
     return out
 

@@ -50,6 +50,10 @@ class Traced:
         """Append one equation to the innermost trace among the operands."""
         raise TypeError("only the recording array of difflab.tracing can record")
 
+    def literal(self, value: float) -> Traced:
+        """A static number on the same tape, in this array's dtype."""
+        raise TypeError("only the recording array of difflab.tracing can record")
+
     def span(self, name: str, function: Callable, arrays: tuple, params: dict) -> Any:
         """Run a composite and keep on the tape where it begins and ends."""
         raise TypeError("only the recording array of difflab.tracing can record")
@@ -177,6 +181,11 @@ def boolean(*avals: Aval) -> Aval:
 # ---------------------------------------------------------------------------- constructors
 
 
+def zeros(shape: tuple[int, ...], like: Any) -> Any:
+    """Zeros of the dtype and kind of array of ``like``; NumPy's own ``like=`` takes no NumPy scalar."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.generic) else np.zeros(shape, like.dtype, like=like)
+
+
 def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     """Sum a cotangent over the axes along which its variable was broadcast."""
     if cotangent.shape == shape:
@@ -190,6 +199,11 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     if cotangent.shape != shape:
         cotangent = REGISTRY["reshape"](cotangent, shape=shape)
     return cotangent
+
+
+def literal(value: float, like: Any) -> Any:
+    """A number as a value of its own, so that what a rule computes of it is exact in exact arithmetic."""
+    return like.literal(value) if isinstance(like, Traced) else np.asarray(value, like.dtype)
 
 
 def _scaled(partial: Any, tangent: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .record import OUT, REGISTRY, Aval, Call, Operand, linear, unbroadcast
+from .record import OUT, REGISTRY, Aval, Call, Operand, linear, unbroadcast, zeros
 
 reshape = linear(
     lambda x, *, shape: np.reshape(x, shape),
@@ -86,9 +86,7 @@ def _interior(shape, widths):
 
 
 def _pad(x, *, widths):
-    out = np.zeros(
-        tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), dtype=x.dtype, like=x
-    )
+    out = zeros(tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x)
     out[_interior(x.shape, widths)] = x
     return out
 

@@ -12,19 +12,25 @@ LEVEL = 1.03  # ratios below are no practical difference
 LEVEL_QUICK = 1.10  # without intervals more is needed
 FEWER_DIGITS = 0.5  # below, two accuracies are called the same
 MOST_NAMED = 5
+PLURAL = "finite differences"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``text`` is what the run says, ``caveats`` what limits it; both are plain text."""
+    """``sentences``, at most two, are what the run says, ``caveats`` what limits it; all are plain text."""
 
-    text: str
+    sentences: tuple[str, ...]
     caveats: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The sentences as one text."""
+        return " ".join(self.sentences)
 
 
 @dataclass(frozen=True)
 class Match:
-    """The contestants of one group at the largest size at which at least two of them finished (or one, if no two did)."""
+    """The contestants of one group at the largest size at which two or more finished (or one, if two never did)."""
 
     group: Group
     size: str
@@ -56,10 +62,9 @@ def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
     matches = [match for group in groups(list(cases)) if (match := _match(group)) is not None]
     caveats = tuple(_caveats(cases, matches, quick))
     if not matches:
-        return Answer(_nothing(cases), caveats)
-    first = _first(matches)
-    second = _second(matches, cases)
-    return Answer(f"{first} {second}".strip(), caveats)
+        return Answer((_nothing(cases),), caveats)
+    sentences = (_first(matches), _second(matches, cases))
+    return Answer(tuple(sentence for sentence in sentences if sentence), caveats)
 
 
 # ------------------------------------------------------------------------------------------------ contestants
@@ -107,12 +112,13 @@ def _first(matches: list[Match]) -> str:
         return f"{places}, no way was the quickest everywhere: it was {numbers.listed(parts)}{more}."
     leaders = [tuple(case for case in match.level if case.backend in shared) for match in matches]
     subject = _subject(leaders[0])
+    was = "were" if len(shared) > 1 or subject.startswith(PLURAL) else "was"
     if all(len(match.cases) == 1 for match in matches):
-        verb = "was the only way that gave a gradient"
+        verb = f"{was} the only way that gave a gradient"
     elif all(one == shared for one in sets):
-        verb = "was the quickest" if len(shared) == 1 else "were equally quick, and nothing was quicker"
+        verb = f"{was} the quickest" if len(shared) == 1 else "were equally quick, and nothing was quicker"
     else:
-        verb = "was never beaten" if len(shared) == 1 else "were never beaten"
+        verb = f"{was} never beaten"
     noun = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
     everywhere = (
         "" if len(matches) == 1 else f" in both {noun}" if len(matches) == 2 else f" in all {len(matches)} {noun}"
@@ -134,11 +140,12 @@ def _subject(cases: Sequence[Case]) -> str:
 
 
 def _cost(case: Case) -> str:
-    """``412 us (95 % interval 405 to 420 us), 2.9 times the loss itself,``."""
-    text = numbers.seconds(case.call_s)
-    if bounds := numbers.interval(case.call_s_low, case.call_s_high):
-        text += f" (95 % interval {bounds})"
-    return text if case.work_ratio is None else f"{text}, {numbers.factor(case.work_ratio)} times the loss itself,"
+    """``412 us (95 % interval 405 to 420 us; 2.9 times the loss itself)``."""
+    bounds = numbers.interval(case.call_s_low, case.call_s_high)
+    notes = [f"95 % interval {bounds}"] if bounds else []
+    if case.work_ratio is not None:
+        notes.append(f"{numbers.factor(case.work_ratio)} times the loss itself")
+    return numbers.seconds(case.call_s) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _right(cases: Sequence[Case]) -> str:
@@ -164,6 +171,8 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
     names = [name for name in dict.fromkeys(c.backend for c in cases if family_of(c) != "null") if name not in leaders]
     timed, failed = [], []
     for name in names:
+        if not leaders and all(match.cases[0].backend == name for match in matches if match.group.of(name)):
+            continue  # the quickest wherever it took part, which the first sentence says
         pairs = [
             (case, match.cases[0]) for match in matches if (case := match.group.at(match.size, name)) and _usable(case)
         ]
@@ -183,7 +192,8 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
         return ""
     if len(failed) > MOST_NAMED:
         parts.append(f"{numbers.counted(len(failed) - MOST_NAMED, 'other backend')} finished at none of these sizes")
-    return f"In comparison, {numbers.listed(parts)}."
+    start = "In comparison" if leaders else "In comparison with the quickest"
+    return f"{start}, {numbers.listed(parts)}."
 
 
 def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:

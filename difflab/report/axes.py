@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -42,17 +43,18 @@ def set_error(axes: Axes, which: str, values: Sequence[float]) -> None:
     _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which], only_powers=True), _power)
 
 
-def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> None:
-    """The x axis of parameters: the study's own sizes by name where there is room, round numbers otherwise."""
+def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> bool:
+    """The x axis of parameters: the study's own sizes by name where there is room, else round numbers and ``False``."""
     values = [float(max(1, number)) for _, number in sizes]
     low, high = _around(values, margin=0.14)
     span = math.log(high / low)
-    near = any(math.log(b / a) / span < 0.17 for a, b in zip(values, values[1:], strict=False))
+    near = any(math.log(b / a) / span < 0.17 for a, b in itertools.pairwise(values))
     if near or len(values) > 6:
         set_count(axes, "x", values)
-        return
+        return False
     names = {float(max(1, number)): name for name, number in sizes}
     _apply(axes, "x", low, high, values, lambda value: f"{numbers.grouped(value)}\n{clipped(names[value], 9)}")
+    return True
 
 
 def clipped(text: str, length: int) -> str:
@@ -112,18 +114,12 @@ def _apply(
     axis.set_minor_locator(NullLocator())
 
 
-def _trimmed(text: str) -> str:
-    """``1.00 ms`` as ``1 ms``: ticks are round."""
-    number, _, unit = text.partition(" ")
-    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
-
-
 def _short_seconds(value: float) -> str:
-    return _trimmed(numbers.seconds(value))
+    return numbers.trimmed(numbers.seconds(value))
 
 
 def _short_bytes(value: float) -> str:
-    return _trimmed(numbers.size_in_bytes(value))
+    return numbers.trimmed(numbers.size_in_bytes(value))
 
 
 def _power(value: float) -> str:

@@ -131,11 +131,11 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _text(value: Any) -> str:
-    """A value as text without control characters, which neither XML nor people can read."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+def printable(value: Any) -> str:
+    """A value as text without control characters, which neither XML nor people can read; ``None`` and NaN are empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value))
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in str(value))
 
 
 NUMBERS = tuple(name for name, kind in Case.__annotations__.items() if kind == "float | None")
@@ -150,7 +150,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
     cases = []
     for row in rows:
         texts = {
-            name: _text(row.get(name))
+            name: printable(row.get(name)).replace("\n", " ")
             for name in Case.__annotations__
             if name not in NUMBERS and name not in ("n_params", "certified")
         }
@@ -164,10 +164,10 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
 
 def _certified(value: Any) -> str:
     """How far the reference is certified, in words."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
-        return _text(value)
+        return printable(value)
     return "yes" if value else "no"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import axes as scales
 from . import numbers, panels
-from .cases import Case, Group, method
+from .cases import Case, Group, family_of
 from .style import Look, drawing, key_mark
 from .svg import inline
 
@@ -93,9 +93,11 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
     )  # fmt: skip
     columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "Relative error", "Digits")
     made = _panels(drawn, "error", heading, lambda g: panels.error_time(g, looks), _error_words)
-    lost = [c for g in groups for c in g.cases if c.ok and not panels.has_error(c)]
-    notes = (f"{numbers.counted(len(lost), 'finished case')} without a certified error: not drawn.",) if lost else ()
-    return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=notes)
+    lost = [c for g in groups for c in g.cases if c.ok and family_of(c) != "null" and not panels.has_error(c)]
+    notes = [f"{numbers.counted(len(lost), 'finished case')} without a certified error: not drawn."] if lost else []
+    if any(c.rel_error == 0 and panels.has_error(c) for g in drawn for c in g.cases):
+        notes.append("An error of exactly 0 has no place on a logarithmic axis and is drawn at its lower end.")
+    return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=tuple(notes))
 
 
 def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
@@ -103,19 +105,16 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
     heading = "Time against the number of parameters"
     plan = panels.Censored("call_s", limits.seconds, frozenset({"timeout"}), "predicted_s", fallback=True)
 
-    def visible(case: Case) -> bool:
-        return plan.value(case) is not None or plan.bound(case) is not None
-
-    drawn = [group for group in groups if any(visible(case) for case in group.cases)]
+    drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return _missing("time", heading, "no case has a time, and none met a time limit")
-    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, visible)]
+    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
     if any(c.primal_s is not None for g in drawn for c in g.cases):
         keys.append({"text": "the loss itself, without a gradient", **key_mark(None, line="primal")})
     keys += _censored_keys(drawn, plan, limits.seconds, numbers.seconds)
     caption = (
         "Both axes are logarithmic: a straight line is a power law, and its slope is the exponent. Each number on the "
-        "horizontal axis is a size of the study.",
+        "horizontal axis is a size of the study; the marks of one size stand side by side, so that none hides another.",
         "The distance above the dotted line is the price of the gradient in evaluations of the loss.",
         *_interval_note(drawn),
         *_censored_note(drawn, plan, "the limit holds for everything a case computes, its preparation included"),
@@ -139,13 +138,10 @@ def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], l
     heading = "Memory against the number of parameters"
     plan = panels.Censored("peak_bytes", limits.memory, frozenset({"memory_limit"}), "predicted_bytes", floor=PAGE)
 
-    def visible(case: Case) -> bool:
-        return plan.value(case) is not None or plan.bound(case) is not None
-
-    drawn = [group for group in groups if any(visible(case) for case in group.cases)]
+    drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return _missing("memory", heading, "no case has a measured peak, and none met a memory limit")
-    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, visible)]
+    keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
     keys += _censored_keys(drawn, plan, limits.memory, numbers.size_in_bytes)
     small = any(plan.value(c) is not None and (c.peak_bytes or 0) < PAGE for g in drawn for c in g.cases)
     caption = (
@@ -181,10 +177,13 @@ def operations(groups: Sequence[Group]) -> Chart:
     caption = (
         "A symbolic engine writes the gradient out as formulas in single numbers; differentiating multiplies them, and "
         "sharing what occurs more than once (common subexpressions) takes some of it back.",
-        "A tape records the same loss as steps on whole arrays, so its length does not depend on the size.",
+        "A tape records the same loss as steps on whole arrays" + _steady(drawn),
     )
     rows = tuple(
-        (g.title, size, numbers.count(n), *(numbers.count(kind.read(g, size)) for kind in kinds), _symbolic_state(g, size))
+        (
+            g.title, size, numbers.count(n), *(numbers.count(kind.read(g, size)) for kind in kinds),
+            _symbolic_state(g, size),
+        )
         for g in drawn for size, n in g.sizes
     )  # fmt: skip
     columns = ("Problem", "Size", "Parameters", *(kind.words for kind in kinds), "Symbolic")
@@ -215,6 +214,14 @@ def _shown(groups: Sequence[Group], looks: dict[str, Look], visible: Callable[[C
     return [name for name in looks if name in there]
 
 
+def _steady(groups: Sequence[Group]) -> str:
+    """What the lengths of the tapes say about their growth."""
+    lengths = [{kind for size, _ in g.sizes if (kind := panels.KINDS[0].read(g, size))} for g in groups]
+    if any(len(g.sizes) > 1 for g in groups) and all(len(found) == 1 for found in lengths):
+        return ": here it has the same length at every size."
+    return ", so a larger array makes it no longer; only more steps do."
+
+
 def _where(group: Group, case: Case) -> tuple[str, str, str]:
     return group.title, case.size, numbers.count(case.n_params)
 
@@ -233,7 +240,7 @@ def _censored_keys(
         mark = key_mark(Look(0), hollow=True, upward=True) | {"stroke": "muted", "dashes": ""}
         keys.append({"text": "hollow with an arrow: more than this", **mark})
     if limit is not None and any(plan.near_limit(g) for g in groups):
-        keys.append({"text": f"limit for one case, {unit(limit)}", **key_mark(None, line="limit")})
+        keys.append({"text": f"limit for one case, {numbers.trimmed(unit(limit))}", **key_mark(None, line="limit")})
     return keys
 
 
@@ -306,6 +313,3 @@ def _swell_words(group: Group) -> str:
             where = f"{size} ({numbers.counted(number, 'parameter')})"
             lines.append(f"{where}: {', '.join(said)}; symbolic differentiation {_symbolic_state(group, size)}.")
     return " ".join(lines)
-
-
-__all__ = ["Chart", "Limits", "Panel", "charts", "method"]

@@ -69,6 +69,12 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{first} to {last} {unit}" if unit == last_unit else f"{first} {unit} to {last} {last_unit}"
 
 
+def trimmed(text: str) -> str:
+    """A round number without its noughts: ``10 s`` for ``10.0 s``, for limits and ticks."""
+    number, _, unit = text.rpartition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
 def digits(value: float | None) -> str:
     """Correct decimal digits, with one decimal and never below nought."""
     return f"{max(0.0, value):.1f}" if value is not None and math.isfinite(value) else NOTHING

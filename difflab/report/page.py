@@ -18,7 +18,9 @@ from . import figures, numbers, style, tables, words
 
 FILENAME = "index.html"
 TEMPLATES = ("page.html.j2", "style.css", "sort.js")
-TOGETHER = re.compile(rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|times\b|digits\b|parameters\b)")
+TOGETHER = re.compile(
+    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b)"
+)
 
 
 class Run(Protocol):
@@ -140,33 +142,34 @@ def contents(results: Run) -> dict[str, Any]:
     manifest = results.manifest
     study, environment = manifest.get("study") or {}, manifest.get("environment") or {}
     limits = study.get("limits") or {}
+    name = readings.printable(study.get("name")) or "study"
     cases = readings.read(results.rows)
     groups, looks = readings.groups(cases), style.looks(cases)
     found = answers.answer(cases, quick=bool(manifest.get("quick")))
     return {
-        "name": str(study.get("name") or "study"),
-        "title": study.get("title") or study.get("name") or "A study",
-        "question": study.get("question") or "",
-        "look_for": study.get("look_for") or "",
-        "answer": found.text,
+        "name": name,
+        "title": readings.printable(study.get("title")) or name,
+        "question": readings.printable(study.get("question")),
+        "look_for": readings.printable(study.get("look_for")),
+        "answer": found.sentences,
         "caveats": found.caveats,
         "summary": f"{numbers.counted(len(cases), 'case')}: {readings.tally_words(cases)}." if cases else "",
         "quick": bool(manifest.get("quick")),
-        "created": str(manifest.get("created") or ""),
+        "created": readings.printable(manifest.get("created")),
         "version": str((environment.get("packages") or {}).get("difflab") or ""),
         "boards": tables.scoreboard(groups),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
         "charts": figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory"))),
         "table": tables.all_rows(cases),
-        "baseline": study.get("baseline") or "",
+        "baseline": readings.printable(study.get("baseline")),
         "glossary": words.glossary(),
         "method": words.method(manifest, cases),
         "machine": tables.machine(environment),
         "references": words.references(results.reference),
         "processes": tables.processes(cases, results.samples),
-        "manifest": json.dumps(_without_text(manifest), indent=1, sort_keys=True, ensure_ascii=False, default=str),
-        "command": _command(manifest, str(study.get("name") or "study")),
-        "text": study.get("text") or "",
+        "manifest": readings.printable(_json(manifest)),
+        "command": _command(manifest, name),
+        "text": readings.printable(study.get("text")),
     }
 
 
@@ -197,13 +200,16 @@ def _asset(environment: Any, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _without_text(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest without what the page shows elsewhere: the study's text and the list of cases."""
+def _json(manifest: Mapping[str, Any]) -> str:
+    """The manifest as JSON, without what the page shows elsewhere: the study's text and the list of cases."""
     study = {key: value for key, value in (manifest.get("study") or {}).items() if key != "text"}
-    return {key: value for key, value in manifest.items() if key != "blocks"} | {"study": study}
+    shown = {key: value for key, value in manifest.items() if key != "blocks"} | {"study": study}
+    return json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _command(manifest: Mapping[str, Any], name: str) -> str:
+    if manifest.get("command"):  # not every page comes from a study
+        return str(manifest["command"])
     parts = ["difflab", "run", name]
     if manifest.get("quick"):
         parts.append("--quick")

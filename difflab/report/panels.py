@@ -14,7 +14,9 @@ from .style import GRID, INK, LIMIT, MUTED, PAPER, Look, arrow, canvas
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
+STEP, SPREAD = 6.0, 36.0  # points between the marks of two backends at one size, and between the outermost
 Unit = Callable[[float | None], str]
 BEYOND = (
     30.0  # forecasts further over the limit than this factor are drawn at its end, or the axis would hold little else
@@ -54,6 +56,10 @@ class Censored:
         if forecast is None:
             return self.limit if self.fallback and case.predicted_bytes is None else None
         return forecast if forecast > (self.limit or 0.0) else None
+
+    def shows(self, case: Case) -> bool:
+        """Whether the case has a place in the chart."""
+        return self.value(case) is not None or self.bound(case) is not None
 
     def drawn(self, bound: float) -> float:
         """Where a bound is drawn: a forecast far beyond the limit stays near it."""
@@ -127,7 +133,7 @@ def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, 
     """
     cases = [case for case in group.cases if has_error(case)]
     floor = min((ROUNDING.get(case.dtype, ROUNDING["float64"]) for case in cases), default=ROUNDING["float64"]) / 8
-    figure, axes = canvas("relative error", "time of one gradient")
+    figure, axes = canvas("relative error", "time of one gradient", bottom=38.0)
     scales.set_time(axes, "x", [value for c in cases for value in (c.call_s, c.call_s_low, c.call_s_high) if value])
     scales.set_error(axes, "y", [max(c.rel_error or 0.0, floor) for c in cases])
     ranks = {size: rank for rank, (size, _) in enumerate(group.sizes)}
@@ -140,7 +146,7 @@ def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, 
             if case.call_s_low and case.call_s_high:
                 axes.plot([case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
             gid = f"mark-{len(tips)}"
-            size = 4.5 + 5.0 * ranks[case.size] / max(3, len(ranks) - 1)
+            size = 5.5 + 4.0 * ranks[case.size] / max(3, len(ranks) - 1)
             _mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
             tips[gid] = (
                 f"{name}, {case.size}: {numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)}"
@@ -172,23 +178,31 @@ def growth(
     """
     figure, axes = canvas(y_label, "parameters")
     primal = _primal(group) if plan.column == "call_s" else []
-    scales.set_sizes(axes, group.sizes)
+    apart = scales.set_sizes(axes, group.sizes)
     set_axis(axes, "y", list(_heights(group, plan, [y for _, y in primal])))
     if plan.limit is not None and plan.near_limit(group):
         axes.axhline(plan.limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
     if primal:
         axes.plot(*zip(*primal, strict=True), color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2)
     tips: dict[str, str] = {}
-    for name, look in looks.items():
-        own = [(case, value) for case in group.of(name) if (value := plan.value(case)) is not None]
-        _line(axes, look, [_x(case) for case, _ in own], [value for _, value in own])
+    names = [name for name in looks if any(plan.shows(case) for case in group.of(name))]
+    step = min(STEP, SPREAD / max(1, len(names) - 1)) if apart else 0.0
+    for place, name in enumerate(names):
+        look, own = looks[name], [(case, value) for case in group.of(name) if (value := plan.value(case)) is not None]
+        moved = _moved(axes, step * (place - (len(names) - 1) / 2))
+        _line(axes, look, [_x(case) for case, _ in own], [value for _, value in own], moved)
         for case, value in own:
             if plan.column == "call_s" and case.call_s_low and case.call_s_high:
-                axes.plot([_x(case)] * 2, [case.call_s_low, case.call_s_high], color=look.colour, linewidth=1.1)
+                bounds = [case.call_s_low, case.call_s_high]
+                axes.plot([_x(case)] * 2, bounds, color=look.colour, linewidth=1.1, transform=moved)
             gid = f"mark-{len(tips)}"
-            _mark(axes, look, _x(case), value, gid)
+            _mark(axes, look, _x(case), value, gid, moved=moved)
             tips[gid] = f"{name}, {case.size}: {unit(getattr(case, plan.column))}"
-    _censored(axes, group, looks, plan, unit, tips)
+        for case in group.of(name):
+            if (bound := plan.bound(case)) is not None:
+                gid = f"mark-{len(tips)}"
+                _censored(axes, look, _x(case), plan.drawn(bound), gid, moved)
+                tips[gid] = f"{name}, {case.size}: {case.outcome_words}, more than {unit(bound)}"
     return figure, tips
 
 
@@ -235,20 +249,39 @@ def _x(case: Case) -> float:
     return float(max(1, case.n_params))
 
 
-def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float]) -> None:
+def _moved(axes: Axes, points: float) -> Transform:
+    """The axes' own coordinates, a few points to the right, so that marks of one size stand side by side."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
+
+
+def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], moved: Transform | None = None) -> None:
     if len(xs) > 1:
-        (line,) = axes.plot(xs, ys, color=look.colour, linewidth=1.3, zorder=2.5, solid_joinstyle="round")
+        (line,) = axes.plot(
+            xs,
+            ys,
+            color=look.colour,
+            linewidth=1.2,
+            zorder=2.5,
+            solid_joinstyle="round",
+            transform=moved or axes.transData,
+        )
         if look.dashes:
             line.set_dashes(look.dashes)
 
 
-def _mark(axes: Axes, look: Look, x: float, y: float, gid: str, *, hollow: bool = False, size: float = 6.0) -> None:
+def _mark(
+    axes: Axes, look: Look, x: float, y: float, gid: str, *,
+    hollow: bool = False, size: float = 6.0, moved: Transform | None = None,
+) -> None:  # fmt: skip
     fill = PAPER if hollow else look.colour
     edge = look.colour if hollow else PAPER
     scale = 1.25 if look.marker in "*XP^v" else 1.0  # as much ink as a circle
     axes.plot(
         [x], [y], linestyle="none", marker=look.marker, markersize=size * scale, markerfacecolor=fill,
         markeredgecolor=edge, markeredgewidth=1.2 if hollow else 0.7, gid=gid, zorder=4,
+        transform=moved or axes.transData, clip_on=False,
     )  # fmt: skip
 
 
@@ -271,31 +304,15 @@ def _heights(group: Group, plan: Censored, others: Iterable[float]) -> Iterable[
             if plan.column == "call_s":
                 yield from (bound for bound in (case.call_s_low, case.call_s_high) if bound)
         if (bound := plan.bound(case)) is not None:
-            yield plan.drawn(bound) * 4
+            yield from (plan.drawn(bound) / 3, plan.drawn(bound) * 4)
     if plan.limit is not None and plan.near_limit(group):
-        yield plan.limit * 1.5
+        yield from (plan.limit / 1.5, plan.limit * 1.5)
 
 
-def _censored(
-    axes: Axes, group: Group, looks: dict[str, Look], plan: Censored, unit: Unit, tips: dict[str, str]
-) -> None:
-    """Hollow marks with an arrow; those at the same place stand side by side."""
-    from matplotlib.transforms import ScaledTranslation
-
-    places: dict[tuple[float, float], list[tuple[Case, float]]] = {}
-    for name in looks:
-        for case in group.of(name):
-            if (bound := plan.bound(case)) is not None:
-                places.setdefault((_x(case), plan.drawn(bound)), []).append((case, bound))
-    scale = axes.figure.dpi_scale_trans  # type: ignore[union-attr]
-    for (x, y), members in places.items():
-        for rank, (case, bound) in enumerate(members):
-            look = looks[case.backend]
-            shift = 10.0 * (rank - (len(members) - 1) / 2)
-            moved = axes.transData + ScaledTranslation(shift / 72, 0, scale)
-            gid = f"mark-{len(tips)}"
-            axes.plot([x], [y], linestyle="none", marker=arrow(1), markersize=9, markerfacecolor="none",
-                      markeredgecolor=look.colour, markeredgewidth=1.2, transform=moved, clip_on=False, zorder=3.5)  # fmt: skip
-            axes.plot([x], [y], linestyle="none", marker=look.marker, markersize=6, markerfacecolor=PAPER,
-                      markeredgecolor=look.colour, markeredgewidth=1.3, transform=moved, clip_on=False, gid=gid, zorder=4)  # fmt: skip
-            tips[gid] = f"{case.backend}, {case.size}: {case.outcome_words}, more than {unit(bound)}"
+def _censored(axes: Axes, look: Look, x: float, y: float, gid: str, moved: Transform) -> None:
+    """A hollow mark with an arrow: the value is more than this."""
+    axes.plot(
+        [x], [y], linestyle="none", marker=arrow(1), markersize=22, markerfacecolor="none", zorder=3.5,
+        markeredgecolor=look.colour, markeredgewidth=1.2, transform=moved, clip_on=False,
+    )  # fmt: skip
+    _mark(axes, look, x, y, gid, hollow=True, moved=moved)

@@ -1,7 +1,7 @@
 """How charts look: one colour, marker and dash per backend, and a place for every colour in the page's style sheet.
 
-Charts are drawn in placeholder colours; ``svg.py`` turns each into a class, so the page chooses the real colours and can be
-light, dark or printed.  A backend is told apart by its marker and its dash as well, never by colour alone.
+Charts are drawn in placeholder colours; ``svg.py`` turns each into a class, so the page chooses the colours and can
+be light, dark or printed.  A backend is told apart by its marker and its dash as well, never by colour alone.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ ROLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", LIMIT: "limit
 # Markers and dashes beside each of SERIES, in the same order.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h", "<", ">")
 DASHES: tuple[tuple[float, ...], ...] = (
-    (), (5, 2), (5, 1.5, 1, 1.5), (2, 1.2), (7, 2, 1, 2, 1, 2), (1, 1.4), (4, 3), (8, 2), (3, 1, 1, 1), (6, 1), (2, 3), (9, 3),
+    (), (5, 2), (5, 1.5, 1, 1.5), (2, 1.2), (7, 2, 1, 2, 1, 2), (1, 1.4), (4, 3), (8, 2), (3, 1, 1, 1),
+    (6, 1), (2, 3), (9, 3),
 )  # fmt: skip
 FIXED = {"reverse": 0, "finite": 1, "symbolic": 2, "forward": 3, "analytic": 4, "null": 5, "complex-step": 6}
 
 WIDTH, HEIGHT = 360.0, 272.0  # points; the page scales charts to their column
-FONT = 9.5
+FONT = 10.0
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,16 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def canvas(y_label: str, x_label: str, height: float = HEIGHT, left: float = 54.0) -> tuple[Figure, Axes]:
+def canvas(
+    y_label: str, x_label: str, height: float = HEIGHT, left: float = 56.0, bottom: float = 52.0
+) -> tuple[Figure, Axes]:
     """An empty chart of the common size; the label of the y axis stands above it, where it reads without turning."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     FigureCanvasSVG(figure)
-    top, bottom, right = 22.0, 50.0, 12.0
+    top, right = 22.0 if y_label else 6.0, 12.0
     area = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
     axes = figure.add_axes(area)
     for side in ("top", "right", "left"):
@@ -138,8 +141,8 @@ def arrow(direction: int) -> Path:
     """A marker that is only an arrow, beginning at the edge of the point's own marker; 1 is up, -1 down."""
     from matplotlib.path import Path
 
-    start, end, head = 0.55 * direction, 1.7 * direction, 1.15 * direction
-    points = [(0.0, start), (0.0, end), (-0.4, head), (0.0, end), (0.4, head)]
+    start, end, head = 0.5 * direction, 1.7 * direction, 1.25 * direction
+    points = [(0.0, start), (0.0, end), (-0.35, head), (0.0, end), (0.35, head)]
     return Path(points, [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO, Path.LINETO])
 
 
@@ -155,7 +158,7 @@ def key_mark(look: Look | None, *, hollow: bool = False, upward: bool = False, l
     letters = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}
     parts = []
     for vertices, code in path.iter_segments(simplify=False):
-        numbers = [f"{17 + 8 * v:.1f}" if i % 2 == 0 else f"{8 - 8 * v:.1f}" for i, v in enumerate(vertices)]
+        numbers = [f"{17 + 9 * v:.1f}" if i % 2 == 0 else f"{8 - 9 * v:.1f}" for i, v in enumerate(vertices)]
         parts.append(letters[int(code)] + ("" if code == 79 else " ".join(numbers)))
     mark.update(d="".join(parts), fill="paper" if hollow else look.role, stroke=look.role)
     mark["dashes"] = " ".join(f"{1.6 * length:g}" for length in look.dashes)

@@ -1,7 +1,7 @@
 """Matplotlib's SVG made fit for an inline place in a page with a strict content-security policy.
 
 No ``style`` attribute is left (the policy would drop it): placeholder colours become classes, the rest becomes plain
-attributes.  Ids are renamed per chart so that two charts never share one, and every chart has a title and a description.
+attributes.  Ids are renamed per chart so that two charts never share one; every chart has a title and a description.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DROPPED = {"metadata", "style"}
+INHERITED = {"font-family", "stroke-linejoin", "stroke-linecap"}  # the page says it once for all charts
 COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
 REFERENCE = re.compile(r"^#(.+)$|^url\(#(.+)\)$")
 
@@ -41,6 +42,8 @@ def inline(figure: Figure, prefix: str, title: str, description: str, tips: Mapp
     names = _reference_names(root, prefix)
     for element in list(root.iter()):
         _clean(element, names, tips)
+    for element in list(root.iter()):
+        _flatten(element)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib.update({"class": "chart", "role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc"})
@@ -96,6 +99,20 @@ def _clean(element: ElementTree.Element, names: Mapping[str, str], tips: Mapping
             setattr(element, text, None)
 
 
+def _flatten(element: ElementTree.Element) -> None:
+    """Take away groups that group nothing, and what a marker says that each of its uses says again."""
+    place = 0
+    while place < len(element):
+        child = element[place]
+        if child.tag == "g" and not child.attrib and (not len(child) or child[0].tag != "title"):
+            element[place : place + 1] = list(child)
+        else:
+            place += 1
+    if element.tag == "defs":
+        for shape in element.iter("path"):
+            shape.attrib = {name: value for name, value in shape.attrib.items() if name in ("id", "d")}
+
+
 def _local(name: str) -> str:
     """A tag or attribute name without its namespace."""
     return name.rpartition("}")[2]
@@ -118,7 +135,7 @@ def _presentation(style: str) -> dict[str, str]:
             attributes["font-size"] = value.split("px")[0].split()[-1]
             if "bold" in value or "700" in value:
                 attributes["font-weight"] = "700"
-        elif name and name != "font-family":
+        elif name and name not in INHERITED:
             attributes[name] = value.removesuffix("px") if name == "font-size" else value
     if classes:
         attributes["class"] = " ".join(classes)

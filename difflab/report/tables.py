@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,12 @@ SENTENCE = 110  # characters of a reason that a cell of the scoreboard shows
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its ``text``, and the number by which it is sorted (``None`` for texts)."""
+    """One cell: its ``text``, the number by which it is sorted (``None`` for texts), what stands ``under`` the text."""
 
     text: str
     value: float | None = None
     numeric: bool = False
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,11 @@ def _factor(value: float | None) -> str:
 
 
 COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
-    ("Problem", _text("problem")),
-    ("Size", _text("size")),
+    ("Backend", lambda case: Cell(case.backend, under=case.place)),
     ("Parameters", _count("n_params")),
     ("Dtype", _text("dtype")),
     ("Device", _text("device")),
     ("Operator", _text("operator")),
-    ("Backend", _text("backend")),
     ("Outcome", lambda case: Cell(case.outcome_words)),
     ("Prepare", _time("prepare_s")),
     ("First call", _time("first_call_s")),
@@ -189,13 +189,14 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
 
     rows = []
     for case in cases:
-        lists = [list(one) for one in samples.get(case.case, ()) if one]
+        lists = [[value for value in one if math.isfinite(value)] for one in samples.get(case.case, ())]
+        lists = [one for one in lists if one]
         every = [value for one in lists for value in one]
         if every:
             medians = ", ".join(numbers.seconds(median(one)) for one in lists)
             rows.append(
                 (
-                    Cell(case.problem), Cell(case.size), Cell(case.dtype), Cell(case.backend),
+                    Cell(case.backend, under=case.place), Cell(case.dtype),
                     _cell(len(lists), numbers.count), _cell(len(every), numbers.count),
                     _cell(min(every), numbers.seconds), _cell(median(every), numbers.seconds),
                     _cell(max(every), numbers.seconds), Cell(medians),
@@ -204,10 +205,8 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
     if not rows:
         return None
     columns = (
-        "Problem",
-        "Size",
-        "Dtype",
         "Backend",
+        "Dtype",
         "Processes",
         "Samples",
         "Least",

@@ -12,30 +12,71 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("Loss", "The one number that says how wrong a model is. Training makes it small."),
     ("Parameters", "The numbers that training changes: weights and biases. Their count is the size of the problem."),
     ("Gradient", "One slope per parameter: how the loss changes when this parameter grows a little."),
-    ("Finite differences", "Change each parameter a little, evaluate the loss again, divide the difference by the step: one or "
-     "two evaluations per parameter, and an error that no step makes vanish."),
-    ("Symbolic differentiation", "Write the loss as one formula and differentiate the formula. Exact, but formulas swell."),
-    ("Forward mode", "Carry the derivative along one direction through the loss, step by step. Exact; one pass for each "
-     "parameter."),
-    ("Reverse mode", "Run the loss once, then go back through its steps and collect all slopes at once. Exact; one pass, "
-     "whatever the number of parameters. Known as backpropagation."),
+    (
+        "Finite differences",
+        "Change each parameter a little, evaluate the loss again, divide the difference by the step: one or two "
+        "evaluations per parameter, and an error that no step makes vanish.",
+    ),
+    (
+        "Symbolic differentiation",
+        "Write the loss as one formula and differentiate the formula. Exact, but formulas swell.",
+    ),
+    (
+        "Forward mode",
+        "Carry the derivative along one direction through the loss, step by step. Exact; one pass for each parameter.",
+    ),
+    (
+        "Reverse mode",
+        "Run the loss once, then go back through its steps and collect all slopes at once. Exact; one pass, whatever "
+        "the number of parameters. Known as backpropagation.",
+    ),
     ("Hand-derived gradient", "Formulas that a person derived and wrote in NumPy: the yardstick for speed."),
     ("Null backend", "Returns zeros and computes nothing: what it costs is the measuring itself."),
-    ("Tape", "The list of steps that evaluating the loss takes, recorded once; automatic differentiation works on it."),
-    ("Operation counts", "Additions, multiplications and function calls in the formulas of symbolic differentiation: of the loss, "
-     "of the gradient, and of the gradient after everything that occurs twice is computed once (sharing)."),
-    ("Certified reference", "The gradient enclosed in intervals of many more digits than the dtype holds, so an error is the "
-     "distance from the true value, not from another program."),
-    ("Relative error", "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
-     "Worst digits: the correct digits of the single worst parameter."),
-    ("Prepare, first call, one gradient", "What is done once (recording, differentiating, compiling), the first use, and the "
-     "steady time of each later use. Never mixed."),
-    ("Work ratio", "The time of one gradient, which includes the value, divided by the time of the loss alone."),
-    ("95 % interval", "Would cover the true median in 95 of 100 repetitions; from the medians of separate processes."),
-    ("Verdict", "Faster, slower, equivalent (within 3 %) or ambiguous, compared with the baseline in the same processes."),
-    ("Peak, arrays, forecast", "Memory: the highest use of the process during one gradient; the arrays among it; and what the "
-     "backend announced before anything was allocated."),
-)  # fmt: skip
+    (
+        "Tape",
+        "The list of steps that evaluating the loss takes, recorded once; automatic differentiation works on it. In "
+        "reverse mode the steps that collect the slopes are appended to it.",
+    ),
+    (
+        "Operation counts",
+        "Additions, multiplications and function calls in the formulas of symbolic differentiation: of the loss, of "
+        "the gradient, and of the gradient after everything that occurs twice is computed once (sharing).",
+    ),
+    (
+        "Certified reference",
+        "The gradient enclosed in intervals of many more digits than the dtype holds, so an error is the distance from "
+        "the true value, not from another program.",
+    ),
+    (
+        "Relative error",
+        "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
+        "Worst digits: the correct digits of the single worst parameter.",
+    ),
+    (
+        "Prepare, first call, one gradient",
+        "What is done once (recording, differentiating, compiling), the first use, and the steady time of each later "
+        "use. Never mixed.",
+    ),
+    (
+        "Work ratio",
+        "The time of one gradient, which includes the value, divided by the time of the loss alone, which "
+        "runs as the user wrote it: below 1, the compiled gradient is quicker than the plain loss.",
+    ),
+    (
+        "95 % interval",
+        "Made so that it covers the true median in at least 95 of 100 repetitions; from the medians of separate "
+        "processes.",
+    ),
+    (
+        "Verdict",
+        "Faster, slower, equivalent (within 3 %) or ambiguous, compared with the baseline measured by turns with it.",
+    ),
+    (
+        "Peak, arrays, forecast",
+        "Memory: the highest use of the process during one gradient; the arrays among it; and what the backend "
+        "announced before anything was allocated.",
+    ),
+)
 
 
 def glossary() -> list[tuple[str, str]]:
@@ -51,11 +92,13 @@ def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
         manifest: the description of the run.
         cases: all rows, for how many processes there really were.
     """
+    if manifest.get("method"):  # who did not measure by the rules of a study says how
+        return [str(sentence) for sentence in manifest["method"]]
     study = manifest.get("study") or {}
     timing, limits = study.get("timing") or {}, study.get("limits") or {}
     said = [
-        "Every case runs in fresh Python processes of its own; time, memory and accuracy are measured in separate passes, "
-        "so that none disturbs another.",
+        "Every case runs in fresh Python processes of its own; time, memory and accuracy are measured in separate "
+        "passes, so that none disturbs another.",
     ]
     counts = sorted({int(case.processes) for case in cases if case.processes})
     if manifest.get("quick"):
@@ -63,23 +106,26 @@ def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
     elif counts:
         number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
         said.append(
-            f"Each case was timed in {number} {'process' if counts == [1] else 'processes'}. A time is the median of the medians "
-            "of the processes; its interval is read from their order and assumes no distribution (it needs six processes)."
+            f"Each case was timed in {number} {'process' if counts == [1] else 'processes'}. A time is the median of "
+            "the medians of the processes; its interval is read from their order and assumes no distribution (it needs "
+            "six processes)."
         )
-    if timing.get("sample_ms") is not None:
+    if (sample := timing.get("sample_ms")) is not None:
         said.append(
-            f"A sample is as many calls as take {numbers.significant(timing['sample_ms'])} ms or more, after calls that are not "
-            "timed; the backends take turns in random order. Preparing, the first call and later calls are timed apart."
+            f"A sample is as many calls as take {numbers.trimmed(numbers.seconds(sample / 1e3))} or more, after calls "
+            "that are not timed; the backends take turns in random order. Preparing, the first call and later calls "
+            "are timed apart."
         )
     if limits.get("seconds") is not None and limits.get("memory") is not None:
+        seconds = numbers.trimmed(numbers.seconds(limits["seconds"]))
+        memory = numbers.trimmed(numbers.size_in_bytes(limits["memory"]))
         said.append(
-            f"A case may take {numbers.significant(limits['seconds'])} s of computing per process and "
-            f"{numbers.size_in_bytes(limits['memory'])} beyond an idle worker. What a forecast puts over a limit is refused, and "
-            "what meets a limit is stopped: both stay on this page as results."
+            f"A case may take {seconds} of computing per process and {memory} beyond an idle worker. What a forecast "
+            "puts over a limit is refused, and what meets a limit is stopped: both stay on this page as results."
         )
     said.append(
-        "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic with "
-        "many more digits. A case is called right if it is as close as theory says its method can be."
+        "Errors are distances from a certified reference: the gradient of the same recorded loss in interval "
+        "arithmetic with many more digits. A case is called right if it is as close as theory says its method can be."
     )
     return said
 
@@ -99,7 +145,9 @@ def references(truths: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
         if truth.get("bits"):
             parts.append(f"{truth['bits']} bits")
         if truth.get("narrow") is not None:
-            parts.append("all intervals narrow" if truth["narrow"] else f"some intervals wide ({truth.get('reason') or 'kinks'})")
+            parts.append(
+                "all intervals narrow" if truth["narrow"] else f"some intervals wide ({truth.get('reason') or 'kinks'})"
+            )
         if truth.get("ties"):
             parts.append(f"{numbers.counted(int(truth['ties']), 'tie')} met")
         if truth.get("seconds") is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..primitives.record import Aval
 from ..tape import Equation, Guard, Span, Tape, literal_array
 
-FOLDED = frozenset({"cast", "negative", "add", "subtract", "multiply", "divide", "sqrt", "square", "reciprocal"})
+FOLDED = frozenset({"cast", "negative", "add", "subtract", "multiply", "divide", "sqrt", "square", "reciprocal", "log"})
 
 
 def simplify(tape: Tape) -> Tape:
@@ -161,7 +161,9 @@ def _rebuilt(
         result = renamed.get(span.result, span.result)
         if result in bound and bound.issuperset(arguments) and places[span.start] < places[span.stop]:
             spans.append(Span(span.name, places[span.start], places[span.stop], arguments, result, span.params))
-    guards = {Guard(renamed.get(guard.value, guard.value), guard.observed): None for guard in tape.guards}
+    # By type too: True and 1 are equal, yet a truth value allows what an integer does not.
+    moved = [Guard(renamed.get(guard.value, guard.value), guard.observed) for guard in tape.guards]
+    guards = {(guard.value, type(guard.observed), guard.observed): guard for guard in moved}
     return Tape(
         avals=avals,
         inputs=tape.inputs,
@@ -170,7 +172,7 @@ def _rebuilt(
         equations=kept,
         outputs=tuple(renamed.get(number, number) for number in tape.outputs),
         spans=tuple(spans),
-        guards=tuple(guards),
+        guards=tuple(guards.values()),
         quiet_from=None if tape.quiet_from is None else places[tape.quiet_from],
         names=tape.names,
     )

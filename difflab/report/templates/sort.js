@@ -8,10 +8,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const live = table.closest("section").querySelector(".live");
   const keyOf = (row, column) => {
     const cell = row.cells[column];
-    if (cell.classList.contains("number")) {
+    if (heads[column].classList.contains("number")) {
       return cell.dataset.v === undefined ? null : Number(cell.dataset.v);
     }
-    return cell.textContent === "" ? null : cell.textContent;
+    return cell.textContent === "" ? null : cell.innerText;
   };
   const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true }));
   heads.forEach((head, column) => {

@@ -1,0 +1,88 @@
+"""What several test modules share: hypothesis' settings, the command line as a subprocess, a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+import difflab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLED = Path(difflab.__file__).resolve().parent.parent  # site-packages, or ROOT when run from the source tree
+
+# The same examples on every machine and in every run, and no deadline: a busy machine is not a fault of the code.
+settings.register_profile("difflab", derandomize=True, deadline=None, max_examples=30, database=None)
+settings.load_profile("difflab")
+
+RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root folder of the source tree."""
+    return ROOT
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> RunCommand:
+    """``run_command("list", "--json")`` runs difflab in a process and an empty folder of its own."""
+
+    def run(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "difflab", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(INSTALLED), "COLUMNS": "120", "NO_COLOR": "1", **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def modules_after(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], set[str]]:
+    """``modules_after("import difflab")`` is the set of modules that this statement loads in a fresh interpreter."""
+
+    folder = tmp_path_factory.mktemp("modules")
+
+    def modules(statement: str) -> set[str]:
+        probe = f"import sys\n{statement}\nprint('\\n' + '\\n'.join(sys.modules), file=sys.stderr)"
+        done = subprocess.run(
+            [sys.executable, "-c", probe],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(INSTALLED)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return set(done.stderr.splitlines())
+
+    return modules
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium of this machine, driven by Playwright; for tests marked ``browser``."""
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.fail("no Chromium was found; on Debian: apt-get install chromium (as .ci/run does)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,194 @@
+"""The page in a real browser: nothing is fetched, nothing is complained of, nothing scrolls sideways, keys work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import made_up_runs as made
+import pytest
+
+from difflab.report import write
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = pytest.mark.browser
+HOSTILE = '</script><script>document.title = "taken"</script>"><img src=x onerror="document.title=\'taken\'">'
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(made.full(), tmp_path_factory.mktemp("page")).as_uri()
+
+
+class Visit:
+    """An open page with everything that it said and asked for."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(address)
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.fixture
+def visit(chromium: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    settings = {"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})}
+    context = chromium.new_context(**settings)
+    yield Visit(context, address)
+    context.close()
+
+
+def _visit(**settings: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("visit", [settings], indirect=True)
+
+
+WINDOWS = [{"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+           for width in (320, 360, 768, 1280, 1920) for scheme in ("light", "dark")]  # fmt: skip
+
+
+@pytest.mark.parametrize("visit", WINDOWS, indirect=True, ids=lambda w: f"{w['viewport']['width']}-{w['color_scheme']}")
+def test_page_fits_every_window_quietly_and_without_a_network(visit: Visit, address: str) -> None:
+    assert visit.overflow() == 0
+    for summary in visit.page.query_selector_all("summary"):
+        summary.click()
+    assert visit.page.locator("details[open]").count() == visit.page.locator("details").count() == 6
+    assert visit.overflow() == 0
+    assert visit.complaints == []
+    assert [url for url in visit.requests if url != address and not url.startswith("data:")] == []
+
+
+def test_colours_follow_the_scheme_and_charts_with_them(visit: Visit) -> None:
+    def colours() -> list[str]:
+        return visit.page.evaluate(
+            """() => [getComputedStyle(document.body).backgroundColor,
+                      getComputedStyle(document.querySelector('.chart .f-s0')).fill,
+                      getComputedStyle(document.querySelector('.chart text')).fill]"""
+        )
+
+    visit.page.emulate_media(color_scheme="light")
+    light = colours()
+    visit.page.emulate_media(color_scheme="dark")
+    dark = colours()
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    visit.page.emulate_media(color_scheme="dark", media="print")
+    assert colours()[0] == "rgb(255, 255, 255)"
+    assert colours()[1] == light[1]
+
+
+def test_rows_are_sorted_by_keyboard(visit: Visit) -> None:
+    page = visit.page
+    heading = page.locator("#rows th", has=page.locator("button", has_text="One gradient"))
+    values = "[...document.querySelectorAll('#rows tbody tr')].map(r => r.cells[CELL].dataset.v ?? null)"
+    values = values.replace("CELL", str(heading.evaluate("cell => cell.cellIndex")))
+    study_order = page.evaluate(values)
+    heading.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    found = page.evaluate(values)
+    known = [float(value) for value in found if value is not None]
+    assert known == sorted(known)
+    assert found[len(known) :] == [None] * (len(found) - len(known)), "what was not measured comes last"
+    assert page.locator("#rows .live").inner_text() == "Sorted by One gradient, ascending."
+    page.keyboard.press("Space")
+    assert heading.get_attribute("aria-sort") == "descending"
+    found = page.evaluate(values)
+    assert [float(value) for value in found if value is not None] == known[::-1]
+    assert found[-1] is None
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "none"
+    assert page.locator('#rows th[aria-sort="ascending"]').count() == 1
+    heading.locator("button").click(click_count=3, delay=20)
+    assert page.evaluate(values) == study_order
+
+
+@_visit(java_script_enabled=False)
+def test_page_is_whole_without_scripts(visit: Visit) -> None:
+    page = visit.page
+    assert page.locator("#rows tbody tr").count() == len(made.full().rows)
+    assert page.locator("button").count() == 0
+    page.locator("#time summary").click()
+    assert page.locator("#time details table").is_visible()
+
+
+def test_charts_have_names_and_keep_inside_their_panels(visit: Visit) -> None:
+    page = visit.page
+    charts = page.get_by_role("img")
+    assert charts.count() == 8
+    assert page.get_by_role("img", name="Time against the number of parameters, digits-cnn").count() == 1
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('.chart')].flatMap(chart => {
+             const box = chart.getBoundingClientRect();
+             return [...chart.querySelectorAll('text')].filter(text => {
+               const t = text.getBoundingClientRect();
+               return t.left < box.left - 1 || t.right > box.right + 8
+                 || t.top < box.top - 1 || t.bottom > box.bottom + 1;
+             }).map(text => text.textContent);
+           })"""
+    )
+    assert outside == []
+
+
+@_visit(viewport={"width": 360, "height": 800})
+def test_labels_of_charts_do_not_overlap_and_can_be_read(visit: Visit) -> None:
+    overlapping = visit.page.evaluate(
+        """() => [...document.querySelectorAll('.chart')].flatMap(chart => {
+             const boxes = [...chart.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+             return boxes.flatMap(([name, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+               a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2 && b.top < a.bottom - 2
+             ).map(([other]) => `${name} | ${other}`));
+           })"""
+    )
+    assert overlapping == []
+    heights = visit.page.evaluate(
+        "[...document.querySelectorAll('.chart text')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 9
+
+
+def test_hostile_names_do_nothing(chromium: Browser, tmp_path: Path) -> None:
+    at = {"problem": HOSTILE, "size": HOSTILE}
+    rows = [
+        made.row(HOSTILE, **at),
+        made.row("symbolic", **at, symbolic_ops_value=5),
+        made.failed("finite", "timeout", **at),
+    ]
+    path = write(
+        made.run(rows, title=HOSTILE, question=HOSTILE, look_for=HOSTILE, text=HOSTILE, name=HOSTILE), tmp_path
+    )
+    context = chromium.new_context(viewport={"width": 360, "height": 800})
+    visit = Visit(context, path.as_uri())
+    assert visit.page.title() == HOSTILE
+    assert visit.page.locator("h1").inner_text() == HOSTILE
+    assert visit.page.locator("img").count() == 0
+    assert visit.complaints == []
+    assert visit.overflow() == 0
+    context.close()
+
+
+def test_study_of_500_cases_opens_at_once(chromium: Browser, tmp_path: Path) -> None:
+    rows = [
+        made.timed(
+            f"backend {b}", 1e-5 * (b + 1) * 3**s, 1e-15, problem=f"problem {p}", size=f"s{s}", n_params=10 * 4**s
+        )
+        for p in range(10)
+        for s in range(5)
+        for b in range(10)
+    ]
+    path = write(made.run(rows), tmp_path)
+    assert path.stat().st_size < 1_500_000
+    context = chromium.new_context()
+    visit = Visit(context, path.as_uri())
+    assert visit.page.locator("#rows tbody tr").count() == 500
+    assert visit.complaints == []
+    context.close()

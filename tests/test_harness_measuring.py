@@ -1,0 +1,171 @@
+"""Clocks, memory, limits and judgement, each on its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from difflab.harness import accuracy, limits, memory, timing
+from difflab.harness.process import Worker, ask, settle
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+@linux
+def test_the_memory_self_test_reads_back_what_it_wrote() -> None:
+    found = memory.self_test(64 * 2**20)
+    assert found["expected"] == 64 * 2**20
+    assert found["measured"] == pytest.approx(64 * 2**20, rel=0.05)
+
+
+@linux
+def test_the_peak_of_a_call_counts_what_is_freed_before_it_ends() -> None:
+    def work() -> int:
+        first = np.ones(6 * 2**20)
+        total = first.sum()
+        del first
+        return int(total + np.ones(2 * 2**20).sum())
+
+    peak, result = memory.peak_during(work, memory.resident())
+    assert result == 8 * 2**20
+    assert peak == pytest.approx(48 * 2**20, rel=0.05)
+
+
+def test_array_bytes_are_exact_for_arrays() -> None:
+    assert memory.arrays_during(lambda: np.ones(10**6).sum()) == pytest.approx(8e6, rel=0.01)
+
+
+def test_without_proc_memory_is_unknown_and_not_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.status("VmRSS", tmp_path / "none") is None
+    monkeypatch.setattr(memory, "CLEAR", tmp_path / "none" / "clear_refs")
+    assert memory.peak_during(lambda: 3, 0) == (None, 3)
+    assert memory.peak_during(lambda: 3, None) == (None, 3)
+
+
+def test_calibration_stops_when_a_sample_is_long_enough() -> None:
+    seen = []
+
+    def call() -> None:
+        seen.append(None)
+        end = time.perf_counter() + 1e-4
+        while time.perf_counter() < end:
+            pass
+
+    loops, seconds = timing.calibrate(call, 0.002, step=1e-9)
+    assert 4 <= loops <= 40
+    assert seconds >= 1e-4
+    assert len(seen) < 100
+
+
+def test_a_coarse_clock_asks_for_longer_samples() -> None:
+    loops, seconds = timing.calibrate(lambda: None, 1e-9, step=1e-6)
+    assert loops * seconds >= 0.9e-3
+
+
+@pytest.mark.parametrize(
+    ("call_s", "rounds", "samples", "calls", "warm"),
+    [(1e-5, 3, 3, 900, 4), (0.01, 3, 1, 3, 4), (0.1, 3, 1, 3, 1), (2.0, 1, 1, 1, 0)],
+)
+def test_slow_calls_are_sampled_less(call_s: float, rounds: int, samples: int, calls: int, warm: int) -> None:
+    plan = timing.plan(call_s, 100 if call_s < 0.005 else 1, 9)
+    assert (plan.rounds, plan.samples, plan.calls, plan.warm_calls) == (rounds, samples, calls, warm)
+
+
+def test_warm_up_keeps_both_bounds() -> None:
+    assert timing.warm_up(lambda: None, 4, 0.0) == 4
+    start = time.perf_counter()
+    timing.warm_up(lambda: time.sleep(0.001), 1, 0.005)
+    assert time.perf_counter() - start >= 0.005
+
+
+@pytest.mark.parametrize(
+    ("code", "errors", "outcome", "reason"),
+    [
+        (-9, "", "crash", "SIGKILL (killed from outside; nothing says by whom) in phase first"),
+        (-6, 'Fatal\n  File "/a/b/loss.py", line 12 in f', "crash", "SIGABRT (abort) in phase first (loss.py:12)"),
+        (1, "OpenBLAS error: Memory allocation still failed after 10 retries, giving up.", "memory_limit", "OpenBLAS"),
+        (3, "", "crash", "ended by itself with exit code 3 in phase first"),
+        (None, "", "lost", "the worker closed its channel in phase first without an answer"),
+        (-99, "", "crash", "the worker died of signal 99"),
+    ],
+)
+def test_a_death_is_judged_by_evidence(code: int | None, errors: str, outcome: str, reason: str) -> None:
+    found = limits.autopsy(code, "first", errors)
+    assert found[0] == outcome
+    assert reason in found[1]
+    if code is not None and code < -1 and "memory" not in errors.lower():
+        assert "memory" not in found[1]
+
+
+def test_reasons_are_one_short_line() -> None:
+    line = limits.shorten("a\nb\x1b[31m\t" + "c" * 10**6)
+    assert line.startswith("a b?[31m ccc")
+    assert line.endswith("...")
+    assert len(line) == limits.REASON_LENGTH
+
+
+def test_a_worker_that_cannot_start_is_lost_and_says_why() -> None:
+    worker = Worker(module="difflab.harness.no_such_module")
+    try:
+        assert ask(worker, {"do": "describe"}, 20) is None
+        assert worker.verdict is not None
+        assert worker.verdict[0] == "lost"
+        assert "could not be started: the worker ended by itself with exit code 1" in worker.verdict[1]
+    finally:
+        worker.close()
+
+
+def test_a_worker_answers_one_command_after_the_other_and_rests_between() -> None:
+    worker = Worker()
+    try:
+        for _ in range(2):
+            answer = ask(worker, {"do": "describe", "backends": [["reverse", {}]], "problems": []}, 30)
+            assert answer is not None
+            assert "digits-mlp" in answer["catalogue"]["problems"]
+            assert answer["catalogue"]["backends"]["reverse"] == "reverse"
+        assert settle([worker.pid])
+        assert ask(worker, {"do": "no such thing"}, 30) is None
+        assert worker.verdict is not None
+        assert worker.verdict[0] == "crash"
+        assert worker.verdict[1].startswith("KeyError: 'no such thing' (at worker.py:")
+    finally:
+        worker.close()
+    assert worker.process.returncode == 0
+
+
+def test_tolerances_follow_dtype_and_family() -> None:
+    assert accuracy.tolerance("symbolic", "float64") == 1e-13
+    assert accuracy.tolerance("peer", "float32") == 1e-5
+    assert accuracy.tolerance("finite", "float64") == 1e-4
+    assert accuracy.tolerance("null", "float64") is None
+
+
+def test_judgement_looks_at_form_before_numbers() -> None:
+    leaf = np.ones((2, 3))
+
+    def judged(gradient: object) -> str:
+        return accuracy.judge(gradient, [leaf], "reverse", "float64", None)["reason"]
+
+    assert judged(3.0) == "the gradient must be 1 arrays, got float"
+    assert judged([leaf, leaf]) == "the gradient must be 1 arrays, got 2"
+    assert judged([leaf.T]) == "part 0 of the gradient has shape (3, 2), its variable has (2, 3)"
+    assert judged([np.where(leaf == 1, np.inf, 0.0)]) == "6 of 6 entries of the gradient are NaN or infinite"
+    assert judged([leaf]) == ""
+
+
+def test_without_a_reference_nothing_is_certified() -> None:
+    found = accuracy.judge([np.ones(2)], [np.ones(2)], "reverse", "float64", None, "ball arithmetic was stopped")
+    assert found["outcome"] == "ok"
+    assert found["rel_error"] is None
+    assert found["certified"] == "no: ball arithmetic was stopped"
+
+
+def test_a_reference_that_takes_too_long_is_no_reference(tmp_path: Path) -> None:
+    spec = {"problem": "digits-mlp", "size": "small", "seed": 0}
+    found = accuracy.make_reference(spec, str(tmp_path / "r.npz"), 0.0)
+    assert found == {"why": "ball arithmetic was stopped after 0 s"}
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,50 @@
+"""What README shows must run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+COMPLETE = [block for block in BLOCKS if "import difflab" in block]
+
+
+def test_readme_has_examples_to_run():
+    assert len(COMPLETE) == 2
+
+
+@pytest.mark.parametrize("code", COMPLETE, ids=["own loss", "own primitive"])
+def test_example_runs_in_a_fresh_interpreter(code, tmp_path):
+    checks = {
+        "found.save": "assert set(found.frame['outcome']) == {'ok'}",
+        "cbrt": (
+            "assert np.allclose(dl.gradient(lambda x: np.sum(np.cbrt(x)))(np.array([1.0, 8.0])), [1/3, 1/12])\n"
+            "found = dl.compare(lambda x: np.sum(np.cbrt(x)), np.array([1.0, 8.0]))\n"
+            "assert set(found.frame['outcome']) == {'ok'}, str(found)"
+        ),
+    }
+    check = next(text for mark, text in checks.items() if mark in code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{code}\n{check}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(README.parent), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_backend_and_study_is_named():
+    from difflab.backends import BUILT_IN
+
+    text = README.read_text(encoding="utf-8")
+    for name in BUILT_IN:
+        assert f"| `{name}` |" in text
+    for study in (README.parent / "studies").glob("*.toml"):
+        assert f"`{study.stem}`" in text

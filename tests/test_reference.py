@@ -1,0 +1,99 @@
+"""The certified reference gradient: errors measured against it, and its file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from difflab.errors import InputError, StoreError
+from difflab.harness.reference import Reference, errors, reference_gradient
+from difflab.tracing import trace_leaves
+from difflab.transforms import reverse
+
+
+def network(w: Any, x: Any) -> Any:
+    return np.sum(np.tanh(x @ w) ** 2)
+
+
+@pytest.fixture
+def reference() -> Reference:
+    w, x = np.random.default_rng(3).normal(size=(4, 2)), np.random.default_rng(4).normal(size=(5, 4))
+    tape = trace_leaves(lambda inputs: [network(*inputs)], [w, x])
+    return reference_gradient(reverse.gradient(tape, (0,)), [w, x])
+
+
+def test_errors_below_the_roundoff_of_a_double_are_seen(reference: Reference) -> None:
+    rounded = errors(reference.high, reference)
+    assert 1e-18 < rounded["rel_error"] < 1.2e-16
+    assert rounded["ulps"] <= 0.5
+    assert rounded["worst_digits"] >= 15.6
+    assert rounded["certified"]
+    assert rounded["radius"] < 1e-30
+
+
+def test_one_wrong_coordinate_is_found(reference: Reference) -> None:
+    wrong = reference.high[0].copy()
+    wrong[2, 1] *= 1 + 1e-6
+    found = errors([wrong], reference)
+    assert found["worst"] == (0, (2, 1))
+    assert found["worst_digits"] == pytest.approx(6.0, abs=1e-6)
+    expected = abs(wrong - reference.high[0]).max() / np.linalg.norm(reference.high[0])
+    assert found["rel_error"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_float32_is_measured_in_its_own_units(reference: Reference) -> None:
+    found = errors([reference.high[0].astype(np.float32)], reference)
+    assert 1e-9 < found["rel_error"] < 6e-8
+    assert found["ulps"] <= 0.5
+    assert found["worst_digits"] <= 6.93
+
+
+def test_exact_zeros_and_infinities_count() -> None:
+    truth = Reference([np.array([1.0, 0.0])], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
+    perfect = errors([np.array([1.0, 0.0])], truth)
+    assert (perfect["rel_error"], perfect["ulps"], perfect["worst_digits"]) == (
+        0.0,
+        0.0,
+        pytest.approx(15.65, abs=0.01),
+    )
+    off = errors([np.array([1.0, 1e-10])], truth)
+    assert off["worst"] == (0, (1,))
+    assert off["worst_digits"] == 0.0
+    assert errors([np.array([1.0, math.nan])], truth)["rel_error"] == math.inf
+    nothing = Reference([np.zeros(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
+    assert errors([np.zeros(2)], nothing)["rel_error"] == 0.0
+    assert errors([np.array([0.0, 1e-300])], nothing)["rel_error"] == math.inf
+
+
+def test_gradients_that_do_not_fit_are_refused(reference: Reference) -> None:
+    with pytest.raises(InputError, match="2 leaves does not fit a reference of 1"):
+        errors([np.zeros((4, 2)), np.zeros(1)], reference)
+    with pytest.raises(InputError, match=r"leaf 0 of the gradient is float64\(2, 4\), not of shape \(4, 2\)"):
+        errors([np.zeros((2, 4))], reference)
+
+
+def test_a_reference_is_saved_and_loaded_without_pickle(reference: Reference, tmp_path: Path) -> None:
+    path = tmp_path / "reference.npz"
+    reference.save(path)
+    again = Reference.load(path)
+    for part in ("high", "low", "radius"):
+        for a, b in zip(getattr(reference, part), getattr(again, part), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert (again.value, again.bits, again.ties, again.narrow) == (
+        reference.value, reference.bits, reference.ties, reference.narrow,
+    )  # fmt: skip
+    assert [entry.name for entry in tmp_path.iterdir()] == ["reference.npz"]
+
+
+def test_an_unreadable_reference_says_so(tmp_path: Path, reference: Reference) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(StoreError, match="is not a readable reference gradient"):
+        Reference.load(tmp_path / "broken.npz")
+    with pytest.raises(StoreError, match="is not a readable reference gradient"):
+        Reference.load(tmp_path / "missing.npz")
+    with pytest.raises(StoreError, match="cannot be written"):
+        reference.save(tmp_path / "no such folder" / "reference.npz")

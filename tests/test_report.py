@@ -1,0 +1,247 @@
+"""The page: the same bytes from the same store, safe with hostile names, and true to its data, whatever they say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import made_up_runs as made
+import pytest
+
+from difflab.errors import StoreError
+from difflab.report import answer, cases, render, write
+
+HOSTILE = ("</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$\\frac{", "\x00\x1b[31m\u202e")
+
+
+class Page(HTMLParser):
+    """Tags with attributes, ids, and the text within chosen elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open.pop() != tag:
+                continue
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self.open):
+            self.texts[tag][-1] += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return render(made.full())
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+# ---------------------------------------------------------------------------- the file
+
+
+def test_rebuilt_page_is_the_same_to_the_byte_and_small(tmp_path: Path, text: str) -> None:
+    first = write(made.full(), tmp_path / "a")
+    second = write(made.full(), tmp_path / "b")
+    assert first == tmp_path / "a" / "index.html"
+    assert first.read_bytes() == second.read_bytes() == text.encode()
+    assert len(text) < 400_000
+    assert [entry.name for entry in first.parent.iterdir()] == ["index.html"]
+
+
+def test_page_goes_into_the_folder_of_the_run_by_default(tmp_path: Path) -> None:
+    run = made.run([made.row("reverse")])
+    run.folder = tmp_path / "deep" / "run"
+    assert write(run) == tmp_path / "deep" / "run" / "index.html"
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(
+        StoreError, match=r"^The page .*taken.* cannot be written: .*\. Free the disk or choose another"
+    ):
+        write(made.run([made.row("reverse")]), tmp_path / "taken")
+
+
+def test_settings_of_matplotlib_are_neither_used_nor_changed(text: str) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 31, "axes.grid": False, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        assert render(made.full()) == text
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_policy_allows_the_own_style_and_script_only(text: str, page: Page) -> None:
+    (policy,) = [tag["content"] for tag in page.of("meta") if tag.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_nothing_comes_from_outside_and_nothing_is_styled_or_run_inline(text: str, page: Page) -> None:
+    assert re.findall(r"""(?:src|href|action)\s*=\s*["']?(?:https?:)?//""", text) == []
+    assert "http://" not in text
+    assert "https://" not in text
+    assert {tag for tag, _ in page.tags} & {"img", "iframe", "object", "embed", "base", "form"} == set()
+    for _, attributes in page.tags:
+        assert [name for name in attributes if name == "style" or name.startswith("on")] == []
+    links = [attributes["href"] for tag, attributes in page.tags if attributes.get("href")]
+    assert all(link == "data:," or (link or "").startswith("#") for link in links)
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(text: str, page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"|aria-labelledby="([^"]+)"', text)
+    targets = {name for found in used for part in found for name in part.split()}
+    assert targets <= set(ids)
+    assert any(name.startswith("time0-") for name in targets)
+
+
+# ---------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_text_and_nothing_else(name: str) -> None:
+    at = {"problem": name, "size": name, "reason": name}
+    rows = [made.row(name, **at), made.failed("symbolic", "timeout", **at), made.row(name, **at | {"size": "b"})]
+    rows.append(made.row("symbolic", **at, symbolic_ops_value=3, symbolic_ops_gradient=30, symbolic_ops_cse=9))
+    texts = {"title": name, "question": name, "look_for": name, "name": name, "text": name}
+    text = render(made.run(rows, **texts))
+    page = Page(text)
+    assert len(page.of("script")) == 1
+    assert page.of("img") == []
+    assert "alert(1)" not in page.texts["script"][0]
+    if name.isprintable():
+        assert name in page.texts["h1"][0]
+        assert html.escape(name, quote=False) in text
+    assert re.search(r"[\x00-\x08\x0b\x1b]", text) is None
+
+
+# ---------------------------------------------------------------------------- order and charts
+
+
+def test_sections_come_in_the_order_of_a_reader(page: Page) -> None:
+    anchors = [attributes["id"] for attributes in page.of("section")]
+    assert anchors == [
+        "answer", "scoreboard", "error", "time", "memory", "operations", "rows", "words", "measured", "reproduce",
+    ]  # fmt: skip
+    assert made.manifest()["study"]["question"][:20] in page.texts["header"][0]
+
+
+def test_charts_say_their_numbers_to_those_who_do_not_see_them(page: Page) -> None:
+    descriptions = page.texts["desc"]
+    charts = [attributes for attributes in page.of("svg") if attributes.get("role") == "img"]
+    assert len(descriptions) == len(charts) == 8
+    error, time, memory, operations = (descriptions[place] for place in (0, 2, 4, 6))
+    assert "reverse: 2.6e-16 in 48.0 µs at size tiny" in error
+    assert "symbolic: 800 µs at 31 parameters, timed out (more than 10.0 s) at 330 parameters" in time
+    assert "refused by forecast (more than 24.0 GiB) at 18 826 parameters" in memory
+    assert "operations of the gradient 27 900, operations after sharing 3 410" in operations
+    assert "small (330 parameters): steps on the tape 42; symbolic differentiation timed out." in operations
+    titles = [title for title in page.texts["title"] if title.startswith("Time against")]
+    assert titles == [f"Time against the number of parameters, {name}" for name in ("digits-mlp", "digits-cnn")]
+
+
+def test_every_chart_has_its_numbers_as_a_table_and_marks_have_tips(text: str, page: Page) -> None:
+    assert page.texts["summary"].count("The numbers of this chart") == 4
+    assert "<td>7.40" not in text
+    assert "<td>refused by forecast (more than 10.1 s)</td>" in text
+    assert "<title>symbolic, small: timed out, more than 10.0 s</title>" in text
+    assert "<title>forward, medium: 522 ms</title>" in text
+
+
+def test_charts_without_data_are_left_out_with_the_reason() -> None:
+    text = render(made.run([made.row("reverse", rel_error=None, peak_bytes=None)]))
+    assert "This chart is left out: no case has both a time and a certified error." in text
+    assert "This chart is left out: no case has a measured peak, and none met a memory limit." in text
+    assert "This chart is left out: symbolic differentiation is not in this study." in text
+    assert Page(text).texts["figcaption"] == ["digits-mlp"]
+
+
+def test_looks_differ_in_marker_and_dash_and_keep_their_place() -> None:
+    from difflab.report.style import looks
+
+    names = [
+        "analytic",
+        "reverse",
+        "forward",
+        "finite (central)",
+        "finite (one-sided)",
+        "symbolic",
+        "null",
+        "torch",
+        "x",
+    ]
+    found = looks(cases.read([made.row(name) for name in names]))
+    assert list(found) == names
+    assert len({(look.marker, look.dashes) for look in found.values()}) == len(names)
+    assert looks(cases.read([made.row("reverse")]))["reverse"] == found["reverse"]
+    many = looks(cases.read([made.row(f"backend {k}") for k in range(30)]))
+    assert len({(look.colour, look.marker) for look in many.values()}) == 30
+
+
+def test_all_rows_shows_what_differs_and_sorts_by_value(text: str, page: Page) -> None:
+    assert "The same in every row: float64, cpu, gradient." in text
+    assert '<td data-v="0.000623' in text
+    assert text.count('<table class="plain sortable">') == 2
+    assert "<button" not in text, "without the script there is nothing to press"
+    headings = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', text.split('id="rows"')[1])
+    assert {"Backend", "Prepare", "First call", "One gradient", "Worst digits", "Reason"} <= set(headings)
+    assert "Device" not in headings
+
+
+# ---------------------------------------------------------------------------- runs of every kind
+
+
+def test_study_in_which_everything_timed_out() -> None:
+    rows = [made.failed(name, "timeout", size=size) for name in ("reverse", "symbolic") for size in ("a", "b")]
+    run = made.run(rows)
+    assert answer(run).text == ("No backend gave a gradient, so there is nothing to compare: of 4 cases, 4 timed out.")
+    text = render(run)
+    assert "Values of one gradient. reverse: timed out (more than 10.0 s) at 330 parameters" in text
+    assert "quickest</span></td>" not in text
+
+
+@pytest.mark.parametrize("rows", [[], [made.failed("reverse", "interrupted", n_params=None)]])
+def test_run_without_a_measurement_still_has_a_page(rows: list[dict[str, Any]]) -> None:
+    assert "nothing was measured" in render(made.run(rows)) or rows
+
+
+def test_not_a_number_and_infinity_are_missing_values() -> None:
+    nan = {name: math.nan for name in cases.NUMBERS}
+    run = made.run([made.row("reverse", **nan), made.row("forward", rel_error=math.inf, call_s=0.0)])
+    assert "nan" not in render(run).lower()
+    assert answer(run).text == "2 cases finished but none was timed, so nothing can be said about speed."
+
+
+def test_manifest_of_another_time_is_shown_as_far_as_it_goes() -> None:
+    run = made.run([made.row("reverse")])
+    run.manifest = {}
+    assert "<h1>study</h1>" in render(run)
