@@ -142,6 +142,11 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
             alive = is_live(leaf)
             if differentiated and not (alive and _kind_of(leaf) == "f"):
                 raise _not_differentiable(function, args, position, structure, index, leaf)
+            if type(leaf) is not np.ndarray and isinstance(leaf, np.matrix | np.ma.MaskedArray):
+                raise InputError(
+                    f"{describe(function)} is given a {type(leaf).__name__}, whose operations are not those of arrays; "
+                    "convert it with np.asarray, or pass values and mask as two arrays"
+                )
             if alive and _kind_of(leaf) not in "biuf":
                 root = argument_name(function, position) if position < len(args) else keywords[position - len(args)]
                 raise InputError(

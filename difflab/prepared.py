@@ -15,7 +15,7 @@ from .backends.protocol import Backend, Source
 from .backends.protocol import Prepared as PreparedLeaves
 from .builder import Shape
 from .calls import ARRAY, NUMBER, SCALAR, Bound, bind, describe, finished, leaf_names, output_leaves
-from .containers import LEAF, Structure, dict_orders, flatten, same, unflatten
+from .containers import LEAF, Structure, flatten, same, unflatten
 from .errors import GuardError, InputError, TraceError, UnsupportedError
 from .nesting import Nested, example
 from .primitives.record import Traced
@@ -246,9 +246,31 @@ def _brief(a: np.ndarray) -> str:
     )
 
 
-def _has_dict(orders: Any) -> bool:
-    """Whether something inside has keys, so that a call may give them in another order."""
-    return isinstance(orders, tuple) and any(isinstance(part, tuple) and part for part in orders)
+def _key_orders(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Where dicts with several keys are inside, and their keys in order: optree's comparison sorts them."""
+    if isinstance(tree, dict):
+        here = [(path, tuple(tree))] if len(tree) > 1 else []
+        return here + [found for key, value in tree.items() for found in _key_orders(value, (*path, key))]
+    if isinstance(tree, tuple | list):
+        return [found for index, value in enumerate(tree) for found in _key_orders(value, (*path, index))]
+    return []
+
+
+def _all_text(tree: Any) -> bool:
+    """Whether all keys of all dicts inside are strings."""
+    if isinstance(tree, dict):
+        return all(type(key) is str and _all_text(value) for key, value in tree.items())
+    return not isinstance(tree, tuple | list) or all(map(_all_text, tree))
+
+
+def _same_orders(args: Any, orders: Sequence[tuple[tuple[Any, ...], tuple[Any, ...]]]) -> bool:
+    for path, keys in orders:
+        node = args
+        for step in path:
+            node = node[step]
+        if tuple(node) != keys:
+            return False
+    return True
 
 
 class QuickBinding:
@@ -265,15 +287,16 @@ class QuickBinding:
         self._numbers = [kind == NUMBER for kind in bound.kinds]
         self._usable &= all(kind in (NUMBER, ARRAY) for kind in bound.kinds)
         self._any_numbers = any(self._numbers)
-        self._orders = bound.orders
-        self._any_dicts = any(map(_has_dict, bound.orders))
+        self._orders = _key_orders(args)
+        # Keys that are equal but of other types (1 and True), and dicts among the keywords, go the long way.
+        self._usable &= _all_text((tuple(args), kwargs)) and not _key_orders(tuple(kwargs.values()))
 
     def leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any] | None:
         """The live leaves of a call that is alike, else ``None``."""
         if not self._usable:
             return None
         leaves, spec = optree.tree_flatten((args, kwargs))
-        if spec != self._spec or (self._any_dicts and dict_orders((*args, *kwargs.values())) != self._orders):
+        if spec != self._spec or not _same_orders(args, self._orders):
             return None
         if self._any_numbers:
             for position, number in enumerate(self._numbers):

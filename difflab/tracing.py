@@ -30,7 +30,7 @@ from .tape import Span, Tape
 UFUNCS: dict[np.ufunc, Primitive] = {
     record.evaluate: record for record in REGISTRY if isinstance(record.evaluate, np.ufunc) and record.name != "matmul"
 }
-# Filled by numpy_functions.py: NumPy's function or ufunc -> ours, written with primitives.
+# Filled by numpy_functions: NumPy's function or ufunc -> ours, written with primitives.
 FUNCTIONS: dict[Callable, Callable] = {}
 REDUCTIONS: dict[np.ufunc, Callable] = {}
 

@@ -239,6 +239,10 @@ def test_data_that_no_tape_can_take():
         dl.gradient(lambda p, q: p)(1.0, {"t": np.array(["a"])})
     with pytest.raises(InputError, match="is given extra of dtype object"):
         dl.gradient(lambda p, *, extra: p)(1.0, extra=np.array([None]))
+    masked = np.ma.MaskedArray(X, mask=[False, True, False])
+    for backend in ("reverse", "finite"):
+        with pytest.raises(InputError, match=r"`<lambda>` is given a MaskedArray, .*convert it with np\.asarray"):
+            dl.gradient(lambda p: np.sum(p * p), backend=backend)(masked)
 
 
 @pytest.mark.parametrize("backend", ["reverse", "forward", "finite"])

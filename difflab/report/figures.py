@@ -109,13 +109,18 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
     if not drawn:
         return _missing("time", heading, "no case has a time, and none met a time limit")
     keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
-    if any(c.primal_s is not None for g in drawn for c in g.cases):
+    loss = any(c.primal_s is not None for g in drawn for c in g.cases)
+    if loss:
         keys.append({"text": "the loss itself, without a gradient", **key_mark(None, line="primal")})
     keys += _censored_keys(drawn, plan, limits.seconds, numbers.seconds)
     caption = (
         "Both axes are logarithmic: a straight line is a power law, and its slope is the exponent. Each number on the "
         "horizontal axis is a size of the study; the marks of one size stand side by side, so that none hides another.",
-        "The distance above the dotted line is the price of the gradient in evaluations of the loss.",
+        *(
+            ("The distance above the dotted line is the price of the gradient in evaluations of the loss.",)
+            if loss
+            else ()
+        ),
         *_interval_note(drawn),
         *_censored_note(drawn, plan, "the limit holds for everything a case computes, its preparation included"),
     )
@@ -229,6 +234,8 @@ def _where(group: Group, case: Case) -> tuple[str, str, str]:
 def _interval_note(groups: Sequence[Group]) -> tuple[str, ...]:
     if any(c.call_s_low is not None and c.call_s_high is not None for g in groups for c in g.cases):
         return ("Bars are 95 % intervals over processes; where none is visible, it is narrower than the mark.",)
+    if not any(c.call_s for g in groups for c in g.cases):
+        return ()
     return ("There are no intervals: each case was timed in too few processes for one.",)
 
 
