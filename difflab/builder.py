@@ -18,7 +18,16 @@ CAST = REGISTRY["cast"]
 
 
 class Shape:
-    """A stand-in for an array when tracing without data: ``Shape((64, 4096), "float32")``."""
+    """A stand-in for an array when tracing without data; it may stand anywhere inside containers.
+
+    Args:
+        shape: tuple of integers.
+        dtype: as in NumPy.
+
+    Example:
+        >>> Shape((64, 4096), "float32")
+        Shape((64, 4096), 'float32')
+    """
 
     # No named tuple and no dataclass: those are containers, and this is a leaf of them.
     __slots__ = ("dtype", "shape")

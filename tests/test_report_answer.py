@@ -72,6 +72,17 @@ def test_three_problems_are_summed_up_in_ranges() -> None:
     assert "finite differences took 100 to 300 times as long with 9.0 correct digits instead of 15.5" in text
 
 
+def test_digits_are_told_apart_by_dtype() -> None:
+    single = {"dtype": "float32"}
+    text = said(
+        made.timed("reverse", 1e-4, 3e-16), made.timed("finite", 1e-2, 1e-10),
+        made.timed("reverse", 9e-5, 1e-7, **single), made.timed("finite", 1e-2, 1e-2, **single),
+    )  # fmt: skip
+    assert "reverse mode was the quickest in both comparisons" in text
+    assert "on digits-mlp float32 (330 parameters), and was right to at least 15.5 digits in float64 and 7.0" in text
+    assert "with 10.0 correct digits instead of 15.5" in text
+
+
 def test_the_largest_size_with_two_contestants_counts() -> None:
     small, middle, large = ({"size": f"s{n}", "n_params": n} for n in (10, 100, 999))
     text = said(

@@ -149,11 +149,18 @@ def _cost(case: Case) -> str:
 
 
 def _right(cases: Sequence[Case]) -> str:
-    found = [case.digits for case in cases if case.digits is not None]
-    if not found:
+    """The correct digits of the quickest, at the least, and by dtype where there are several."""
+    by_dtype: dict[str, list[float]] = {}
+    for case in cases:
+        if case.digits is not None:
+            by_dtype.setdefault(case.dtype, []).append(case.digits)
+    if not by_dtype:
         return ""
-    least = "at least " if len(found) > 1 else ""
-    return f", and was right to {least}{numbers.digits(min(found))} digits"
+    least = "at least " if sum(map(len, by_dtype.values())) > 1 else ""
+    if len(by_dtype) == 1:
+        return f", and was right to {least}{numbers.digits(min(next(iter(by_dtype.values()))))} digits"
+    parts = [f"{numbers.digits(min(found))} digits in {dtype}" for dtype, found in by_dtype.items()]
+    return f", and was right to {least}{numbers.listed(parts)}"
 
 
 def _range(values: Sequence[float]) -> str:
@@ -205,7 +212,7 @@ def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
         if case.digits is not None and best.digits is not None and abs(case.digits - best.digits) >= FEWER_DIGITS
     ]
     if differ:
-        worst, beside = min(differ)
+        worst, beside = min(differ, key=lambda pair: (-round(pair[1]), pair[0]))  # where digits are plenty: float64
         text += f" with {numbers.digits(worst)} correct digits instead of {numbers.digits(beside)}"
     return text
 
