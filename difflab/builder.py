@@ -44,8 +44,8 @@ class Builder:
     """A tape under construction."""
 
     __slots__ = (
-        "avals", "closed", "constants", "equations", "examples", "guards", "inputs", "known", "lifted", "literals",
-        "literal_numbers", "names", "quiet_from", "serial", "spans", "static_floats", "wrap",
+        "avals", "closed", "constants", "equations", "examples", "guards", "inputs", "known", "lifted",
+        "literal_numbers", "literals", "names", "quiet_from", "serial", "spans", "static_floats", "wrap",
     )  # fmt: skip
 
     def __init__(self, wrap: Callable[[Builder, int, Aval], Any], *, static_floats: bool = False):

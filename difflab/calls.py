@@ -159,7 +159,9 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
                     wrt_by_argument[position].append(len(leaves))
                 kind, aval, array = _leaf(leaf)
                 live.append(len(all_leaves))
-                leaves.append(array), kinds.append(kind), avals.append(aval)
+                leaves.append(array)
+                kinds.append(kind)
+                avals.append(aval)
             all_leaves.append(leaf)
     for position in positions:
         wrt.extend(wrt_by_argument[position])

@@ -18,12 +18,12 @@ from . import errors
 from .backends import resolve
 from .backends.protocol import Backend, Prepared, Source
 from .calls import bind, describe
+from .flat import Function, check_trace, require_scalar
 from .harness import accuracy, environment, memory, statistics, timing
 from .harness.reference import Reference, reference_gradient
 from .harness.results import COLUMNS, MORE_COLUMNS
 from .harness.worker import verdict
 from .operators import source as make_source
-from .prepared import Function, check_trace, require_scalar
 from .transforms import reverse
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ SAMPLES = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` found: ``rows`` as dicts, ``frame`` as a pandas DataFrame, ``save`` writes the page."""
+    """What ``compare`` found: ``rows`` as dicts, ``frame`` as a pandas DataFrame, ``save`` writes the page.
+
+    Example:
+        >>> compare(lambda x: np.sum(x * x), np.ones(3), backends=["reverse"]).rows[0]["outcome"]
+        'ok'
+    """
 
     title: str
     rows: list[dict[str, Any]]
@@ -79,7 +84,7 @@ class Comparison:
         return self.frame[list(SHOWN)].to_html(index=False, escape=True, float_format=lambda x: f"{x:.3g}")
 
     def __str__(self) -> str:
-        return self.frame[list(SHOWN)].to_string(index=False, float_format=lambda x: f"{x:.3g}")
+        return self.frame[list(SHOWN)].to_string(index=False, float_format="{:.3g}".format)  # type: ignore[arg-type]
 
 
 SHOWN = ("backend", "outcome", "rel_error", "worst_digits", "certified", "prepare_s", "call_s", "work_ratio", "reason")
@@ -154,10 +159,10 @@ def compare(
 
 
 METHOD = (
-    "All backends ran in one process that was already warm, one after the other in rounds of random order; a time is the "
-    "median over the rounds. So there are no intervals and no verdicts: run a study for those.",
-    "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic with "
-    "many more digits. A case is called right if it is as close as theory says its method can be.",
+    "All backends ran in one process that was already warm, one after the other in rounds of random order; a time is "
+    "the median over the rounds. So there are no intervals and no verdicts: run a study for those.",
+    "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic "
+    "with many more digits. A case is called right if it is as close as theory says its method can be.",
     "Array bytes are what NumPy allocated during one further call; the peak of the process is not measured here.",
 )
 
@@ -210,9 +215,11 @@ def _measure_once(row: dict[str, Any], backend: Backend, made: Source, truth: Re
     """Forecast, prepare, first call, error, memory; fills the row as far as it comes."""
     cost = backend.predict(made.tape, "gradient", made.wrt)
     row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
-    row["prepare_s"], prepared = timing.timed(lambda: backend.prepare(made, "value_and_gradient", made.example))
+    prepared: Prepared
+    row["prepare_s"], prepared = timing.timed(lambda: backend.prepare(made, "value_and_gradient", made.example))  # type: ignore[assignment]
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}
-    row["first_call_s"], (_, gradient) = timing.timed(lambda: prepared.value_and_gradient(made.example))
+    row["first_call_s"], answer = timing.timed(lambda: prepared.value_and_gradient(made.example))
+    gradient = answer[1]  # type: ignore[index]
     shapes = [made.example[i] for i in made.wrt]
     row |= accuracy.judge(gradient, shapes, backend.family, row["dtype"], truth, why)
     if row["first_call_s"] < 1.0:

@@ -6,8 +6,9 @@ import os
 import sys
 from types import FrameType
 
-PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__))
-USER_LIKE = tuple(os.path.join(PACKAGE_FOLDER, name) for name in ("problems",))
+PACKAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+USER_LIKE = (os.path.join(PACKAGE_FOLDER, "problems", ""),)
+LIBRARIES = frozenset({"numpy", "optree", "functools", "contextlib", "scipy"})
 
 
 class DifflabError(Exception):
@@ -54,9 +55,8 @@ def _is_user_frame(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
     if name.startswith(USER_LIKE):
         return True
-    if name.startswith(PACKAGE_FOLDER) or name.startswith("<difflab"):
-        return False
-    return f"{os.sep}numpy{os.sep}" not in name and f"{os.sep}optree{os.sep}" not in name
+    module = frame.f_globals.get("__name__", "").partition(".")[0]
+    return not name.startswith((PACKAGE_FOLDER, "<difflab")) and module not in LIBRARIES
 
 
 def user_location() -> str:

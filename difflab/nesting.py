@@ -10,8 +10,8 @@ import numpy as np
 from .backends.protocol import Backend
 from .errors import UnsupportedError
 from .primitives.record import Traced
+from .promotion import innermost
 from .tape import Tape
-from .tracing import innermost
 from .transforms.inline import inline
 
 

@@ -86,7 +86,7 @@ def conv2d(x: Any, w: Any, stride: Any = 1, padding: Any = 0) -> Any:
     for extent, kernel, side in zip(x.shape[1:3], w.shape[:2], sides, strict=True):
         if extent + sum(side) < kernel:
             raise InputError(
-                f"conv2d at {user_location()}: a kernel of {kernel} does not fit into {extent} pixels with padding {side}"
+                f"conv2d at {user_location()}: a kernel of {kernel} does not fit into {extent} pixels, padding {side}"
             )
     return _conv2d(x, w, stride=steps, padding=tuple(sides))
 

@@ -17,10 +17,8 @@ from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
 from .calls import Bound, bind, describe, finished
 from .errors import GuardError, UnsupportedError
-from .nesting import replay, replay_tape
-from .prepared import (
+from .flat import (
     Function,
-    Prepared,
     cotangent_leaves,
     make_source,
     require_data,
@@ -29,6 +27,8 @@ from .prepared import (
     tangent_leaves,
     value_tree,
 )
+from .nesting import replay, replay_tape
+from .prepared import Prepared
 from .primitives.record import Traced
 
 

@@ -15,7 +15,6 @@ see another value traces again instead of returning the wrong branch's derivativ
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -23,137 +22,24 @@ import numpy as np
 
 from .builder import CAST, Builder, Shape, aval_of
 from .errors import TraceError, user_location
-from .primitives import REGISTRY
 from .primitives.record import Aval, Primitive, Traced
+from .promotion import (
+    FUNCTIONS,
+    REDUCTIONS,
+    UFUNCS,
+    MissingAttributeError,
+    apply_ufunc,
+    binary,
+    innermost,
+    is_weak,
+    names_of,
+    numpys,
+    registered_since,
+    strong,
+    unary,
+    unknown,
+)
 from .tape import Span, Tape
-
-UFUNCS: dict[np.ufunc, Primitive] = {
-    record.evaluate: record for record in REGISTRY if isinstance(record.evaluate, np.ufunc) and record.name != "matmul"
-}
-# Filled by numpy_functions: NumPy's function or ufunc -> ours, written with primitives.
-FUNCTIONS: dict[Callable, Callable] = {}
-REDUCTIONS: dict[np.ufunc, Callable] = {}
-
-
-# ---------------------------------------------------------------------------- promotion
-
-
-@functools.cache
-def _resolve(ufunc: np.ufunc, kinds: tuple) -> tuple[np.dtype, ...]:
-    """The dtypes in which NumPy computes ``ufunc`` for operands of these dtypes and Python number types."""
-    if all(isinstance(kind, type) for kind in kinds):
-        kinds = tuple(np.dtype(kind) for kind in kinds)
-    return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))[: len(kinds)]
-
-
-def _kind(operand: Any) -> Any:
-    """What decides promotion: a dtype, or a Python number type for what is weak."""
-    if isinstance(operand, TracedArray):
-        weak = operand.weak and operand.dtype.kind != "b"  # NumPy knows no weak bool
-        return operand.dtype.type(0).item().__class__ if weak else operand.dtype
-    kind = type(operand)
-    if kind is float or kind is int or kind is complex:
-        return kind
-    if kind is bool:
-        return np.dtype(bool)
-    return aval_of(operand).dtype
-
-
-def innermost(operands: Sequence[Any]) -> Builder:
-    """The latest trace among the operands."""
-    builder: Builder | None = None
-    for operand in operands:
-        if isinstance(operand, TracedArray) and (builder is None or operand.builder.serial > builder.serial):
-            builder = operand.builder
-    if builder is None:
-        raise TraceError("no traced array among the operands")
-    return builder
-
-
-def _registered_since(ufunc: np.ufunc) -> bool:
-    """Whether a primitive for a ufunc was registered after this module was imported."""
-    for record in REGISTRY:
-        if record.evaluate is ufunc:
-            UFUNCS[ufunc] = record
-            return True
-    return False
-
-
-def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> TracedArray:
-    """Record an element-wise primitive with NumPy's promotion of its operands."""
-    primitive = UFUNCS[ufunc]
-    builder = innermost(operands)
-    try:
-        dtypes = _resolve(ufunc, tuple([_kind(operand) for operand in operands]))
-    except TypeError as error:
-        if isinstance(error, TraceError):
-            raise
-        raise TraceError(f"np.{ufunc.__name__} at {user_location()}: {error}") from None
-    return builder.bind(
-        primitive, [builder.promoted(op, dtype) for op, dtype in zip(operands, dtypes, strict=True)], {}
-    )
-
-
-def floating(x: Any) -> Any:
-    """``x`` as an array of a floating dtype: integers and booleans become float64, as NumPy's own functions do."""
-    dtype = aval_of(x).dtype if isinstance(x, TracedArray) else np.asarray(x).dtype
-    if dtype.kind in "fc":
-        return x if isinstance(x, TracedArray) else np.asarray(x)
-    return CAST(x if isinstance(x, TracedArray) else np.asarray(x), dtype="<f8")
-
-
-# ---------------------------------------------------------------------------- the recording array
-
-
-def _is_weak(operand: Any) -> bool:
-    return operand.weak if isinstance(operand, TracedArray) else type(operand) in (int, float, bool)
-
-
-def _strong(result: Any) -> Any:
-    """NumPy's functions and ufuncs give arrays and NumPy scalars even where they are given Python numbers."""
-    if isinstance(result, TracedArray) and result.weak:
-        return TracedArray(result.builder, result.number, Aval(result.shape, result.dtype))
-    return result
-
-
-def _binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
-    primitive = UFUNCS[ufunc]
-
-    def method(self: TracedArray, other: Any) -> TracedArray:
-        if (
-            type(other) is TracedArray
-            and other.builder is self.builder
-            and other.dtype == self.dtype
-            and not self.weak
-            and not other.weak
-            and self.dtype.kind in "fc"
-        ):
-            return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
-        result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
-        return result.weakened() if self.weak and _is_weak(other) else result
-
-    return method
-
-
-def _unary(ufunc: np.ufunc) -> Callable:
-    def method(self: TracedArray) -> TracedArray:
-        result = apply_ufunc(ufunc, (self,))
-        return result.weakened() if self.weak else result
-
-    return method
-
-
-def _forward(function: Callable) -> Callable:
-    """An array method that is NumPy's function of the same name, which comes back through the protocol."""
-
-    def method(self: TracedArray, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    return method
-
-
-class MissingAttributeError(TraceError, AttributeError):
-    """An attribute of NumPy's arrays that a traced array does not have."""
 
 
 class TracedArray(Traced):
@@ -168,23 +54,28 @@ class TracedArray(Traced):
         self.shape, self.dtype, self.weak = aval
 
     @property
-    def aval(self) -> Aval:
+    def aval(self) -> Aval:  # type: ignore[override]  (the base only notes that there is one)
+        """Shape, dtype and weakness."""
         return self.builder.avals[self.number]
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return self.aval.size
 
     @property
     def nbytes(self) -> int:
+        """Bytes the array would take."""
         return self.aval.nbytes
 
     @property
-    def T(self) -> TracedArray:  # noqa: N802 (NumPy's name)
+    def T(self) -> TracedArray:
+        """The transpose."""
         return np.transpose(self)  # type: ignore[call-overload]
 
     def weakened(self) -> TracedArray:
@@ -196,6 +87,7 @@ class TracedArray(Traced):
     # -------------------------------------------------------------------- recording
 
     def record(self, primitive: Primitive, operands: tuple, params: dict) -> TracedArray:
+        """Append one equation to the innermost trace among the operands."""
         builder = self.builder
         dtype = None
         for operand in operands:
@@ -207,9 +99,11 @@ class TracedArray(Traced):
         return builder.bind(primitive, [builder.lift(operand, dtype) for operand in operands], params)
 
     def literal(self, value: float) -> TracedArray:
+        """A static number on the same tape, in this array's dtype."""
         return self.builder.literal(value, Aval((), self.dtype))
 
     def span(self, name: str, function: Callable, arrays: tuple, params: dict) -> Any:
+        """Run a composite and keep on the tape where it begins and ends."""
         builder = innermost(arrays)
         start = len(builder.equations)
         result = function(*arrays, **params)
@@ -230,7 +124,7 @@ class TracedArray(Traced):
         if method != "__call__":
             raise TraceError(
                 f"np.{ufunc.__name__}.{method} at {user_location()} has no derivative rule here; "
-                f"of the ufunc methods only reduce of {_names(REDUCTIONS)} is known"
+                f"of the ufunc methods only reduce of {names_of(REDUCTIONS)} is known"
             )
         if kwargs:
             raise TraceError(
@@ -238,8 +132,8 @@ class TracedArray(Traced):
                 "traced array; use np.where or astype instead"
             )
         if ufunc in FUNCTIONS:
-            return _strong(FUNCTIONS[ufunc](*inputs))
-        if ufunc not in UFUNCS and not _registered_since(ufunc):
+            return strong(FUNCTIONS[ufunc](*inputs))
+        if ufunc not in UFUNCS and not registered_since(ufunc):
             raise unknown(f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__)
         return apply_ufunc(ufunc, inputs)
 
@@ -255,7 +149,7 @@ class TracedArray(Traced):
             )
         kwargs.pop("out", None)
         try:
-            return _strong(ours(*args, **kwargs))
+            return strong(ours(*args, **kwargs))
         except TypeError as error:
             if isinstance(error, TraceError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
@@ -361,22 +255,22 @@ class TracedArray(Traced):
 
     # -------------------------------------------------------------------- operators and methods
 
-    __add__ = _binary(np.add)
-    __radd__ = _binary(np.add, reflected=True)
-    __sub__ = _binary(np.subtract)
-    __rsub__ = _binary(np.subtract, reflected=True)
-    __mul__ = _binary(np.multiply)
-    __rmul__ = _binary(np.multiply, reflected=True)
-    __truediv__ = _binary(np.divide)
-    __rtruediv__ = _binary(np.divide, reflected=True)
-    __neg__ = _unary(np.negative)
-    __abs__ = _unary(np.absolute)
-    __lt__ = _binary(np.less)
-    __le__ = _binary(np.less_equal)
-    __gt__ = _binary(np.greater)
-    __ge__ = _binary(np.greater_equal)
-    __eq__ = _binary(np.equal)  # type: ignore[assignment]
-    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+    __add__ = binary(np.add)
+    __radd__ = binary(np.add, reflected=True)
+    __sub__ = binary(np.subtract)
+    __rsub__ = binary(np.subtract, reflected=True)
+    __mul__ = binary(np.multiply)
+    __rmul__ = binary(np.multiply, reflected=True)
+    __truediv__ = binary(np.divide)
+    __rtruediv__ = binary(np.divide, reflected=True)
+    __neg__ = unary(np.negative)
+    __abs__ = unary(np.absolute)
+    __lt__ = binary(np.less)
+    __le__ = binary(np.less_equal)
+    __gt__ = binary(np.greater)
+    __ge__ = binary(np.greater_equal)
+    __eq__ = binary(np.equal)  # type: ignore[assignment]
+    __ne__ = binary(np.not_equal)  # type: ignore[assignment]
 
     def __and__(self, other: Any) -> Any:
         return np.bitwise_and(self, other)
@@ -392,11 +286,11 @@ class TracedArray(Traced):
 
     def __pow__(self, other: Any) -> Any:
         result: Any = np.power(self, other)
-        return result.weakened() if self.weak and _is_weak(other) else result
+        return result.weakened() if self.weak and is_weak(other) else result
 
     def __rpow__(self, other: Any) -> Any:
         result: Any = np.power(other, self)
-        return result.weakened() if self.weak and _is_weak(other) else result
+        return result.weakened() if self.weak and is_weak(other) else result
 
     def __floordiv__(self, other: Any) -> Any:
         return np.floor_divide(self, other)
@@ -428,9 +322,8 @@ class TracedArray(Traced):
 
     def transpose(self, *axes: Any) -> Any:
         """As ``numpy.ndarray.transpose``."""
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
-            axes = axes[0]
-        return np.transpose(self, axes or None)  # type: ignore[call-overload]
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return np.transpose(self, order or None)  # type: ignore[call-overload]
 
     def astype(self, dtype: Any, copy: bool = True) -> TracedArray:
         """As ``numpy.ndarray.astype``."""
@@ -445,40 +338,20 @@ class TracedArray(Traced):
         """As ``numpy.ndarray.flatten``."""
         return np.ravel(self, order=order)  # type: ignore[call-overload]
 
-    sum = _forward(np.sum)
-    mean = _forward(np.mean)
-    var = _forward(np.var)
-    std = _forward(np.std)
-    max = _forward(np.max)
-    min = _forward(np.min)
-    argmax = _forward(np.argmax)
-    argmin = _forward(np.argmin)
-    ravel = _forward(np.ravel)
-    squeeze = _forward(np.squeeze)
-    swapaxes = _forward(np.swapaxes)
-    dot = _forward(np.dot)
-    clip = _forward(np.clip)
-    take = _forward(np.take)
-
-
-def _names(table: dict) -> str:
-    return ", ".join(sorted({f"np.{function.__name__}" for function in table}))
-
-
-def unknown(name: str) -> TraceError:
-    """The error for a NumPy function that has no rule."""
-    import difflib
-
-    known = sorted({f"np.{f.__name__}" for f in [*FUNCTIONS, *UFUNCS] if not f.__name__.startswith("_")})
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"similar ones that it does know: {', '.join(close)}" if close else f"it knows {', '.join(known)}"
-    return TraceError(
-        f"{name} (called at {user_location()}) has no derivative rule in difflab; {hint}. "
-        "Rewrite the line with those, or use backend 'finite', which needs no rules"
-    )
-
-
-# ---------------------------------------------------------------------------- tracing a function of leaves
+    sum = numpys(np.sum)
+    mean = numpys(np.mean)
+    var = numpys(np.var)
+    std = numpys(np.std)
+    max = numpys(np.max)
+    min = numpys(np.min)
+    argmax = numpys(np.argmax)
+    argmin = numpys(np.argmin)
+    ravel = numpys(np.ravel)
+    squeeze = numpys(np.squeeze)
+    swapaxes = numpys(np.swapaxes)
+    dot = numpys(np.dot)
+    clip = numpys(np.clip)
+    take = numpys(np.take)
 
 
 def trace_leaves(

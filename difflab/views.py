@@ -10,7 +10,7 @@ import numpy as np
 from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
 from .builder import Shape
 from .calls import bind, describe
-from .prepared import Function
+from .flat import Function
 from .tape import Tape, show
 
 WIDEST = 6
@@ -21,6 +21,10 @@ class Trace:
     """A function's tape at example arguments, to look at.
 
     ``tape`` is the tape itself; ``flops`` and ``bytes`` are forecasts that need no data.
+
+    Example:
+        >>> trace(lambda x: np.sum(x * x), np.ones(3))
+        <Trace of `<lambda>`: 2 equations, 6 flops, 32 bytes>
     """
 
     def __init__(self, function: Callable, tape: Tape, leaves: Sequence[Any]):

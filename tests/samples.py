@@ -95,9 +95,7 @@ def filled(case: Case, out: np.ndarray, arrays: Sequence[np.ndarray] | None = No
     assert case.primitive.into is not None
     operands = case.arrays if arrays is None else arrays
     call = case.primitive.into(case.avals, **case.params)
-    arguments = [
-        operands[a.index] if isinstance(a, Operand) else out if a is OUT else a for a in call.arguments
-    ]
+    arguments = [operands[a.index] if isinstance(a, Operand) else out if a is OUT else a for a in call.arguments]
     with np.errstate(all="ignore"):
         if call.keyword:
             call.function(*arguments[:-1], out=out)

@@ -32,15 +32,17 @@ def test_every_family_is_a_row_with_its_certified_error():
     assert (exact < 1e-13).all()
     assert 1e-13 < frame.loc["finite", "rel_error"] < 1e-8
     assert frame.loc["null", "certified"].startswith("no: the null backend")
-    assert (frame["n_params"] == 3).all()
-    assert frame.loc["finite", "primal_calls"] == 7
-    assert frame.loc["forward", "primal_calls"] == 3
-    assert (frame["call_s"] > 0).all()
+    assert frame["n_params"].tolist() == [3] * 6
+    calls = dict(zip(frame.index, frame["primal_calls"], strict=True))
+    assert (calls["finite"], calls["forward"]) == (7, 3)
+    assert min(row["call_s"] for row in found.rows) > 0
     assert {len(processes) for processes in found.samples.values()} == {1}
 
 
 def test_a_wrong_gradient_is_invalid_and_says_by_how_much():
-    found = dl.compare(loss, *ARGS, backends=["analytic"], analytic=lambda w, x: (by_hand(w, x)[0], 2 * by_hand(w, x)[1]))
+    found = dl.compare(
+        loss, *ARGS, backends=["analytic"], analytic=lambda w, x: (by_hand(w, x)[0], 2 * by_hand(w, x)[1])
+    )
     (row,) = found.rows
     assert row["outcome"] == "invalid"
     assert row["rel_error"] == pytest.approx(1.0)

@@ -16,7 +16,8 @@ from difflab import transforms
 from difflab.errors import TraceError
 from difflab.execution.program import Program
 from difflab.operators import gradient
-from difflab.tracing import FUNCTIONS, REDUCTIONS, UFUNCS, trace_leaves
+from difflab.promotion import FUNCTIONS, REDUCTIONS, UFUNCS
+from difflab.tracing import trace_leaves
 
 ROWS = np.array([2, 0, 2, -1])
 FLAG: Any = 1  # what is true without being True

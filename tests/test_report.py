@@ -84,6 +84,13 @@ def test_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         write(made.run([made.row("reverse")]), tmp_path / "taken")
 
 
+def test_page_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        write(made.run([made.row("reverse")]), tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["index.html"]
+
+
 def test_settings_of_matplotlib_are_neither_used_nor_changed(text: str) -> None:
     import matplotlib
 

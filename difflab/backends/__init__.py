@@ -59,6 +59,8 @@ def resolve(backend: str | Backend) -> Backend:
     """A backend given by name or by value."""
     if isinstance(backend, str):
         return find(backend)
+    if isinstance(backend, type):
+        raise InputError(f"backend {backend.__name__} is a class; give one of it, such as {backend.__name__}()")
     if not isinstance(backend, Backend):
         raise InputError(f"backend {backend!r} is neither a name ({', '.join(names())}) nor a backend")
     reason = backend.unavailable()

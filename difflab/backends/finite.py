@@ -67,14 +67,13 @@ class Finite:
 
     def step_for(self, x: np.ndarray) -> np.ndarray:
         """The step for each coordinate of ``x``, such that x + h is exactly x + h."""
-        real = np.zeros((), x.dtype).real.dtype
         if self.step == "auto":
             exponent = 1 / 3 if self.scheme == "central" else 1 / 2
-            h = np.finfo(real).eps ** exponent * np.maximum(1, np.abs(x))
+            h = np.finfo(x.dtype).eps ** exponent * np.maximum(1, np.abs(x))
         else:
-            h = np.broadcast_to(np.asarray(self.step, real), x.shape)
-        h = h.astype(real)
-        return (x.real + h) - x.real
+            h = np.broadcast_to(np.asarray(self.step, x.dtype), x.shape)
+        h = h.astype(x.dtype)
+        return (x + h) - x
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The quotients written out as a tape, for use inside another derivative; steps as at magnitude 1."""
@@ -154,7 +153,7 @@ class PreparedFinite:
             except GuardError:
                 return self._source.call(leaves)
 
-    def _quotients(self, centre: list[Any], moved: list[Any], move: Callable[[float], float], state: Any) -> list[Any]:
+    def _quotients(self, centre: list[Any], moved: list[Any], move: Callable[[float], Any], state: Any) -> list[Any]:
         """Output quotients for one direction; ``move(sign)`` shifts ``moved`` and returns how far it went."""
         ahead_by = move(1.0)
         ahead = self._nearby(moved, state)
@@ -186,7 +185,7 @@ class PreparedFinite:
             steps = np.asarray(self._backend.step_for(origin))
             for index in np.ndindex(target.shape):
 
-                def move(sign: float, target=target, origin=origin, index=index, steps=steps):
+                def move(sign: float, target=target, origin=origin, index=index, steps=steps) -> Any:
                     target[index] = origin[index] + sign * steps[index]
                     return target[index] - origin[index]
 

@@ -36,7 +36,8 @@ class Source:
 
     ``call(leaves)`` runs the user's own function on plain arrays and returns its list of output arrays;
     ``tape`` records it on demand (inputs: all live leaves, in order).  ``wrt`` are the positions of the leaves to
-    differentiate.  ``frozen``: prepared, so constants may be baked in; otherwise programs are looked up by structure.  ``analytic(leaves)``, where the problem ships one, is ``(value, gradients)`` derived by hand.
+    differentiate.  ``frozen``: prepared, so constants may be baked in; otherwise programs are looked up by structure.
+    ``analytic(leaves)``, where the problem ships one, is ``(value, gradients)`` derived by hand.
     """
 
     call: Callable[[Sequence[Any]], list[Any]]
@@ -49,6 +50,7 @@ class Source:
 
     @cached_property
     def tape(self) -> Tape:
+        """The function's tape, recorded once."""
         return self.trace()
 
 

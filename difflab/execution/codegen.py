@@ -56,6 +56,7 @@ class Writer:
         return variable
 
     def literal(self, value: Any) -> str:
+        """The text of an argument that is no array."""
         if value is None or isinstance(value, bool | int):
             return repr(value)
         if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
@@ -95,11 +96,13 @@ class Writer:
         self.lines.append(f"{function}({', '.join(arguments)})")
 
     def allocate(self, target: str, out: Aval, *, before: bool = False) -> None:
+        """Write the line that makes a result's array."""
         line = f"{target} = empty({out.shape!r}, {self.bound(out.dtype, 'd')})"
         self.lines.insert(len(self.lines) - 1, line) if before else self.lines.append(line)
 
     @staticmethod
     def into(equation: Equation, avals: list[Aval]) -> Call:
+        """The call by which a primitive fills a buffer."""
         primitive = equation.primitive
         if primitive.into is not None:
             return primitive.into(avals, **equation.params)
@@ -184,6 +187,7 @@ class Writer:
         return f"def make({head}):\n    def run({arguments}):\n{body}        return [{returned}]\n    return run\n"
 
     def guard(self, number: int, guards: Mapping[int, list[Any]]) -> None:
+        """Write the lines that compare what Python saw with what it would see now."""
         for observed in guards.get(number, ()):
             kind = "bool" if isinstance(observed, bool) else "int"
             self.lines.append(f"if {kind}({self.name(number)}) != {observed!r}: raise GuardError({number})")

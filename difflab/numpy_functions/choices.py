@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from ..builder import CAST
 from ..errors import TraceError, user_location
 from ..primitives.record import Traced
-from ..tracing import CAST, UFUNCS, TracedArray, _kind, apply_ufunc, innermost
+from ..promotion import UFUNCS, apply_ufunc, innermost, kind_of
+from ..tracing import TracedArray
 from .common import BIND, NOTHING, implements, refuse
 
 
@@ -25,15 +28,15 @@ def where(condition, x=NOTHING, y=NOTHING):
         x, y = np.asarray(x), np.asarray(y)
         dtype = np.result_type(x, y)
     else:
-        dtype = np.result_type(*[k(0) if isinstance(k, type) else k for k in (_kind(x), _kind(y))])
+        dtype = np.result_type(*[k(0) if isinstance(k, type) else k for k in (kind_of(x), kind_of(y))])
     return builder.bind(BIND["where"], (condition, builder.promoted(x, dtype), builder.promoted(y, dtype)), {})
 
 
 @implements(np.clip)
 def clip(a, a_min=NOTHING, a_max=NOTHING, out=None, *, min=NOTHING, max=NOTHING, **kwargs):
     refuse("clip", **kwargs)
-    low = min if a_min is NOTHING else a_min
-    high = max if a_max is NOTHING else a_max
+    low: Any = min if a_min is NOTHING else a_min
+    high: Any = max if a_max is NOTHING else a_max
     if low is not None and low is not NOTHING:
         a = np.maximum(a, low)
     if high is not None and high is not NOTHING:
@@ -62,7 +65,7 @@ def positive(x):
 def _logical(name: str) -> Callable:
     def logical(*operands):
         builder = innermost(operands)
-        if any(_kind(operand) != np.dtype(bool) for operand in operands):
+        if any(kind_of(operand) != np.dtype(bool) for operand in operands):
             raise TraceError(f"np.{name} at {user_location()}: only boolean arrays can be combined on a traced array")
         return builder.bind(UFUNCS[getattr(np, name)], [builder.lift(operand) for operand in operands], {})
 

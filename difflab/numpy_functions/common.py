@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import TraceError, user_location
 from ..primitives import REGISTRY
 from ..primitives.record import Traced
-from ..tracing import FUNCTIONS, innermost
+from ..promotion import FUNCTIONS, innermost
 
 BIND = REGISTRY.records
 NOTHING = np._NoValue  # what NumPy's own signatures use for "not given"

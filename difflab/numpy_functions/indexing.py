@@ -9,7 +9,7 @@ import numpy as np
 from ..builder import aval_of
 from ..errors import TraceError, user_location
 from ..primitives.record import Traced
-from ..tracing import innermost
+from ..promotion import innermost
 from .common import BIND, implements, normal_axis
 from .shapes import ravel, reshape
 
@@ -37,7 +37,8 @@ def expanded(key: tuple, ndim: int) -> tuple:
 
 def basic(x, key):
     """Integers, slices and None: one slice and one reshape."""
-    start, stop, step, target = [], [], [], []
+    slices: list[tuple[int, int, int]] = []
+    target = []
     axis = 0
     for k in key:
         if k is None:
@@ -48,16 +49,18 @@ def basic(x, key):
             a, b, c = k.indices(extent)
             count = len(range(a, b, c))
             a, b = (a, b) if count else (0, 0)  # an empty slice with a negative start would count from the end
-            start.append(a), stop.append(b), step.append(c), target.append(count)
+            slices.append((a, b, c))
+            target.append(count)
         else:
             i = operator.index(k)
             if not -extent <= i < extent:
                 raise TraceError(f"index {i} at {user_location()} is out of bounds for axis {axis} of size {extent}")
-            start.append(i % extent), stop.append(i % extent + 1), step.append(1)
+            slices.append((i % extent, i % extent + 1, 1))
         axis += 1
     result = x
-    if tuple(zip(start, stop, step, strict=True)) != tuple((0, n, 1) for n in x.shape):
-        result = BIND["slice"](x, start=tuple(start), stop=tuple(stop), step=tuple(step))
+    if slices != [(0, n, 1) for n in x.shape]:
+        start, stop, step = (tuple(one[part] for one in slices) for part in range(3))
+        result = BIND["slice"](x, start=start, stop=stop, step=step)
     return reshape(result, tuple(target))
 
 

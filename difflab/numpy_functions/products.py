@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +42,14 @@ def dot(a, b, out=None):
 
 
 @implements(np.tensordot)
-def tensordot(a, b, axes=2):
+def tensordot(a, b, axes: Any = 2):
     a, b = promoted((a, b))
     if isinstance(axes, int):
         first, second = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
-        first, second = [tuple(x) if isinstance(x, tuple | list) else (x,) for x in axes]
+        left, right = axes
+        first: Any = tuple(left) if isinstance(left, tuple | list) else (left,)
+        second: Any = tuple(right) if isinstance(right, tuple | list) else (right,)
     first = tuple(normal_axis(x, a.ndim, "tensordot") for x in first)
     second = tuple(normal_axis(x, b.ndim, "tensordot") for x in second)
     if [a.shape[i] for i in first] != [b.shape[i] for i in second]:
@@ -68,7 +71,8 @@ def inner(a, b):
 
 @implements(np.vdot)
 def vdot(a, b):
-    return matmul(*[ravel(value) for value in promoted((a, b))])
+    a, b = promoted((a, b))
+    return matmul(ravel(a), ravel(b))
 
 
 @implements(np.outer)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import TraceError, user_location
 from ..primitives.record import composite
-from ..tracing import REDUCTIONS, floating
+from ..promotion import REDUCTIONS, floating
 from .common import BIND, NOTHING, asked, implements, keep, lifted, normal_axes, normal_axis, refuse
 
 

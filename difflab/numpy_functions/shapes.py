@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def reshape(a, /, shape=None, order="C", *, newshape=None, copy=None):
     if order != "C":
         raise TraceError(f"np.reshape at {user_location()}: only order='C' is supported on a traced array")
     shape = newshape if shape is None else shape
-    target = tuple(operator.index(s) for s in shape) if isinstance(shape, tuple | list) else (operator.index(shape),)
+    sizes: Any = shape if isinstance(shape, tuple | list) else (shape,)
+    target = tuple(operator.index(size) for size in sizes)
     target = infer(target, a.size)
     if math.prod(target) != a.size or any(entry < 0 for entry in target):
         raise TraceError(f"np.reshape at {user_location()}: cannot reshape {a.shape} to {shape}")

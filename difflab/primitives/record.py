@@ -30,21 +30,33 @@ class Aval(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Elements."""
         return math.prod(self.shape)
 
     @property
     def ndim(self) -> int:
+        """Axes."""
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
+        """Bytes of an array of this kind."""
         return self.size * self.dtype.itemsize
 
 
 class Traced:
-    """Base of the recording array; empty here, so that primitives recognise it without importing upward."""
+    """Base of the recording array; empty here, so that primitives recognise it without importing upward.
+
+    What it has: its tape under construction, its value number there, shape, dtype, and whether the dtype is weak.
+    """
 
     __slots__ = ()
+    builder: Any
+    number: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    weak: bool
+    aval: Aval
 
     def record(self, primitive: Primitive, operands: tuple, params: dict) -> Traced:
         """Append one equation to the innermost trace among the operands."""
@@ -93,7 +105,8 @@ class Primitive:
     ``jvp(tangents, y, *args, **params)`` the tangent; ``vjp(cotangent, y, *args, wanted, **params)`` a tuple of
     cotangents, ``None`` where ``wanted`` is false; ``into(avals, **params)`` a ``Call`` that fills a buffer
     (``view`` instead: the result is a view of operand 0); ``exact`` says how it runs on balls and symbols:
-    ``None`` (NumPy's own moves and sums do), a scalar function's name, or a rule ``exact(arithmetic, *arrays, **params)``.
+    ``None`` (NumPy's own moves and sums do), a scalar function's name, or a rule
+    ``exact(arithmetic, *arrays, **params)``.
     """
 
     name: str
@@ -114,6 +127,7 @@ class Primitive:
     arity: int = 1
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
+        """The value: recorded if an operand is traced, computed otherwise."""
         for operand in operands:
             if isinstance(operand, Traced):
                 return operand.record(self, operands, params)
@@ -133,6 +147,7 @@ class Registry:
     records: dict[str, Primitive] = field(default_factory=dict)
 
     def add(self, primitive: Primitive) -> Primitive:
+        """Register a primitive under its name and return it."""
         if primitive.name in self.records:
             raise ValueError(f"primitive {primitive.name!r} is registered twice; give yours another name")
         self.records[primitive.name] = primitive
@@ -264,7 +279,8 @@ def elementwise(
             jvp=jvp if differentiable else None,
             vjp=vjp if differentiable else None,
             exact=exact,
-            into=into or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT), ufunc in (np.maximum, np.minimum))),
+            into=into
+            or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT), ufunc in (np.maximum, np.minimum))),
             inplace=True,
             flops=lambda avals, out: flops * out.size,
             domain=pairs,
@@ -290,7 +306,7 @@ def linear(
 ) -> Primitive:
     """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
 
-    ``transpose(cotangent, *args, wanted, **params)`` returns one cotangent per argument; the JVP is the function itself.
+    ``transpose(cotangent, *args, wanted, **params)`` returns one cotangent per argument; the JVP is the function.
     """
 
     def jvp(tangents, y, *args, **params):
@@ -364,7 +380,7 @@ def find(name: str) -> Primitive:
 
 
 def composite(name: str) -> Callable[[Callable], Callable]:
-    """Decorate a function of positional arrays and keyword metadata: it needs no rules, but its span stays on the tape."""
+    """Decorate a function of positional arrays and keyword metadata: no rules, but its span stays on the tape."""
 
     def wrap(function: Callable) -> Callable:
         @functools.wraps(function)

@@ -10,7 +10,7 @@ import numpy as np
 from .digits import affine, cross_entropy
 from .record import Instance, instance, problem
 
-SIZES = {
+SIZES: dict[str, dict[str, int]] = {
     name: dict(zip(("batch", "inputs", "hidden", "classes"), row, strict=True))
     for name, row in {
         "tiny": (1, 2, 4, 2),

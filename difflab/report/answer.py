@@ -196,11 +196,30 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
     parts = [_slower(pairs) for _, _, pairs, _ in timed]
     parts += failed[:MOST_NAMED]
     if not parts:
-        return ""
+        return _beyond(matches)
     if len(failed) > MOST_NAMED:
         parts.append(f"{numbers.counted(len(failed) - MOST_NAMED, 'other backend')} finished at none of these sizes")
     start = "In comparison" if leaders else "In comparison with the quickest"
-    return f"{start}, {numbers.listed(parts)}."
+    further = _beyond(matches).removesuffix(".")
+    return f"{start}, {numbers.listed(parts)}{'; ' + further[0].lower() + further[1:] if further else ''}."
+
+
+def _beyond(matches: Sequence[Match]) -> str:
+    """Who alone went on to larger sizes than those compared, and how far."""
+    found: dict[str, Case] = {}
+    for match in matches:
+        usable = [c for c in match.group.cases if _usable(c) and family_of(c) not in YARDSTICKS]
+        last = max(usable, key=lambda case: case.n_params, default=None)
+        if last is not None and last.n_params > match.n_params:
+            known = found.get(last.backend)
+            found[last.backend] = last if known is None or known.n_params < last.n_params else known
+    if not found:
+        return ""
+    ends = [
+        f"{method(case)} ({numbers.seconds(case.call_s)} at {numbers.counted(case.n_params, 'parameter')})"
+        for case in found.values()
+    ]
+    return f"Of the general ways, only {numbers.listed(ends)} finished beyond these sizes."
 
 
 def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
@@ -250,7 +269,7 @@ def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> li
     found = []
     timed = [case for match in matches for case in match.cases]
     if timed and not any(case.call_s_low is not None for case in timed):
-        why = "This was a quick run" if quick else "Each case was timed in fewer than six processes"
+        why = "This was a quick run" if quick else "What is compared was timed in fewer than six processes each"
         found.append(f"{why}: there are no intervals, so differences of some ten per cent mean nothing.")
     if timed and not any(case.rel_error is not None for case in timed):
         found.append("No gradient could be checked against a certified one, so nothing is said about accuracy.")

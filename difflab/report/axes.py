@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_TICKS = {"x": 5, "y": 7}
+MOST_SIZES = 8
+LETTER = 6.4  # points, a little more than the mean width of a letter
 STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
@@ -43,18 +45,34 @@ def set_error(axes: Axes, which: str, values: Sequence[float]) -> None:
     _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which], only_powers=True), _power)
 
 
-def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> bool:
-    """The x axis of parameters: the study's own sizes by name where there is room, else round numbers and ``False``."""
+def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> float:
+    """The x axis of parameters with the study's own sizes by name, as many as there is room for.
+
+    Args:
+        axes: where to set it.
+        sizes: names with numbers of parameters, small to large.
+
+    Returns:
+        The least distance of two sizes in points.
+    """
     values = [float(max(1, number)) for _, number in sizes]
     low, high = _around(values, margin=0.14)
-    span = math.log(high / low)
-    near = any(math.log(b / a) / span < 0.17 for a, b in itertools.pairwise(values))
-    if near or len(values) > 6:
+    scale = axes.get_window_extent().width / math.log(high / low)
+    gap = min((math.log(b / a) * scale for a, b in itertools.pairwise(values)), default=math.inf)
+    if len(values) > MOST_SIZES:
         set_count(axes, "x", values)
-        return False
-    names = {float(max(1, number)): name for name, number in sizes}
-    _apply(axes, "x", low, high, values, lambda value: f"{numbers.grouped(value)}\n{clipped(names[value], 9)}")
-    return True
+        return gap
+    labels = {
+        value: f"{numbers.grouped(value)}\n{clipped(name, 9)}" for value, (name, _) in zip(values, sizes, strict=True)
+    }
+    widths = {value: LETTER * max(map(len, label.split("\n"))) for value, label in labels.items()}
+    ticks = values[-1:]
+    for value in values[:-1]:  # the largest size is always named; of the others, those that do not touch it or the last
+        others = [ticks[-1], values[-1]]
+        if all(abs(math.log(value / o)) * scale > (widths[value] + widths[o]) / 2 + 3 for o in others if o != value):
+            ticks.append(value)
+    _apply(axes, "x", low, high, sorted(set(ticks)), labels.__getitem__)
+    return gap
 
 
 def clipped(text: str, length: int) -> str:

@@ -261,6 +261,8 @@ def _censored_note(groups: Sequence[Group], plan: panels.Censored, meaning: str)
         parts.append(f"{numbers.counted(stopped, 'case')} stopped at the limit, drawn there")
     if stopped < len(cases):
         parts.append(f"{numbers.counted(len(cases) - stopped, 'case')} refused before the start, drawn at the forecast")
+    if any((bound := plan.bound(case)) is not None and plan.drawn(bound) < bound for case in cases):
+        parts[-1] += " (far beyond the limit: at the top)"
     return (f"Hollow marks with an arrow have no result: {numbers.listed(parts)}; {meaning}.",)
 
 

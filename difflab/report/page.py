@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -46,6 +47,10 @@ class Run(Protocol):
         """What is known of the certified gradients, by problem and size."""
         ...
 
+
+class Stored(Run, Protocol):
+    """A run that has a folder."""
+
     @property
     def folder(self) -> Path:
         """Where the run is stored."""
@@ -68,7 +73,7 @@ def answer(results: Run) -> answers.Answer:
     return answers.answer(readings.read(results.rows), quick=bool(results.manifest.get("quick")))
 
 
-def write(results: Run, folder: str | Path | None = None) -> Path:
+def write(results: Stored, folder: str | Path | None = None) -> Path:
     """Write the page of a run; what is there already is replaced in one step.
 
     Args:
@@ -93,6 +98,8 @@ def write(results: Run, folder: str | Path | None = None) -> Path:
         aside.write_text(text, encoding="utf-8", newline="\n")
         os.replace(aside, target)
     except OSError as fault:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise StoreError(
             f"The page {target} cannot be written: {fault.strerror}. Free the disk or choose another folder."
         ) from fault

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Transform
 
 STEP, SPREAD = 6.0, 36.0  # points between the marks of two backends at one size, and between the outermost
+SHARE = 0.7  # of the distance of two sizes, for the marks of one
 Unit = Callable[[float | None], str]
 BEYOND = (
     30.0  # forecasts further over the limit than this factor are drawn at its end, or the axis would hold little else
@@ -178,7 +179,7 @@ def growth(
     """
     figure, axes = canvas(y_label, "parameters")
     primal = _primal(group) if plan.column == "call_s" else []
-    apart = scales.set_sizes(axes, group.sizes)
+    gap = scales.set_sizes(axes, group.sizes)
     set_axis(axes, "y", list(_heights(group, plan, [y for _, y in primal])))
     if plan.limit is not None and plan.near_limit(group):
         axes.axhline(plan.limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
@@ -186,7 +187,7 @@ def growth(
         axes.plot(*zip(*primal, strict=True), color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2)
     tips: dict[str, str] = {}
     names = [name for name in looks if any(plan.shows(case) for case in group.of(name))]
-    step = min(STEP, SPREAD / max(1, len(names) - 1)) if apart else 0.0
+    step = min(STEP, min(SPREAD, SHARE * gap) / max(1, len(names) - 1))
     for place, name in enumerate(names):
         look, own = looks[name], [(case, value) for case in group.of(name) if (value := plan.value(case)) is not None]
         moved = _moved(axes, step * (place - (len(names) - 1) / 2))

@@ -85,7 +85,7 @@ def vjp(tape: Tape, wrt: Sequence[int]) -> Tape:
 def backward(
     builder: Builder, tape: Tape, values: dict[int, Any], cotangents: dict[int, Any], wrt: Sequence[int]
 ) -> list[Any]:
-    """Append the adjoint equations of ``tape``, whose values are ``values`` on ``builder``; one cotangent per ``wrt``."""
+    """Append the adjoint equations of ``tape``, whose values on ``builder`` are ``values``; a cotangent per ``wrt``."""
     if builder.quiet_from is None:
         builder.quiet_from = len(builder.equations)
     active = depends_on(tape, wrt)

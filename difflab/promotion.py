@@ -1,0 +1,164 @@
+"""NumPy's promotion made visible: which dtypes a ufunc or operator computes in, and the casts that takes.
+
+The tables of what is known stand here too: ufuncs that are primitives, and functions written with primitives.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .builder import CAST, Builder, aval_of
+from .errors import TraceError, user_location
+from .primitives import REGISTRY
+from .primitives.record import Aval, Primitive, Traced
+
+UFUNCS: dict[np.ufunc, Primitive] = {
+    record.evaluate: record for record in REGISTRY if isinstance(record.evaluate, np.ufunc) and record.name != "matmul"
+}
+# Filled by numpy_functions: NumPy's function or ufunc -> ours, written with primitives.
+FUNCTIONS: dict[Callable, Callable] = {}
+REDUCTIONS: dict[np.ufunc, Callable] = {}
+
+
+@functools.cache
+def resolved(ufunc: np.ufunc, kinds: tuple) -> tuple[np.dtype, ...]:
+    """The dtypes in which NumPy computes ``ufunc`` for operands of these dtypes and Python number types."""
+    if all(isinstance(kind, type) for kind in kinds):
+        kinds = tuple(np.dtype(kind) for kind in kinds)
+    return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))[: len(kinds)]
+
+
+def kind_of(operand: Any) -> Any:
+    """What decides promotion: a dtype, or a Python number type for what is weak."""
+    if isinstance(operand, Traced):
+        weak = operand.weak and operand.dtype.kind != "b"  # NumPy knows no weak bool
+        return operand.dtype.type(0).item().__class__ if weak else operand.dtype
+    kind = type(operand)
+    if kind is float or kind is int or kind is complex:
+        return kind
+    if kind is bool:
+        return np.dtype(bool)
+    return aval_of(operand).dtype
+
+
+def innermost(operands: Sequence[Any]) -> Builder:
+    """The latest trace among the operands."""
+    builder: Builder | None = None
+    for operand in operands:
+        if isinstance(operand, Traced) and (builder is None or operand.builder.serial > builder.serial):
+            builder = operand.builder
+    if builder is None:
+        raise TraceError("no traced array among the operands")
+    return builder
+
+
+def registered_since(ufunc: np.ufunc) -> bool:
+    """Whether a primitive for a ufunc was registered after this module was imported."""
+    for record in REGISTRY:
+        if record.evaluate is ufunc:
+            UFUNCS[ufunc] = record
+            return True
+    return False
+
+
+def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> Any:
+    """Record an element-wise primitive with NumPy's promotion of its operands."""
+    primitive = UFUNCS[ufunc]
+    builder = innermost(operands)
+    try:
+        dtypes = resolved(ufunc, tuple([kind_of(operand) for operand in operands]))
+    except TypeError as error:
+        if isinstance(error, TraceError):
+            raise
+        raise TraceError(f"np.{ufunc.__name__} at {user_location()}: {error}") from None
+    return builder.bind(
+        primitive, [builder.promoted(op, dtype) for op, dtype in zip(operands, dtypes, strict=True)], {}
+    )
+
+
+def floating(x: Any) -> Any:
+    """``x`` as an array of a floating dtype: integers and booleans become float64, as NumPy's own functions do."""
+    dtype = aval_of(x).dtype if isinstance(x, Traced) else np.asarray(x).dtype
+    if dtype.kind in "fc":
+        return x if isinstance(x, Traced) else np.asarray(x)
+    return CAST(x if isinstance(x, Traced) else np.asarray(x), dtype="<f8")
+
+
+def is_weak(operand: Any) -> bool:
+    """Whether an operand is a Python number, traced or not."""
+    return operand.weak if isinstance(operand, Traced) else type(operand) in (int, float, bool)
+
+
+def strong(result: Any) -> Any:
+    """NumPy's functions and ufuncs give arrays and NumPy scalars even where they are given Python numbers."""
+    if isinstance(result, Traced) and result.weak:
+        return result.builder.wrap(result.builder, result.number, Aval(result.shape, result.dtype))
+    return result
+
+
+def binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
+    """The method behind a binary operator; operands of one trace and dtype take the short way."""
+    primitive = UFUNCS[ufunc]
+
+    def method(self: Any, other: Any) -> Any:
+        if (
+            type(other) is type(self)
+            and other.builder is self.builder
+            and other.dtype == self.dtype
+            and not self.weak
+            and not other.weak
+            and self.dtype.kind in "fc"
+        ):
+            return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
+        result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
+        return result.weakened() if self.weak and is_weak(other) else result
+
+    return method
+
+
+def unary(ufunc: np.ufunc) -> Callable:
+    """The method behind a unary operator."""
+
+    def method(self: Any) -> Any:
+        result = apply_ufunc(ufunc, (self,))
+        return result.weakened() if self.weak else result
+
+    return method
+
+
+def numpys(function: Callable) -> Callable:
+    """An array method that is NumPy's function of the same name, which comes back through the protocol."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+class MissingAttributeError(TraceError, AttributeError):
+    """An attribute of NumPy's arrays that a traced array does not have."""
+
+
+def names_of(table: dict) -> str:
+    """NumPy functions of a table, as users write them."""
+    return ", ".join(sorted({f"np.{function.__name__}" for function in table}))
+
+
+def unknown(name: str) -> TraceError:
+    """The error for a NumPy function that has no rule."""
+    import difflib
+
+    known = sorted({f"np.{f.__name__}" for f in [*FUNCTIONS, *UFUNCS] if not f.__name__.startswith("_")})
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"similar ones that it does know: {', '.join(close)}" if close else f"it knows {', '.join(known)}"
+    return TraceError(
+        f"{name} (called at {user_location()}) has no derivative rule in difflab; {hint}. "
+        "Rewrite the line with those, or use backend 'finite', which needs no rules"
+    )
+
+
+# ---------------------------------------------------------------------------- tracing a function of leaves
