@@ -130,8 +130,9 @@ def _own(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> np.ndarray:
     """A gradient in its variable's dtype that is not one of the arguments."""
     array = np.asarray(part, dtype)
     # An array that owns its memory can only be an argument itself; a view may be of one.
-    shared = any(array is leaf or (array.base is not None and np.may_share_memory(array, leaf)) for leaf in leaves)
-    return array.copy() if shared else array
+    if array.base is None:
+        return array.copy() if any(array is leaf for leaf in leaves) else array
+    return array.copy() if any(np.may_share_memory(array, leaf) for leaf in leaves) else array
 
 
 def require_scalar(tape_or_value: Any, function: Callable) -> None:

@@ -86,7 +86,7 @@ def conv2d(x: Any, w: Any, stride: Any = 1, padding: Any = 0) -> Any:
     for extent, kernel, side in zip(x.shape[1:3], w.shape[:2], sides, strict=True):
         if extent + sum(side) < kernel:
             raise InputError(
-                f"conv2d at {user_location()}: a kernel of {kernel} does not fit into {extent} pixels, padding {side}"
+                f"conv2d at {user_location()}: kernel of {kernel} does not fit into {extent} pixels with padding {side}"
             )
     return _conv2d(x, w, stride=steps, padding=tuple(sides))
 
@@ -356,7 +356,7 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> Any:
     if logits.shape != targets.shape or not logits.shape:
         raise InputError(
             f"softmax_cross_entropy at {user_location()}: logits of shape {logits.shape} and targets of shape "
-            f"{targets.shape} must be equal, (rows, classes); for labels use np.eye(classes)[labels]"
+            f"{targets.shape} must be equal, (rows, classes); for labels pass np.eye(classes)[labels]"
         )
     return _softmax_cross_entropy(logits, targets)
 

@@ -81,7 +81,10 @@ class Tape:
                     raise ValueError(f"{where} uses value {number} before it is bound")
             if equation.output in bound:
                 raise ValueError(f"{where} binds value {equation.output} a second time")
-            expected = equation.primitive.abstract(*[self.avals[i] for i in equation.inputs], **equation.params)
+            primitive = equation.primitive
+            if primitive.kind == "elementwise" and len(equation.inputs) != primitive.arity:
+                raise ValueError(f"{where} has {len(equation.inputs)} operands; it takes {primitive.arity}")
+            expected = primitive.abstract(*[self.avals[i] for i in equation.inputs], **equation.params)
             found = self.avals[equation.output]
             if (expected.shape, expected.dtype) != (found.shape, found.dtype):
                 raise ValueError(f"{where} gives {show(expected)} but its value is noted as {show(found)}")

@@ -303,7 +303,7 @@ X, W = np.ones((1, 4, 4, 2)), np.ones((3, 3, 2, 1))
 REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: nn.conv2d(x[0], W), r"conv2d at test_nn\.py:\d+ takes images of shape \(batch, rows, columns, ch"),
     (lambda x: nn.conv2d(x, W[:, :, :1]), r"kernel of shape \(3, 3, 1, 1\) does not fit .* \(rows, columns, 2, outp"),
-    (lambda x: nn.conv2d(x, np.ones((5, 5, 2, 1))), "a kernel of 5 does not fit into 4 pixels with padding"),
+    (lambda x: nn.conv2d(x, np.ones((5, 5, 2, 1))), "kernel of 5 does not fit into 4 pixels with padding"),
     (lambda x: nn.conv2d(x, W, stride=0), "stride at .* is an integer or a pair of integers, not 0"),
     (lambda x: nn.conv2d(x, W, padding=-1), "padding at .* is an integer or a pair of integers, not -1"),
     (lambda x: nn.conv2d(x, W, padding="valid"), "padding is an integer, a pair or 'same', not 'valid'"),

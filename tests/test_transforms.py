@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -362,3 +363,11 @@ def test_a_tape_needs_no_data():
     assert transforms.gradient(tape, (1,)).check().avals[tape.outputs[0]].dtype == np.float32
     assert tape.flops > 2 * 64 * 4096 * 9
     assert tape.bytes == 4 * (2 * 64 * 9 + 1)
+
+
+def test_check_counts_operands():
+    tape = trace_leaves(lambda v: [v[0] + v[1]], [1.0, 2.0])
+    (equation,) = tape.equations
+    broken = replace(tape, equations=(equation._replace(inputs=(0, 1, 1)),))
+    with pytest.raises(ValueError, match=r"equation 0 \(add\) has 3 operands; it takes 2"):
+        broken.check()

@@ -1,8 +1,9 @@
 """Clocks: calibrated samples, untimed warm-up before each slice, and how much sampling a call deserves.
 
 A sample is ``loops`` calls between two readings of ``perf_counter_ns``, long enough that the clock's step is below a
-thousandth of it.  Slices of samples of the contestants of a block are interleaved by the coordinator; before its slice
-a contestant runs untimed until its data is back in the caches (at least four calls and ten milliseconds).
+thousandth of it.  Slices of samples of the contestants of a block are interleaved by the coordinator; before its
+slice a contestant runs untimed until its data is back in the caches (at least four calls and ten milliseconds, if it
+is fast).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 STEP_FACTOR = 1000
 WARM_CALLS = 4
 WARM_SECONDS = 0.01
-SLOWISH_CALL, SLOW_CALL, VERY_SLOW_CALL = 0.005, 0.05, 0.5
+SLOW_CALL = 0.01
 MAXIMUM_LOOPS = 1 << 20
 
 
@@ -85,17 +86,18 @@ def calibrate(call: Callable[[], object], least: float, step: float | None = Non
 def plan(call_s: float, loops: int, samples: int, rounds: int = 3) -> Plan:
     """How much sampling a call of ``call_s`` seconds deserves in one process.
 
-    Fast calls get all ``samples`` in interleaved rounds, calls over 5 ms one sample per round.  Calls over 50 ms fill
-    the caches themselves and get one untimed call per round; calls over half a second get one sample after their first.
+    Fast calls get all ``samples`` in interleaved rounds after four untimed calls; calls over 5 ms one sample per
+    round. A call over 10 ms warms the caches by itself: one untimed call is enough, and none over 50 ms, where what
+    was cold is a small part.  Calls over 0.3 s get one sample after their first.
 
     >>> plan(1e-5, 100, 9), plan(2.0, 1, 9).calls
     (Plan(loops=100, rounds=3, samples=3, warm_calls=4, warm_seconds=0.01), 1)
     """
-    if call_s > VERY_SLOW_CALL:
+    if call_s > 0.3:
         return Plan(1, 1, 1, 0, 0.0)
     if call_s > SLOW_CALL:
-        return Plan(1, rounds, 1, 1, 0.0)
-    per_round = 1 if call_s > SLOWISH_CALL else max(1, round(samples / rounds))
+        return Plan(1, rounds, 1, 1 if call_s < 5 * SLOW_CALL else 0, 0.0)
+    per_round = 1 if call_s > SLOW_CALL / 2 else max(1, round(samples / rounds))
     return Plan(loops, rounds, per_round, WARM_CALLS, WARM_SECONDS)
 
 
