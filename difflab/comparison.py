@@ -138,7 +138,7 @@ def compare(
         except Exception as fault:  # whatever a backend does wrong becomes its row
             row["outcome"], row["reason"] = verdict(fault)
             continue
-        ready.append((row, lambda p=prepared: p.value_and_gradient(made.example)))
+        ready.append((row, _call(backend, prepared, made)))
     samples = _interleave(ready, lambda: made.call(made.example))
     study = _study(function, labels)
     facts = {"why": why} if truth is None else {"bits": truth.bits, "narrow": truth.narrow, "ties": truth.ties}
@@ -172,6 +172,13 @@ def threads() -> int:
     from threadpoolctl import threadpool_info
 
     return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+
+
+def _call(backend: Backend, prepared: Any, made: Source) -> Callable[[], Any]:
+    """What is timed: the derivative without conversions where the backend tells them apart."""
+    if "bare" in backend.capabilities:
+        return prepared.bare(made.example)
+    return lambda: prepared.value_and_gradient(made.example)
 
 
 def _labels(backends: Sequence[Backend]) -> list[str]:

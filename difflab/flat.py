@@ -65,65 +65,64 @@ def make_source(
         example=bound.leaves,
         wrt=bound.wrt,
         names=leaf_names(function, bound) if names else [],
-        analytic=None if analytic is None else flat_gradient(analytic, bound),
+        analytic=None if analytic is None else FlatGradient(analytic, bound),
         frozen=frozen,
     )
     return source, flat
 
 
-def flat_gradient(
-    function: Callable[..., tuple[Any, Any]], bound: Bound
-) -> Callable[[Sequence[Any]], tuple[Any, list[Any]]]:
+class FlatGradient:
     """A hand-derived ``function(*args) -> (value, gradient)`` on flat leaves, its answer checked for structure."""
 
-    alike = bound.single and bound.targets[0].plain
-    shapes = [bound.avals[i].shape for i in bound.wrt]
-    dtypes = [bound.avals[i].dtype for i in bound.wrt]
+    def __init__(self, function: Callable[..., tuple[Any, Any]], bound: Bound):
+        self._function = function
+        self._bound = bound
+        self._alike = bound.single and bound.targets[0].plain
+        self._expected = [(bound.avals[i].shape, bound.avals[i].dtype) for i in bound.wrt]
 
-    def parts_of(gradient: Any) -> list[Any]:
-        if alike:  # optree compares the structures itself, and raises ValueError where they differ
-            return bound.targets[0].spec.flatten_up_to(gradient)
-        parts: list[Any] = []
-        trees = (gradient,) if bound.single else gradient
-        if not isinstance(trees, tuple | list) or len(trees) != len(bound.targets):
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], tuple[Any, Any]]:
+        """The function with its arguments in place."""
+        args, kwargs = self._bound.rebuild(self._bound.plain(leaves))
+        return lambda: self._function(*args, **kwargs)
+
+    def __call__(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The value and one gradient per differentiated leaf."""
+        name = describe(self._function)
+        answer = self.bare(leaves)()
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise InputError(f"{name} is to return (value, gradient), and returned {type(answer).__name__}")
+        value, gradient = answer
+        if np.shape(value) != ():
+            raise InputError(f"{name} is to return a scalar, and its value has shape {np.shape(value)}")
+        try:
+            parts = self._parts(gradient)
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(f"{name} returned a gradient whose structure is not its argument's") from error
+        for part, (shape, _) in zip(parts, self._expected, strict=True):
+            if np.shape(part) != shape:
+                raise InputError(
+                    f"{name} returned a gradient of shape {np.shape(part)} for a variable of shape {shape}"
+                )
+        return value, [_own(part, dtype, leaves) for part, (_, dtype) in zip(parts, self._expected, strict=True)]
+
+    def _parts(self, gradient: Any) -> list[Any]:
+        targets = self._bound.targets
+        if self._alike:  # optree compares the structures itself, and raises ValueError where they differ
+            return targets[0].spec.flatten_up_to(gradient)
+        trees = (gradient,) if self._bound.single else gradient
+        if not isinstance(trees, tuple | list) or len(trees) != len(targets):
             raise InputError(
-                f"{describe(function)} is to return a tuple of {len(bound.targets)} gradients, one per entry of argnums"
+                f"{describe(self._function)} is to return a tuple of {len(targets)} gradients, one per entry of argnums"
             )
-        for tree, target in zip(trees, bound.targets, strict=True):
+        parts: list[Any] = []
+        for tree, target in zip(trees, targets, strict=True):
             found, structure = flatten(tree)
             if not same(structure, target):
                 raise ValueError("the structures differ")
             parts.extend(found)
         return parts
-
-    def run(leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
-        args, kwargs = bound.rebuild(bound.plain(leaves))
-        answer = function(*args, **kwargs)
-        if not isinstance(answer, tuple) or len(answer) != 2:
-            raise InputError(
-                f"{describe(function)} is to return (value, gradient), and returned {type(answer).__name__}"
-            )
-        try:
-            parts = parts_of(answer[1])
-        except InputError:
-            raise
-        except ValueError as error:
-            raise InputError(
-                f"{describe(function)} returned a gradient whose structure is not its argument's"
-            ) from error
-        for part, shape in zip(parts, shapes, strict=True):
-            if np.shape(part) != shape:
-                raise InputError(
-                    f"{describe(function)} returned a gradient of shape {np.shape(part)} for a variable of shape "
-                    f"{shape}"
-                )
-        if np.shape(answer[0]) != ():
-            raise InputError(
-                f"{describe(function)} is to return a scalar, and its value has shape {np.shape(answer[0])}"
-            )
-        return answer[0], [_own(part, dtype, leaves) for part, dtype in zip(parts, dtypes, strict=True)]
-
-    return run
 
 
 def _own(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> np.ndarray:

@@ -241,7 +241,7 @@ def test_backends_are_frozen_dataclasses_that_print_themselves(name: str):
 @pytest.mark.parametrize("name", backends.BUILT_IN)
 def test_capabilities_are_operators_that_work(name: str):
     backend = backends.find(name)
-    assert backend.capabilities <= {*OPERATORS, "nest", "black-box"}
+    assert backend.capabilities <= {*OPERATORS, "nest", "black-box", "bare"}
     if name == "analytic":
         backend = analytic(CASES["scalar"], 0)
     for operator in OPERATORS:

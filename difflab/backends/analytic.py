@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..tape import Tape
 from .deduced import tangents_from_pullback
-from .protocol import OPERATORS, Cost, Source
+from .protocol import OPERATORS, Cost, HandDerived, Source
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Analytic:
     function: Callable[..., tuple[Any, Any]] | None = None
     name: str = field(default="analytic", init=False, repr=False)
     family: str = field(default="analytic", init=False, repr=False)
-    capabilities: frozenset[str] = field(default=frozenset(OPERATORS), init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")), init=False, repr=False)
 
     def unavailable(self) -> str | None:
         """Always there; whether a function has such a gradient is found when it is prepared."""
@@ -54,7 +54,7 @@ class Analytic:
 class PreparedAnalytic:
     """Calls the hand-derived gradient."""
 
-    def __init__(self, source: Source, function: Callable[[Sequence[Any]], tuple[Any, list[Any]]]):
+    def __init__(self, source: Source, function: HandDerived):
         self._source = source
         self._function = function
         self.stats: dict[str, Any] = {"primal_calls": 1}
@@ -66,6 +66,10 @@ class PreparedAnalytic:
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """As derived by hand."""
         return self._function(leaves)
+
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
+        """The function as the user wrote it, with its arguments in place."""
+        return self._function.bare(leaves)
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """The gradient times the cotangent of the scalar output."""

@@ -30,6 +30,18 @@ class Cost(NamedTuple):
     seconds: float = float("nan")
 
 
+class HandDerived(Protocol):
+    """A gradient derived by hand, on flat leaves; ``bare`` is the user's own function without the conversions."""
+
+    def __call__(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The value and one gradient per differentiated leaf, checked for structure and shape."""
+        ...
+
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
+        """The user's function with its arguments in place."""
+        ...
+
+
 @dataclass
 class Source:
     """The function to differentiate, in both of its forms.
@@ -45,7 +57,7 @@ class Source:
     example: list[Any]
     wrt: tuple[int, ...]
     names: list[str] = field(default_factory=list)
-    analytic: Callable[[Sequence[Any]], tuple[Any, list[Any]]] | None = None
+    analytic: HandDerived | None = None
     frozen: bool = True
 
     @cached_property
@@ -77,6 +89,17 @@ class Prepared(Protocol):
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """The outputs and a pullback from one cotangent per output to one per differentiated leaf."""
+        ...
+
+
+class Bare(Protocol):
+    """What a ``Prepared`` has besides, where its backend declares the capability "bare".
+
+    Backends that do not work on NumPy leaves convert them; a clock should not see that.
+    """
+
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
+        """Value and gradient as the backend itself computes and returns them, arguments already converted."""
         ...
 
 

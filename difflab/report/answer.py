@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import numbers
+from . import duel, numbers
 from .cases import YARDSTICKS, Case, Group, family_of, groups, method, tally_words
 
 LEVEL = 1.03  # ratios below are no practical difference
@@ -63,6 +63,10 @@ def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
     caveats = tuple(_caveats(cases, matches, quick))
     if not matches:
         return Answer((_nothing(cases),), caveats)
+    if (found := duel.duel(cases)) is not None:
+        largest, pairs = found
+        cost = f"One gradient took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}."
+        return Answer((duel.sentence(pairs), cost), caveats)
     sentences = (_first(matches), _second(matches, cases))
     return Answer(tuple(sentence for sentence in sentences if sentence), caveats)
 

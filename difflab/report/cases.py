@@ -57,6 +57,7 @@ class Case:
     call_s_high: float | None
     primal_s: float | None
     work_ratio: float | None
+    ratio: float | None
     peak_bytes: float | None
     array_bytes: float | None
     predicted_bytes: float | None
