@@ -85,7 +85,7 @@ class PreparedReverse:
         """The loss and its gradients."""
         if self._gradient is None:
             self._gradient = self._runner("gradient").direct()
-        value, *gradients = self._gradient(list(leaves))
+        value, *gradients = self._gradient(leaves)
         return value, gradients
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,14 +105,14 @@ class Runner:
             )
             self.constants = list(tape.constants.values())
 
-    def run(self, inputs: list[Any], which: int = 0) -> list[Any]:
+    def run(self, inputs: Sequence[Any], which: int = 0) -> list[Any]:
         """The outputs of program ``which``."""
         program = self.programs[which]
         if self.constants is None or not program.tape.constants:
             return program.run(inputs)
         return program.run(inputs, self.constants)
 
-    def direct(self) -> Callable[[list[Any]], list[Any]]:
+    def direct(self) -> Callable[[Sequence[Any]], list[Any]]:
         """The shortest way to run the first program."""
         return self.programs[0].run if self.constants is None else self.run
 

@@ -154,6 +154,8 @@ class Writer:
         if name == "reshape":
             return f"{source}.reshape({params['shape']!r})"
         if name == "transpose":
+            if params["axes"] == (1, 0):
+                return f"{source}.T"
             return f"{source}.transpose({params['axes']!r})"
         if name == "stop_gradient":
             return source

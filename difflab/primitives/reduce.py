@@ -45,18 +45,22 @@ sum = linear(
 )
 
 
-def _extreme_weights(y, x, axes):
-    """1 at the extreme elements, divided by how many there are."""
+def _ties(y, x, axes):
+    """1 at the extreme elements and 0 elsewhere, and how many there are."""
     ties = REGISTRY["cast"](REGISTRY["equal"](x, spread(y, x.shape, axes)), dtype=x.dtype.str)
-    return ties / spread(sum(ties, axes=axes), x.shape, axes)
+    return ties, sum(ties, axes=axes)
 
 
 def _extreme_jvp(tangents, y, x, *, axes):
-    return sum(tangents[0] * _extreme_weights(y, x, axes), axes=axes)
+    ties, count = _ties(y, x, axes)
+    return sum(tangents[0] * ties, axes=axes) / count
 
 
 def _extreme_vjp(cotangent, y, x, *, wanted, axes):
-    return (spread(cotangent, x.shape, axes) * _extreme_weights(y, x, axes) if wanted[0] else None,)
+    if not wanted[0]:
+        return (None,)
+    ties, count = _ties(y, x, axes)
+    return (spread(cotangent / count, x.shape, axes) * ties,)
 
 
 def _extreme_samples():
