@@ -98,13 +98,13 @@ class Builder:
 
     def constant(self, value: Any, aval: Aval | None = None) -> Any:
         """An array or number that the function closed over; the same object is the same constant."""
+        # A user's array or list is copied: the function may fill it anew before the trace is run.
+        may_change = not self.static_floats and not _immutable(value)
         known = self.lifted.get(id(value))
-        if known is not None and not (type(value) is np.ndarray and _written_to(self.constants[known[0]], value)):
+        if known is not None and not (may_change and _written_to(self.constants[known[0]], value)):
             return self.wrap(self, known[0], self.avals[known[0]])
         number = self.new(aval or aval_of(value))
-        # A user's array is copied: it may be a buffer that the function fills anew before the trace is run.
-        mine = type(value) is np.ndarray and value.flags.writeable and not self.static_floats
-        self.constants[number] = value.copy("K") if mine else value
+        self.constants[number] = np.array(value) if may_change else value
         if not isinstance(value, float):
             self.lifted[id(value)] = (number, value)
         return self.wrap(self, number, self.avals[number])
@@ -227,9 +227,17 @@ def _used_too_late() -> NoReturn:
     )
 
 
-def _written_to(copy: Any, value: np.ndarray) -> bool:
-    """Whether an array has changed since it was taken as a constant."""
-    return copy is not value and not np.array_equal(copy, value, equal_nan=value.dtype.kind == "f")
+def _immutable(value: Any) -> bool:
+    """Whether nobody can write to a value: a view that is read-only may belong to an array that is not."""
+    if type(value) is np.ndarray:
+        return not value.flags.writeable and value.base is None
+    return isinstance(value, Traced | np.generic | float | complex)
+
+
+def _written_to(copy: np.ndarray, value: Any) -> bool:
+    """Whether an array or list has changed since it was taken as a constant."""
+    now = np.asarray(value)
+    return not np.array_equal(copy, now, equal_nan=copy.dtype.kind == "f" and now.dtype.kind == "f")
 
 
 def _complex() -> NoReturn:

@@ -222,7 +222,7 @@ def same_path(tape: Tape, point: Sequence[Any]) -> bool:
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
     if a.dtype.kind not in "fc":
         return bool(np.array_equal(a, b))
-    tolerance = 1e4 * float(np.finfo(a.dtype).eps)
+    tolerance = 1e3 * float(np.finfo(a.dtype).eps)
     finite = np.isfinite(a)
     scale = float(np.max(np.abs(a[finite]), initial=0.0))
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True))

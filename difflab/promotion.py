@@ -153,12 +153,10 @@ def unknown(name: str) -> TraceError:
     import difflib
 
     known = sorted({f"np.{f.__name__}" for f in [*FUNCTIONS, *UFUNCS] if not f.__name__.startswith("_")})
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"similar ones that it does know: {', '.join(close)}" if close else f"it knows {', '.join(known)}"
+    bare = [one.removeprefix("np.") for one in known]
+    close = difflib.get_close_matches(name.rpartition(".")[2], bare, n=3, cutoff=0.8)
+    similar = f" (similar ones that have: {', '.join(f'np.{one}' for one in close)})" if close else ""
     return TraceError(
-        f"{name} (called at {user_location()}) has no derivative rule in difflab; {hint}. "
-        "Rewrite the line with those, or use backend 'finite', which needs no rules"
+        f"{name} (called at {user_location()}) has no derivative rule in difflab{similar}; rewrite the line with "
+        f"some of the {len(known)} NumPy functions that have one, or use backend 'finite', which needs none"
     )
-
-
-# ---------------------------------------------------------------------------- tracing a function of leaves

@@ -187,12 +187,7 @@ def test_norm_squared():
 
 
 def test_a_quotient_of_rounded_numbers_knows_little():
-    quotient = (12.8 - 12.79) / 0.001
-    assert quotient == pytest.approx(10, rel=1e-12)
-    # both losses are known to half a unit of their second decimal only, so the slope is anywhere from 0 to 20
-    low, high = (12.795 - 12.795) / 0.001, (12.805 - 12.785) / 0.001
-    assert (low, high) == pytest.approx((0, 20), rel=1e-10)
-    # exact at a slope of 10: the slope is right, the digits of the losses are what is missing
+    # L goes from 12.79 to 12.80 as w goes from 0.34 to 0.341
     finite = dl.gradient(lambda w: 12.79 + 10 * (w - 0.34), backend=dl.Finite(scheme="forward", step=0.001))
     assert finite(0.34) == pytest.approx(10, rel=1e-9)
 

@@ -11,12 +11,15 @@ import numpy as np
 from ..errors import GuardError, InputError
 from ..execution.cache import Runner
 from ..execution.plan import make_plan
+from ..primitives.elementwise import stop_gradient
 from ..tape import Tape
 from ..transforms.inline import inline, inputs_like, transform_builder
-from .deduced import basis, pullback_from_tangents
+from .deduced import basis
 from .protocol import OPERATORS, Cost, Source, count
 
 SCHEMES = ("central", "forward")
+BAND = 10  # coordinates whose steps differ by more than a factor of 2**10 are not moved together
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -76,40 +79,58 @@ class Finite:
         return (x + h) - x
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
-        """The quotients written out as a tape, for use inside another derivative; steps as at magnitude 1."""
+        """The quotients written out as a tape, coordinate by coordinate, for use inside another derivative.
+
+        The steps follow the magnitude of the traced values and are constants to that other derivative.
+        """
         builder = transform_builder()
         operands = inputs_like(builder, tape)
-        leaves = [np.ones(tape.avals[tape.inputs[i]].shape, tape.avals[tape.inputs[i]].dtype) for i in wrt]
+        leaves = [np.zeros(tape.avals[tape.inputs[i]].shape, tape.avals[tape.inputs[i]].dtype) for i in wrt]
 
-        def evaluate(direction: Sequence[Any], scale: float) -> list[Any]:
-            moved = list(operands)
-            for i, d in zip(wrt, direction, strict=True):
-                moved[i] = operands[i] + scale * d
-            values = inline(builder, tape, moved)
+        def evaluate(inputs: Sequence[Any]) -> list[Any]:
+            values = inline(builder, tape, inputs)
             return [values[number] for number in tape.outputs]
 
-        def quotient(direction: Sequence[Any]) -> list[Any]:
-            h = min([float(self.step_for(np.ones((1,), leaf.dtype))[0]) for leaf in leaves], default=1.0)
-            ahead = evaluate(direction, h)
-            behind = evaluate(direction, -h) if self.scheme == "central" else evaluate(direction, 0.0)
-            return [(a - b) / (h * self.evaluations) for a, b in zip(ahead, behind, strict=True)]
+        outputs = evaluate(operands)
 
-        values = inline(builder, tape, operands)
-        outputs = [values[number] for number in tape.outputs]
+        def shifted(i: int, direction: np.ndarray, sign: float) -> tuple[list[Any], Any]:
+            """The outputs with one coordinate moved, and how far it went."""
+            x = stop_gradient(operands[i])
+            step = self._traced_step(x) * (sign * direction)
+            moved = list(operands)
+            moved[i] = operands[i] + step
+            return evaluate(moved), np.sum(((x + step) - x) * direction)
+
+        def slopes(i: int, direction: np.ndarray) -> list[Any]:
+            ahead, ahead_by = shifted(i, direction, 1.0)
+            behind, behind_by = shifted(i, direction, -1.0) if self.scheme == "central" else (outputs, 0.0)
+            return [(a - b) / (ahead_by - behind_by) for a, b in zip(ahead, behind, strict=True)]
+
+        columns = [(p, unit[p].copy(), slopes(wrt[p], unit[p].copy())) for p, _, unit in basis(leaves)]
         if operator == "jvp":
             seeds = [builder.input(tape.avals[tape.inputs[i]]) for i in wrt]
-            return builder.finish([*outputs, *quotient(seeds)])
+            tangents = [builder.primitive("zeros_like", output) for output in outputs]
+            for p, direction, column in columns:
+                share = np.sum(seeds[p] * direction)
+                tangents = [t + share * slope for t, slope in zip(tangents, column, strict=True)]
+            return builder.finish([*outputs, *tangents])
         late = [builder.input(tape.avals[number]) for number in tape.outputs] if operator == "vjp" else []
-        columns: list[list[Any]] = [[] for _ in wrt]
-        for position, _, unit in basis(leaves):
-            slopes = quotient([u.copy() for u in unit])
-            entry = slopes[0] if not late else sum(np.sum(c * s) for c, s in zip(late, slopes, strict=True))
-            columns[position].append(entry)
+        entries: list[list[Any]] = [[] for _ in wrt]
+        for p, _, column in columns:
+            entry = column[0] if not late else sum(np.sum(c * s) for c, s in zip(late, column, strict=True))
+            entries[p].append(entry)
         gradients = [
-            np.reshape(np.stack(column), leaf.shape) if column else builder.constant(np.zeros_like(leaf))
-            for column, leaf in zip(columns, leaves, strict=True)
+            np.reshape(np.stack(entry), leaf.shape) if entry else builder.constant(np.zeros_like(leaf))
+            for entry, leaf in zip(entries, leaves, strict=True)
         ]
         return builder.finish([*outputs, *gradients])
+
+    def _traced_step(self, x: Any) -> Any:
+        """``step_for`` of a traced value."""
+        if self.step == "auto":
+            exponent = 1 / 3 if self.scheme == "central" else 1 / 2
+            return float(np.finfo(x.dtype).eps) ** exponent * np.maximum(1, np.abs(x))
+        return float(self.step)
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedFinite:
         """Compile the loss itself if it can be traced; a black box is called as it is."""
@@ -201,25 +222,49 @@ class PreparedFinite:
         return centre[0], gradients
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """One quotient along the tangent, its step scaled to the tangent's length."""
+        """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
         centre, state = self._centre(leaves)
-        moved = self._moving(leaves)
-        length = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents], default=0.0)
-        if length == 0.0:
-            return centre, [np.zeros_like(c) for c in centre]
-        steps = [float(np.min(self._backend.step_for(np.asarray(leaves[i])), initial=1.0)) for i in self._source.wrt]
-        h = min(steps) / length
+        slopes = [np.zeros_like(np.asarray(c)) for c in centre]
+        for h, parts in self._bands(leaves, tangents):
+            moved = self._moving(leaves)
 
-        def move(sign: float) -> float:
-            for i, tangent in zip(self._source.wrt, tangents, strict=True):
-                np.add(leaves[i], np.asarray(sign * h, leaves[i].dtype) * tangent, out=moved[i])
-            return sign * h
+            def move(sign: float, h=h, parts=parts, moved=moved) -> float:
+                for i, part in zip(self._source.wrt, parts, strict=True):
+                    np.add(leaves[i], np.asarray(sign * h, leaves[i].dtype) * part, out=moved[i])
+                return sign * h
 
-        slopes = self._quotients(centre, moved, move, state)
-        return centre, [np.asarray(s, np.asarray(c).dtype) for s, c in zip(slopes, centre, strict=True)]
+            for slope, part in zip(slopes, self._quotients(centre, moved, move, state), strict=True):
+                slope += np.asarray(part, slope.dtype)
+        return centre, slopes
+
+    def _bands(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> list[tuple[float, list[np.ndarray]]]:
+        """The tangent as a sum of parts whose coordinates agree on the step along it within a factor of 2**BAND."""
+        ratios = []
+        for i, tangent in zip(self._source.wrt, tangents, strict=True):
+            steps = np.asarray(self._backend.step_for(np.asarray(leaves[i])), np.float64)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ratios.append(np.where(tangent == 0, np.inf, steps / np.abs(np.asarray(tangent, np.float64))))
+        levels = [
+            np.where(np.isfinite(r) & (r > 0), np.floor(np.log2(np.fmax(r, TINY)) / BAND), np.nan) for r in ratios
+        ]
+        bands = []
+        for level in sorted({float(v) for one in levels for v in np.unique(one) if v == v}):
+            parts = [np.where(one == level, t, 0).astype(t.dtype) for one, t in zip(levels, tangents, strict=True)]
+            h = min(float(np.min(r[one == level], initial=np.inf)) for r, one in zip(ratios, levels, strict=True))
+            bands.append((h, parts))
+        return bands
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
-        """A pullback by one quotient per input coordinate."""
+        """A pullback by one quotient per input coordinate, each with its own step."""
         kept = [np.array(leaf) for leaf in leaves]
-        at = [kept[i] for i in self._source.wrt]
-        return self.value(kept), pullback_from_tangents(lambda unit: self.jvp(kept, unit)[1], at)
+        outputs, state = self._centre(kept)
+
+        def pullback(cotangents: Sequence[Any]) -> list[Any]:
+            result = [np.zeros(np.shape(kept[i]), kept[i].dtype) for i in self._source.wrt]
+            for position, index, quotients in self._columns(kept, outputs, state):
+                result[position][index] = sum(
+                    np.sum(np.multiply(c, q)) for c, q in zip(cotangents, quotients, strict=True)
+                )
+            return result
+
+        return outputs, pullback

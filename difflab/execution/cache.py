@@ -27,7 +27,7 @@ def structure(tape: Tape) -> Hashable:
         tuple([(number, avals[number]) for number in tape.constants]),
         tuple([(n, type(v), repr(v), avals[n].dtype) for n, v in tape.literals.items()]),
         tape.outputs,
-        tape.guards,
+        tuple([(guard.value, type(guard.observed), guard.observed) for guard in tape.guards]),
         tape.quiet_from,
     )
 

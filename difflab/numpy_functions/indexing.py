@@ -83,6 +83,10 @@ def advanced(x, key):
             )
         if aval_of(index).dtype.kind not in "iu":
             raise TraceError(f"indexing at {user_location()} with an array of dtype {aval_of(index).dtype}")
+        extent = x.shape[axis]
+        if isinstance(index, np.ndarray) and index.size and not (-extent <= index.min() and index.max() < extent):
+            worst = index.max() if index.max() >= extent else index.min()
+            raise TraceError(f"index {worst} at {user_location()} is out of bounds for axis {axis} of size {extent}")
         axes.append(axis)
         indices.append(builder.lift(index))
     return builder.bind(BIND["gather"], (builder.lift(x), *indices), {"axes": tuple(axes)})

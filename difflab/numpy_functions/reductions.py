@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,19 @@ def _reduction(name: str) -> Callable:
         axes = normal_axes(axis, a.ndim, name)
         if not axes:
             return a
+        if name != "sum":
+            not_empty(a, axes, name)
         return keep(BIND[name](a, axes=axes), a.shape, axes, keepdims)
 
     return reduce
+
+
+def not_empty(a: Any, axes: tuple[int, ...], name: str) -> None:
+    """An error where there is no largest or smallest element."""
+    if any(a.shape[axis] == 0 for axis in axes) and a.size == 0:
+        raise TraceError(
+            f"np.{name} at {user_location()}: an array of shape {a.shape} has no largest or smallest element"
+        )
 
 
 REDUCTIONS.update({np.add: _reduction("sum"), np.maximum: _reduction("max"), np.minimum: _reduction("min")})
@@ -84,9 +95,11 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=NOTHING, where=NOTH
 def _arg(name: str) -> Callable:
     def arg(a, axis=None, out=None, *, keepdims=NOTHING):
         if axis is None:
+            not_empty(a, tuple(range(a.ndim)), name)
             flat = np.ravel(a)
             return keep(BIND[name](flat, axis=0), a.shape, tuple(range(a.ndim)), keepdims)
         axis = normal_axis(axis, a.ndim, name)
+        not_empty(a, (axis,), name)
         return keep(BIND[name](a, axis=axis), a.shape, (axis,), keepdims)
 
     return arg
