@@ -236,6 +236,11 @@ def _not_differentiable(
 ) -> InputError:
     where = paths(structure, argument_name(function, position))[index]
     what = f"an array of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray | np.generic) else f"{type(leaf).__name__}"
+    if isinstance(leaf, complex | np.ndarray | np.generic) and np.asarray(leaf).dtype.kind == "c":
+        return InputError(
+            f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: complex numbers are "
+            "not supported yet; keep real and imaginary parts as two arrays"
+        )
     return InputError(
         f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: only floating-point "
         "numbers and arrays have gradients; convert it with float(...) or .astype(float), or move it to another "

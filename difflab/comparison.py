@@ -16,8 +16,9 @@ import numpy as np
 
 from . import errors
 from .backends import resolve
+from .backends.analytic import Analytic
 from .backends.protocol import Backend, Prepared, Source
-from .calls import bind, describe
+from .calls import Bound, bind, describe
 from .flat import Function, check_trace, require_scalar
 from .harness import accuracy, environment, memory, statistics, timing
 from .harness.reference import Reference, reference_gradient
@@ -122,17 +123,20 @@ def compare(
         ['ok', 'ok']
     """
     chosen = [resolve(backend) for backend in backends]
+    if analytic is not None and not any(backend.family == "analytic" for backend in chosen):
+        chosen.append(Analytic(analytic))
     bound = bind(function, args, kwargs, argnums)
     made = make_source(function, args, kwargs, argnums, analytic)
-    require_scalar(made.tape, function)
-    check_trace(made.tape, Function(function, bound), bound.leaves)
-    truth, why = _reference(made, reference_seconds)
+    fault = _fault_of_trace(made, function, bound, chosen)
+    truth, why = (None, "the loss cannot be traced") if fault else _reference(made, reference_seconds)
     labels = _labels(chosen)
     rows: list[dict[str, Any]] = []
     ready: list[tuple[dict[str, Any], Callable[[], Any]]] = []
     for backend, label in zip(chosen, labels, strict=True):
         row = _row(function, made, backend, label)
         rows.append(row)
+        if isinstance(backend, Analytic) and backend.function is not None:
+            made = make_source(function, args, kwargs, argnums, backend.function)
         try:
             prepared = _measure_once(row, backend, made, truth, why)
         except Exception as fault:  # whatever a backend does wrong becomes its row
@@ -172,6 +176,22 @@ def threads() -> int:
     from threadpoolctl import threadpool_info
 
     return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+
+
+def _fault_of_trace(
+    made: Source, function: Callable, bound: Bound, chosen: Sequence[Backend]
+) -> errors.TraceError | None:
+    """Why the loss cannot be traced, where some backend does without; otherwise the error itself is raised."""
+    try:
+        tape = made.tape
+    except errors.TraceError as fault:
+        if not any("black-box" in backend.capabilities for backend in chosen):
+            raise
+        require_scalar(made.call(made.example), function)
+        return fault
+    require_scalar(tape, function)
+    check_trace(tape, Function(function, bound), bound.leaves)
+    return None
 
 
 def _call(backend: Backend, prepared: Any, made: Source) -> Callable[[], Any]:
@@ -220,8 +240,9 @@ def _row(function: Callable, made: Source, backend: Backend, label: str) -> dict
 
 def _measure_once(row: dict[str, Any], backend: Backend, made: Source, truth: Reference | None, why: str) -> Prepared:
     """Forecast, prepare, first call, error, memory; fills the row as far as it comes."""
-    cost = backend.predict(made.tape, "gradient", made.wrt)
-    row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
+    if truth is not None or "black-box" not in backend.capabilities:
+        cost = backend.predict(made.tape, "gradient", made.wrt)
+        row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
     prepared: Prepared
     row["prepare_s"], prepared = timing.timed(lambda: backend.prepare(made, "value_and_gradient", made.example))  # type: ignore[assignment]
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}

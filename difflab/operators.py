@@ -16,7 +16,7 @@ from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
 from .calls import Bound, bind, describe, finished
-from .errors import GuardError, UnsupportedError
+from .errors import GuardError, InputError, UnsupportedError
 from .flat import (
     Function,
     cotangent_leaves,
@@ -138,6 +138,11 @@ def value_and_gradient(
     """
     chosen = resolve(backend)
     _require(chosen, "gradient")
+    if not isinstance(argnums, int | np.integer | tuple | list):
+        raise InputError(
+            f"argnums of {describe(function)} is a position or a tuple of positions, not {type(argnums).__name__}; to "
+            "differentiate at given arguments write dl.gradient(function)(*arguments)"
+        )
 
     def run(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         bound, made, flat, nested = _unprepared(function, args, kwargs, argnums, chosen)

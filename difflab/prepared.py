@@ -152,6 +152,9 @@ class Prepared:
                 stacklevel=3,
             )
 
+    def __repr__(self) -> str:
+        return f"<Prepared {self._operator} of {describe(self._function)} by {self._backend!r}, traces: {self._traces}>"
+
     @property
     def backend(self) -> Backend:
         """The backend, with its options."""

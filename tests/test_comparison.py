@@ -84,3 +84,27 @@ def test_faults_of_the_function_itself_are_errors():
 
     with pytest.raises(TraceError, match="likely causes are hidden state"):
         dl.compare(remembers, ARGS[0])
+
+
+def test_a_hand_derived_gradient_given_in_either_way_is_judged():
+    def wrong(w, x):
+        value, gradient = by_hand(w, x)
+        return value, gradient * 1.001
+
+    by_value = dl.compare(loss, *ARGS, backends=["reverse", dl.Analytic(wrong)])
+    assert by_value.frame["outcome"].tolist() == ["ok", "invalid"]
+    by_keyword = dl.compare(loss, *ARGS, backends=["reverse"], analytic=wrong)
+    assert by_keyword.frame["backend"].tolist() == ["reverse", "analytic"]
+    assert by_keyword.rows[1]["rel_error"] == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_a_black_box_is_compared_as_far_as_that_goes():
+    def sorted_sum(w):
+        return np.sum(np.sort(w) * np.arange(3.0))
+
+    found = dl.compare(sorted_sum, ARGS[0], backends=["finite", "reverse"])
+    assert found.frame["outcome"].tolist() == ["ok", "unsupported"]
+    assert found.rows[0]["certified"] == "no: the loss cannot be traced"
+    assert "np.sort" in found.rows[1]["reason"]
+    with pytest.raises(TraceError, match=r"np\.sort"):
+        dl.compare(sorted_sum, ARGS[0], backends=["reverse"])

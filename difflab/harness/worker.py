@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ForecastError, UnavailableError, UnsupportedError
+from ..errors import ForecastError, TraceError, UnavailableError, UnsupportedError
 from . import limits
 from .session import Session, blas
 
@@ -67,7 +67,7 @@ def verdict(fault: BaseException) -> tuple[str, str]:
         return "skipped_predicted", text
     if isinstance(fault, MemoryError):
         return "memory_limit", text or "MemoryError: the memory limit was reached"
-    if isinstance(fault, UnsupportedError | UnavailableError | NotImplementedError):
+    if isinstance(fault, UnsupportedError | UnavailableError | TraceError | NotImplementedError):
         return "unsupported", text
     frames = [frame for frame in traceback.extract_tb(fault.__traceback__)]
     where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
