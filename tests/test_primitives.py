@@ -331,6 +331,12 @@ KINKS = [
         (1.0, 5.0, 5.0),
         (0.0, 1.0, 0.0),
     ),
+    (
+        "max pool: the first NaN",
+        lambda a, b, c: np.sum(nn.max_pool2d(np.reshape(np.stack([a, b, c, b]), (1, 2, 2, 1)), 2)),
+        (1.0, math.nan, math.inf),
+        (0.0, 1.0, 0.0),
+    ),
 ]
 
 

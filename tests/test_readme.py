@@ -21,7 +21,11 @@ def test_readme_has_examples_to_run():
 @pytest.mark.parametrize("code", COMPLETE, ids=["own loss", "own primitive"])
 def test_example_runs_in_a_fresh_interpreter(code, tmp_path):
     checks = {
-        "found.save": "assert set(found.frame['outcome']) == {'ok'}",
+        "found.save": (
+            "assert set(found.frame['outcome']) == {'ok'}\n"
+            "judged = dl.compare(loss, params, x, y, backends=['reverse'], analytic=by_hand)\n"
+            "assert judged.frame['outcome'].tolist() == ['ok', 'invalid']"
+        ),
         "cbrt": (
             "assert np.allclose(dl.gradient(lambda x: np.sum(np.cbrt(x)))(np.array([1.0, 8.0])), [1/3, 1/12])\n"
             "found = dl.compare(lambda x: np.sum(np.cbrt(x)), np.array([1.0, 8.0]))\n"

@@ -144,7 +144,7 @@ hypot = elementwise(
 
 
 def _sigmoid(x):
-    return special_function("expit")(x)
+    return special_function("expit")(x).astype(x.dtype, copy=False)  # it has no loop of its own for float16
 
 
 sigmoid = elementwise(

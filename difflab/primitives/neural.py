@@ -1,7 +1,8 @@
 """Windows over images and pooling. Images are NHWC, ``size`` and ``stride`` are pairs (rows, columns).
 
 A convolution is ``windows``, reshape, matmul: its two gradients need no rule of their own.  Pooling routes
-to the first maximal element of a window, in row-major order, as the kink table says.
+to the first maximal element of a window, in row-major order, as the kink table says; where a window holds NaN,
+its maximum is NaN and the first NaN is that element.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
-from .record import OUT, Aval, Call, Operand, general, linear, zeros
+from .record import OUT, REGISTRY, Aval, Call, Operand, general, linear, zeros
 
 
 def output_size(size: tuple[int, int], stride: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -94,6 +95,27 @@ fold = linear(
 )
 
 
+def bordered(x, padding):
+    """Images with their outermost rows and columns repeated, the padding of a maximum; at most size - 1 on a side.
+
+    A window over the border then holds repeats of pixels that are in it, in row-major order. Its maximum, the first
+    element that is maximal, and NaN are those of its pixels alone, in every dtype, and cotangents return to pixels.
+    """
+    for axis, (before, after) in zip((1, 2), padding, strict=True):
+        if before or after:
+            last = x.shape[axis] - 1
+            edges = [_edge(x, axis, 0)] * before, [_edge(x, axis, last)] * after
+            x = REGISTRY["concatenate"](*edges[0], x, *edges[1], axis=axis)
+    return x
+
+
+def _edge(x, axis, at):
+    """The row or column at a position, as an image of its own."""
+    start = tuple(at if i == axis else 0 for i in range(4))
+    stop = tuple(at + 1 if i == axis else n for i, n in enumerate(x.shape))
+    return REGISTRY["slice"](x, start=start, stop=stop, step=(1, 1, 1, 1))
+
+
 def _cells(x, size, stride):
     """The strided views of ``x`` that hold the first, second, ... element of every window, in row-major order."""
     rows, columns = output_size(size, stride, x.shape)
@@ -124,8 +146,11 @@ def _max_pool(x, *, size, stride):
 def _firsts(x, y, size, stride):
     """For every cell the mask of windows whose first maximal element it is."""
     free = None
+    lost = y.dtype.kind == "f" and y.size > 0 and np.isnan(y.max())  # one NaN spoils the maximum of all
     for cell in _cells(x, size, stride):
         hit = np.equal(cell, y)
+        if lost:  # NaN equals nothing, and is the maximum of every window that holds it
+            np.logical_or(hit, np.isnan(cell), out=hit)
         if free is None:
             free = ~hit
         else:
