@@ -25,6 +25,15 @@ Exit codes: 0 all well; 1 a gradient misses its tolerance; 2 bad input or config
 unexpectedly (crash, lost); 4 the run folder is damaged or in use; 5 nothing could be measured; 130 interrupted (the
 message says which command resumes); 70 a fault of difflab.
 """
+RUN_EPILOG = f"""
+Examples: difflab run; difflab run digits --quick; difflab run my_study.toml --out results/first
+
+To resume an interrupted run, give the same command again: same study text, --quick, --seed and --out. A finished run is
+shown again and not measured again.
+
+Without --out a run goes to reports/STUDY, or to STUDY-2 and so on beside a run that is finished or measures something
+else. With --out DIR it goes to DIR, which must be new, empty, or hold this very run.
+{EXIT_CODES}"""
 
 app = typer.Typer(
     name="difflab",
@@ -55,7 +64,7 @@ def _top(
     del version  # its callback has printed it
 
 
-@app.command(epilog="Examples: difflab run; difflab run digits --quick; difflab run my_study.toml --out results/first")
+@app.command(epilog=RUN_EPILOG)
 def run(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A shipped study by name, or the path of a .toml file.")
@@ -91,7 +100,7 @@ def run(
         raise typer.Exit(INTERRUPTED) from None
     except StoreError as error:
         _say(str(error))
-        raise typer.Exit(_store_code(out)) from None
+        raise typer.Exit(_store_code(error, out)) from None
     _show_results(results, as_json)
     raise typer.Exit(code_of(results.rows))
 
@@ -113,7 +122,7 @@ def report(
         write(results, folder)
     except StoreError as error:
         _say(str(error))
-        raise typer.Exit(_store_code(folder)) from None
+        raise typer.Exit(_store_code(error, folder)) from None
     _show_results(results, as_json)
 
 
@@ -167,8 +176,12 @@ def code_of(rows: list[dict[str, Any]]) -> int:
     return OK if "ok" in outcomes else NOTHING
 
 
-def _store_code(folder: Path | None) -> int:
-    """Bad input if the folder named is no run at all; otherwise there is a store and something is wrong with it."""
+def _store_code(error: StoreError, folder: Path | None) -> int:
+    """Bad input if the folder named is the wrong one; otherwise there is a store and something is wrong with it."""
+    from .harness.store import FolderError
+
+    if isinstance(error, FolderError):
+        return BAD_INPUT
     stores = Path("reports").glob("*/events.jsonl") if folder is None else folder.glob("events.jsonl")
     return STORE if any(True for _ in stores) else BAD_INPUT
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .harness.amounts import counted
+from .report.cases import OUTCOMES
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 Listener = Callable[[dict[str, Any]], None]
-SILENCE_S = 10.0
+SILENCE_S = 5.0
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def progress_on(stream: TextIO) -> Iterator[Listener]:
     >>> with progress_on(sys.stdout) as listener:
     ...     listener({"event": "case", "case": "digits-mlp tiny float64 reverse", "outcome": "ok", "reason": "",
     ...               "done": 1, "cases": 2})
-    [1/2] digits-mlp tiny float64 reverse: ok
+    [1/2] digits-mlp tiny float64 reverse: finished
     """
     if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         yield _plain(stream)
@@ -45,6 +49,11 @@ def progress_on(stream: TextIO) -> Iterator[Listener]:
         yield _bars(bars)
 
 
+def _clock(seconds: float) -> str:
+    """A wall time in seconds, with a decimal below ten."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
 def _line(event: dict[str, Any]) -> str | None:
     """What one event says as a line for people; ``None`` if it is only a sign of life."""
     kind = event["event"]
@@ -52,18 +61,19 @@ def _line(event: dict[str, Any]) -> str | None:
         if event.get("finished"):
             return f"{event['folder']} holds this run already, finished; nothing is measured again"
         resumed = f", {event['resumed']} of them done before" if event.get("resumed") else ""
-        return f"{event['title']}: {event['cases']} cases{resumed}, stored in {event['folder']}"
+        return f"{event['title']}: {counted(event['cases'], 'case')}{resumed}, stored in {event['folder']}"
     if kind == "case":
-        reason = f" ({event['reason']})" if event["reason"] else ""
-        return f"[{event['done']}/{event['cases']}] {event['case']}: {event['outcome']}{reason}"
+        reason = f" ({event['reason']})" if event["reason"] and event["outcome"] != "ok" else ""
+        words = OUTCOMES.get(event["outcome"], (event["outcome"],))[0]
+        return f"[{event['done']}/{event['cases']}] {event['case']}: {words}{reason}"
     if kind == "run_finished":
-        return f"measured in {event['seconds']:.0f} s"
+        return f"measured in {_clock(event['seconds'])}"
     return None
 
 
 def _plain(stream: TextIO) -> Listener:
-    """One line per event that says something new; signs of life only when it has been quiet for a while."""
-    last = time.monotonic()
+    """One line per event that says something new; signs of life at the start and when it has been quiet for a while."""
+    last = -math.inf
 
     def listen(event: dict[str, Any]) -> None:
         nonlocal last
@@ -72,7 +82,8 @@ def _plain(stream: TextIO) -> Listener:
             line = f"... {event['text']} (step {event['done']} of {event['steps']})"
         if line is not None:
             print(line, file=stream, flush=True)
-            last = time.monotonic()
+            begins = event["event"] == "run" and not event.get("finished")
+            last = -math.inf if begins else time.monotonic()  # what begins now is said at once
 
     return listen
 

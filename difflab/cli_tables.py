@@ -90,7 +90,11 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
 def catalogue_text(found: dict[str, list[dict[str, Any]]]) -> str:
     """What ``catalogue`` found, for people."""
     sizes = [
-        [one["name"], ", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items())]
+        [
+            one["name"],
+            one["title"],
+            ", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items()),
+        ]
         for one in found["problems"]
     ]
     studies = []
@@ -101,7 +105,7 @@ def catalogue_text(found: dict[str, list[dict[str, Any]]]) -> str:
         [one["name"], one["family"] or MISSING, one["unavailable"] or ", ".join(one["operators"])]
         for one in found["backends"]
     ]
-    problems = table(["PROBLEM", "SIZES (PARAMETERS)"], sizes)
+    problems = table(["PROBLEM", "TITLE", "SIZES (PARAMETERS)"], sizes)
     backends = table(["BACKEND", "FAMILY", "OPERATORS, OR WHY IT IS UNAVAILABLE"], able)
     return "\n\n".join([problems, *studies, backends])
 

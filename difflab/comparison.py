@@ -18,9 +18,10 @@ from . import errors
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Prepared, Source
-from .calls import Bound, bind, describe
+from .calls import Bound, bind, describe, leaf_names
 from .flat import Function, check_trace, require_scalar
 from .harness import accuracy, environment, memory, statistics, timing
+from .harness.finite_loss import fault_of_loss
 from .harness.reference import Reference, reference_gradient
 from .harness.results import COLUMNS, MORE_COLUMNS
 from .harness.worker import verdict
@@ -191,6 +192,9 @@ def _fault_of_trace(
         return fault
     require_scalar(tape, function)
     check_trace(tape, Function(function, bound), bound.leaves)
+    value = made.call(made.example)[0]
+    if (bad := fault_of_loss(value, made.example, leaf_names(function, bound))) is not None:
+        raise errors.InputError(f"nothing can be compared: {bad}")
     return None
 
 

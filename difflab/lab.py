@@ -15,6 +15,7 @@ from . import errors
 from .harness import results
 from .harness.process import search_path
 from .harness.results import Results
+from .harness.store import FolderError
 
 COORDINATOR = "difflab.harness.engine"
 
@@ -118,7 +119,7 @@ def _coordinate(request: dict[str, Any], tell: Callable[[dict[str, Any]], None])
     if code == 130:
         raise KeyboardInterrupt
     if last.get("event") == "fault":
-        kinds = {"StudyError": errors.StudyError, "StoreError": errors.StoreError}
+        kinds = {"StudyError": errors.StudyError, "StoreError": errors.StoreError, "FolderError": FolderError}
         raise kinds.get(last["type"], errors.DifflabError)(last["text"])
     if last.get("event") != "done":
         raise errors.StoreError(

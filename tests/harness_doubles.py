@@ -31,6 +31,13 @@ def _build(size: str, dtype: str, seed: int) -> SimpleNamespace:
     return SimpleNamespace(loss=_loss, args=({"w": arrays[0]}, arrays[1]), analytic=_analytic, n_params=count)
 
 
+def _build_nan(size: str, dtype: str, seed: int) -> SimpleNamespace:
+    made = _build(size, dtype, seed)
+    made.args[1][1] = np.nan
+    return made
+
+
+NAN_SQUARES = SimpleNamespace(name="nan-squares", sizes={"tiny": {}}, build=_build_nan)
 SQUARES = SimpleNamespace(name="squares", sizes={"tiny": {}, "small": {}}, build=_build)
 
 

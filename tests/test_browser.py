@@ -156,6 +156,52 @@ def test_labels_of_charts_do_not_overlap_and_can_be_read(visit: Visit) -> None:
     assert min(heights) >= 9
 
 
+def _five_sizes() -> made.MadeUpRun:
+    rows = []
+    for size, n in (("tiny", 63), ("small", 610), ("medium", 2410), ("large", 9610), ("xlarge", 301_066)):
+        at = {"size": size, "n_params": n}
+        rows += [made.timed(name, 1e-7 * n, 3e-16, **at) for name in ("analytic", "reverse")]
+        why = "the forecast is 453 s for one gradient (3.011e+05 evaluations of a loss of 0.0015 s); the limit is 10 s"
+        forecast = {"predicted_s": 453.0 + n, "reason": why, **at}
+        rows += [made.failed(name, "skipped_predicted", **forecast) for name in ("forward", "finite", "symbolic")]
+    return made.run(rows)
+
+
+def test_five_sizes_fit_the_window_and_hollow_marks_stand_apart(chromium: Browser, tmp_path: Path) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    visit = Visit(context, write(_five_sizes(), tmp_path).as_uri())
+    hidden = visit.page.locator("#scoreboard .scroll").evaluate("board => board.scrollWidth - board.clientWidth")
+    assert hidden == 0
+    touching = visit.page.evaluate(
+        """() => {
+             const marks = [...document.querySelectorAll('#time .chart g')].filter(mark => {
+               const tip = mark.querySelector(':scope > title');
+               return tip && tip.textContent.includes('refused');
+             }).map(mark => [mark.querySelector('title').textContent,
+                             mark.querySelector('use').getBoundingClientRect()]);
+             if (marks.length !== 15) return [`${marks.length} marks`];
+             return marks.flatMap(([name, a], i) => marks.slice(i + 1).filter(([, b]) => {
+               const [x, y] = [(a.left + a.right - b.left - b.right) / 2, (a.top + a.bottom - b.top - b.bottom) / 2];
+               return Math.hypot(x, y) < (a.width + b.width) / 2;
+             }).map(([other]) => `${name} | ${other}`));
+           }"""
+    )
+    assert touching == []
+    context.close()
+
+
+@_visit(viewport={"width": 360, "height": 800})
+def test_facts_stand_below_their_names_in_a_narrow_window(visit: Visit) -> None:
+    below = visit.page.evaluate(
+        """() => [...document.querySelectorAll('.facts div')].map(pair => {
+             const [name, fact] = ['dt', 'dd'].map(tag => pair.querySelector(tag).getBoundingClientRect());
+             return fact.top >= name.bottom;
+           })"""
+    )
+    assert below
+    assert all(below)
+
+
 def test_hostile_names_do_nothing(chromium: Browser, tmp_path: Path) -> None:
     at = {"problem": HOSTILE, "size": HOSTILE}
     rows = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,14 @@ def test_help_of_every_command_has_an_example(command: str, capsys: pytest.Captu
     assert f"difflab {command}" in text.partition("Example")[2]
 
 
+def test_help_of_run_says_how_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("run", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "To resume an interrupted run, give the same command again" in text
+    assert "Without --out a run goes to reports/STUDY" in text
+    assert "Exit codes: 0 all well" in text
+
+
 def test_misspelt_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("lst") == 2
     assert "Did you mean 'list'?" in capsys.readouterr().err
@@ -105,6 +114,10 @@ def test_list_as_json_is_what_there_is(run_command: RunCommand) -> None:
 def test_list_as_text_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("list") == 0
     text = capsys.readouterr().out
+    lines = {line.partition(" ")[0]: line for line in text.splitlines()}
+    for problem in PROBLEMS.values():
+        assert problem.title in lines[problem.name]
+    assert "tiny (63)" in lines["digits-mlp"]
     for name in (*PROBLEMS, "STUDY digits", "symbolic", "value_and_gradient"):
         assert name in text
 
@@ -145,8 +158,10 @@ def test_quick_run_then_report_then_the_same_run_again(run_command: RunCommand, 
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert lines[0] == "Two ways on a tiny network: 2 cases, stored in here"
-    cases = {"digits-mlp tiny float64 reverse: ok", "digits-mlp tiny float64 finite: ok"}
+    cases = {"digits-mlp tiny float64 reverse: finished", "digits-mlp tiny float64 finite: finished"}
     assert {line.partition("] ")[2] for line in lines if line.startswith("[")} == cases
+    assert lines[1].startswith("... certifying the reference of digits-mlp tiny (step 0 of ")
+    assert re.fullmatch(r"measured in (\d\.\d|\d\d+) s", lines[-1])
     assert "\x1b" not in done.stderr
     table = [line.split() for line in done.stdout.splitlines()]
     assert [row[:5] for row in table[1:3]] == [
@@ -209,6 +224,11 @@ FAULTS = {
     "a folder in the way": (["run", "mini.toml", "--out", "full"], "difflab: full is not empty and holds no run"),
     "unwritable": (["run", "mini.toml", "--out", "/proc/difflab/run"], "/proc/difflab/run cannot be written"),
     "no run": (["report", "full"], "difflab: full holds no run of difflab"),
+    "a file of a run": (
+        ["report", "full/thesis.tex"],
+        f"difflab: {Path('full') / 'thesis.tex'} is a file; the folder of a run is wanted, such as full.",
+    ),
+    "another folder's study": (["run", str(Path("full") / "broken.toml")], f"{Path('full') / 'broken.toml'}:1:9: "),
     "bad seed": (["run", "--seed", "-1"], "Invalid value for '--seed'"),
     "bad option": (["run", "--quik"], "No such option: --quik"),
 }
@@ -223,12 +243,22 @@ def test_fault_of_a_user_is_one_message_and_code_2(
     (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
+    (tmp_path / "full" / "broken.toml").write_text("title = oops\n", encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
     done = run_command(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before, "nothing half-written"
+
+
+def test_folder_of_another_run_is_code_2(run_command: RunCommand, mini: str, tmp_path: Path) -> None:
+    assert run_command("run", mini, "--quick", "--out", "here").returncode == 0
+    before = (tmp_path / "here" / "events.jsonl").read_bytes()
+    done = run_command("run", mini, "--quick", "--seed", "1", "--out", "here")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("difflab: here holds a run of another study or with other settings")
+    assert (tmp_path / "here" / "events.jsonl").read_bytes() == before
 
 
 def test_damaged_store_is_code_4(run_command: RunCommand, mini: str, tmp_path: Path) -> None:
@@ -295,9 +325,35 @@ def test_progress_without_a_terminal_is_plain_lines() -> None:
             listener(event)
     assert stream.getvalue().splitlines() == [
         "A study: 2 cases, 1 of them done before, stored in here",
-        "[2/2] digits-mlp [tiny]: timeout ([2] s)",
-        "measured in 3 s",
+        "... timing digits-mlp tiny (step 1 of 4)",
+        "[2/2] digits-mlp [tiny]: timed out ([2] s)",
+        "measured in 3.2 s",
     ]
+
+
+def test_progress_counts_one_case_and_is_silent_about_the_remarks_of_what_went_well() -> None:
+    stream = io.StringIO()
+    case = {"event": "case", "case": "c", "outcome": "ok", "reason": "12 ties", "done": 1, "cases": 1}
+    with cli_progress.progress_on(stream) as listener:
+        listener({**EVENTS[0], "cases": 1, "resumed": 0})
+        listener(case)
+        listener({"event": "run_finished", "seconds": 0.43})
+        listener({"event": "run_finished", "seconds": 90.2})
+    assert stream.getvalue().splitlines() == [
+        "A study: 1 case, stored in here",
+        "[1/1] c: finished",
+        "measured in 0.4 s",
+        "measured in 90 s",
+    ]
+
+
+def test_signs_of_life_are_at_most_one_line_per_silence() -> None:
+    stream = io.StringIO()
+    with cli_progress.progress_on(stream) as listener:
+        listener(EVENTS[0])
+        for _ in range(50):
+            listener(EVENTS[1])
+    assert len(stream.getvalue().splitlines()) == 2
 
 
 def test_long_silence_is_broken_by_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +376,7 @@ def test_progress_on_a_terminal_draws_bars_and_keeps_what_failed(monkeypatch: py
         for event in EVENTS:
             listener(event)
     text = stream.getvalue()
-    assert "[2/2] digits-mlp [tiny]: timeout ([2] s)" in text
+    assert "[2/2] digits-mlp [tiny]: timed out ([2] s)" in text
     assert "2/2 cases" in text
     assert "timing digits-mlp tiny" in text
     assert "\x1b[" in text

@@ -108,3 +108,8 @@ def test_a_black_box_is_compared_as_far_as_that_goes():
     assert "np.sort" in found.rows[1]["reason"]
     with pytest.raises(TraceError, match=r"np\.sort"):
         dl.compare(sorted_sum, ARGS[0], backends=["reverse"])
+
+
+def test_a_loss_that_is_nan_is_said_once_with_the_argument():
+    with pytest.raises(InputError, match=r"nothing can be compared: the loss is nan at .*argument x contains NaN"):
+        dl.compare(loss, ARGS[0], np.where(ARGS[1] > 0.9, np.nan, ARGS[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from difflab.harness import accuracy, limits, memory, timing
+from difflab.harness import accuracy, amounts, finite_loss, limits, memory, timing
 from difflab.harness.process import Worker, ask, settle
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -135,6 +136,60 @@ def test_a_worker_answers_one_command_after_the_other_and_rests_between() -> Non
     finally:
         worker.close()
     assert worker.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "arguments", "fault"),
+    [
+        (np.float64(1.5), [np.nan], None),
+        (np.ones(3), [np.nan], None),
+        (np.float64("nan"), [np.ones(2), np.array([1, np.nan])], "nan at these arguments (argument y contains NaN)"),
+        (np.float32("inf"), [np.array([-np.inf, 1]), 2.0], "inf at these arguments (argument x contains infinity)"),
+        (float("-inf"), [0.0, np.arange(3)], "-inf at these arguments, which are all finite"),
+    ],
+)
+def test_a_loss_that_is_not_finite_names_its_argument(value: object, arguments: list, fault: str | None) -> None:
+    found = finite_loss.fault_of_loss(value, arguments, ["x", "y"])
+    assert found == (None if fault is None else f"the loss is {fault}")
+
+
+def test_amounts_have_three_digits_and_their_unit() -> None:
+    shown = [amounts.duration(seconds) for seconds in (32.41, 0.00154, 1.5e-6, 0.9999, 12345.0, 1e-12)]
+    assert shown == ["32.4 s", "1.54 ms", "1.5 µs", "1 s", "12 300 s", "0 s"]
+    sizes = [amounts.size(nbytes) for nbytes in (85.6 * 2**30, 2**31, 1023 * 2**20, 100, 5e15)]
+    assert sizes == ["85.6 GiB", "2 GiB", "0.999 GiB", "100 B", "4 550 TiB"]
+    assert (amounts.count(602134.0), amounts.count(np.inf)) == ("602 134", "inf")
+
+
+def test_a_forecast_says_what_it_counts() -> None:
+    from types import SimpleNamespace
+    from typing import Any
+
+    from difflab.backends.protocol import Cost
+    from difflab.errors import ForecastError
+    from difflab.harness.session import Session
+
+    channel: Any = SimpleNamespace(say=lambda kind, **data: None, phase=lambda name: None)
+    session = Session(channel)
+    names = {"problem": "digits-mlp", "size": "tiny", "dtype": "float64", "operator": "gradient", "seed": 0}
+    session.open({"spec": {**names, "backend": "reverse", "options": {}}})
+    limits_of_case = {"memory": 2**31, "seconds": 10.0}
+
+    def refusal(cost: Cost) -> str:
+        session.backend = SimpleNamespace(predict=lambda tape, operator, wrt: cost)
+        with pytest.raises(ForecastError) as caught:
+            session.forecast(limits_of_case)
+        return str(caught.value)
+
+    known = refusal(Cost(3.0, 0.0, 0.0, 32.4))
+    assert known == "the forecast is 32.4 s to prepare and run once; the limit is 10 s"
+    counted = refusal(Cost(602134e6, 0.0, 0.0, float("nan")))
+    assert re.fullmatch(
+        r"the forecast is [\d ]+ s to prepare and run once \(602 134 000 000 evaluations of [\d.]+ (µs|ms)\); "
+        r"the limit is 10 s",
+        counted,
+    )
+    assert refusal(Cost(3.0, 0.0, 85.6 * 2**30, 0.1)) == "the forecast needs 85.6 GiB; the limit is 2 GiB"
 
 
 def test_tolerances_follow_dtype_and_family() -> None:

@@ -43,7 +43,7 @@ CATALOGUE = {
     "incapable": ("unsupported", "cannot do operator 'gradient'"),
     "unavailable": ("unsupported", "it needs a machine that was never built"),
     "too big": ("skipped_predicted", "the forecast needs 1 GiB; the limit is 300 MiB"),
-    "too slow": ("skipped_predicted", "the forecast is 99 s for one gradient; the limit is 1.5 s"),
+    "too slow": ("skipped_predicted", "the forecast is 99 s to prepare and run once; the limit is 1.5 s"),
 }
 
 
@@ -142,6 +142,17 @@ def test_a_quick_run_measures_everything_in_one_process_and_claims_no_intervals(
     assert processes == ["time"] * 6
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_loss_that_is_nan_is_the_fault_of_no_backend(tmp_path: Path, quick: bool) -> None:
+    path = write_study(tmp_path, double("well") + double("hang") + double("null"))
+    path.write_text(path.read_text().replace("SQUARES", "NAN_SQUARES"))
+    found = run(path, tmp_path / "run", quick=quick)
+    assert {(row["outcome"], row["reason"]) for row in found.rows} == {
+        ("invalid", "the loss is nan at these arguments (argument data contains NaN)")
+    }
+    assert {row["certified"] for row in found.rows} == {"no: the loss is not finite"}
+
+
 def test_six_processes_give_intervals_and_verdicts(tmp_path: Path) -> None:
     slow = '[[backend]]\nname = "harness_doubles:Slow"\nlabel = "slow"\nmilliseconds = 4\n'
     twin = slow.replace('"slow"', '"twin"').replace("= 4", "= 4.0")
@@ -200,7 +211,7 @@ def test_at_size_tiny_all_families_end_ok_and_are_as_accurate_as_theory_says(tmp
     for row in found.rows:
         if row["backend"] == "null":
             continue
-        assert row["certified"] == "yes"
+        assert (row["certified"], row["reason"]) == ("yes", "")
         bound = bounds.get(row["backend"], (1e-13, 1e-5))[row["dtype"] == "float32"]
         assert row["rel_error"] < bound, row
         assert row["n_params"] == {"digits-mlp": 63, "digits-cnn": 47}[row["problem"]]
@@ -265,8 +276,8 @@ def test_a_wrong_study_is_an_error_of_the_caller_and_nothing_is_written(tmp_path
     with pytest.raises(StudyError) as caught:
         lab.run(path, out=tmp_path / "run")
     assert str(caught.value).splitlines() == [
-        "bad.toml:5:9: problem[0].name: unknown problem 'digit-mlp' (did you mean 'digits-mlp'?)",
-        "bad.toml:7:9: backend[0].name: unknown backend 'revers' (did you mean 'reverse'?)",
+        f"{path}:5:9: problem[0].name: unknown problem 'digit-mlp' (did you mean 'digits-mlp'?)",
+        f"{path}:7:9: backend[0].name: unknown backend 'revers' (did you mean 'reverse'?)",
     ]
     assert sorted(tmp_path.iterdir()) == [path]
 

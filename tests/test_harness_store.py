@@ -76,6 +76,21 @@ def test_a_changed_number_in_the_middle_is_an_error_with_its_line(tmp_path: Path
     assert path.read_bytes() == before
 
 
+def test_only_what_was_under_way_counts_as_being_measured() -> None:
+    ledger = Ledger.of(
+        [
+            {"kind": "run_started"},
+            {"kind": "started", "case": "a", "pass": "check"},
+            {"kind": "run_started"},
+            *({"kind": "started", "case": case, "pass": "check"} for case in "bcd"),
+            {"kind": "checked", "case": "b", "data": {}},
+            {"kind": "finished", "case": "c"},
+        ]
+    )
+    assert ledger.active == {"d"}
+    assert set(ledger.begun) == set("abcd")
+
+
 def test_a_lost_line_is_noticed(tmp_path: Path) -> None:
     _fill(tmp_path)
     path = tmp_path / store.EVENTS

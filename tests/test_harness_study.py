@@ -88,7 +88,7 @@ def test_a_good_study_is_read_in_full() -> None:
         ('"T"', "3", "digits.toml:2:9: title: must be a text, got 3"),
         ('"T"', '" "', "digits.toml:2:10: title: must be a text, got ' '"),
         ('name = "finite"', 'label = "finite"', "digits.toml:14:1: backend[1].name: is missing"),
-        ('"finite"\nscheme = "forward"', '"reverse"', "backend[1].name: 'reverse' is listed twice; give"),
+        ('"finite"\nscheme = "forward"', '"reverse"', "backend[1].name: 'reverse' is listed already; leave one"),
         ('quick = ["tiny"]', "quick = 3", 'digits.toml:9:9: problem[0].quick: must be a list of texts'),
         ('quick = ["tiny"]', 'dtypes = ["float16"]', "problem[0].dtypes[0]: unknown dtype 'float16' (did you mean"),
         ('quick = ["tiny"]', 'sizes = ["tiny"]', "digits.toml:9:"),
@@ -119,7 +119,6 @@ def test_all_faults_come_at_once_in_the_order_of_the_file() -> None:
 def test_empty_and_broken_files_are_faults_too() -> None:
     assert _faults("") == [
         "digits.toml:1:1: backend: there must be at least one [[backend]]",
-        "digits.toml:1:1: look_for: is missing",
         "digits.toml:1:1: problem: there must be at least one [[problem]]",
         "digits.toml:1:1: question: is missing",
         "digits.toml:1:1: title: is missing",
@@ -138,6 +137,41 @@ def test_the_same_block_twice_is_a_fault_and_another_dtype_is_not() -> None:
         GOOD + more
     )
     assert len(grid.blocks(_parse(GOOD + more + 'dtypes = ["float32"]\n'))) == 3
+
+
+def test_allowed_keys_are_named_once() -> None:
+    text = GOOD.replace("title", "titel").replace("question", "zzz").replace("[limits]", "[limits]\nzzz = 1")
+    lines = [line for line in _faults(text) if "unknown key" in line]
+    assert lines == [
+        "digits.toml:2:10: titel: unknown key 'titel' (did you mean 'title'?); allowed are title, question, look_for, "
+        "answer, operator, baseline, problem, backend, limits, timing",
+        "digits.toml:3:8: zzz: unknown key 'zzz'",
+        "digits.toml:19:7: limits.zzz: unknown key 'zzz'; allowed in limits are seconds, memory, reference_seconds",
+    ]
+
+
+def test_what_to_look_for_may_be_left_out() -> None:
+    assert _parse(GOOD.replace('look_for = "L"', "")).look_for == ""
+
+
+def test_a_backend_listed_twice_is_one_fault() -> None:
+    assert _faults(GOOD + '\n[[backend]]\nname = "reverse"\n') == [
+        "digits.toml:22:9: backend[2].name: 'reverse' is listed already; leave one of the two out"
+    ]
+    assert _faults(GOOD + '\n[[backend]]\nname = "finite"\nlabel = "reverse"\n') == [
+        "digits.toml:23:10: backend[2].label: 'reverse' is the label of another backend already; give one of them "
+        "another label"
+    ]
+
+
+def test_faults_name_the_file_as_the_user_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "br").mkdir()
+    (tmp_path / "br" / "one.toml").write_text(GOOD.replace('"reverse"', '"revers"'))
+    (tmp_path / "br" / "two.toml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match=r"^br/one\.toml:12:9: backend\[0\]\.name: unknown backend"):
+        study_file.read_study("br/one.toml", _describe)
+    assert study_file.read_study("br/two.toml", _describe).name == "two"
 
 
 def test_unknown_studies_are_named() -> None:

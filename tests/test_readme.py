@@ -12,10 +12,14 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 COMPLETE = [block for block in BLOCKS if "import difflab" in block]
+MODULES = [block for block in BLOCKS if block.startswith("# my_module.py")]
+TOML = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_readme_has_examples_to_run():
     assert len(COMPLETE) == 2
+    assert len(TOML) == 1
+    assert len(MODULES) == 1
 
 
 @pytest.mark.parametrize("code", COMPLETE, ids=["own loss", "own primitive"])
@@ -52,3 +56,24 @@ def test_every_backend_and_study_is_named():
         assert f"| `{name}` |" in text
     for study in (README.parent / "studies").glob("*.toml"):
         assert f"`{study.stem}`" in text
+
+
+def test_the_study_runs_with_the_loss_beside_it(tmp_path):
+    (tmp_path / "mine.toml").write_text(TOML[0], encoding="utf-8")
+    (tmp_path / "my_module.py").write_text(MODULES[0], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "difflab", "run", "mine.toml", "--quick", "--out", "found"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(README.parent), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished") == 4
+    assert (tmp_path / "found" / "index.html").exists()
+
+
+def test_what_readme_links_to_is_there():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")):
+        assert (README.parent / link).exists(), link

@@ -169,7 +169,7 @@ def test_charts_say_their_numbers_to_those_who_do_not_see_them(page: Page) -> No
     error, time, memory, operations = (descriptions[place] for place in (0, 2, 4, 6))
     assert "reverse: 2.6e-16 in 48.0 µs at size tiny" in error
     assert "symbolic: 800 µs at 31 parameters, timed out (more than 10.0 s) at 330 parameters" in time
-    assert "refused by forecast (more than 24.0 GiB) at 18 826 parameters" in memory
+    assert "refused by forecast (forecast: 24.0 GiB) at 18 826 parameters" in memory
     assert "operations of the gradient 27 900, operations after sharing 3 410" in operations
     assert "small (330 parameters): steps on the tape 42; symbolic differentiation timed out." in operations
     titles = [title for title in page.texts["title"] if title.startswith("Time against")]
@@ -179,9 +179,46 @@ def test_charts_say_their_numbers_to_those_who_do_not_see_them(page: Page) -> No
 def test_every_chart_has_its_numbers_as_a_table_and_marks_have_tips(text: str, page: Page) -> None:
     assert page.texts["summary"].count("The numbers of this chart") == 4
     assert "<td>7.40" not in text
-    assert "<td>refused by forecast (more than 10.1 s)</td>" in text
+    assert "<td>refused by forecast (forecast to prepare and run once: 10.1 s)</td>" in text
     assert "<title>symbolic, small: timed out, more than 10.0 s</title>" in text
     assert "<title>forward, medium: 522 ms</title>" in text
+
+
+def test_refused_cases_are_drawn_as_forecasts_and_apart(text: str) -> None:
+    assert "hollow with an arrow: more than this or forecast to prepare and run once" in text
+    assert "refused before the start, drawn at the forecast to prepare and run once" in text
+    assert "<title>forward, medium: refused by forecast, forecast to prepare and run once: 10.1 s</title>" in text
+
+
+def test_problems_with_one_size_are_tables_beside_those_with_several() -> None:
+    def drawn(*rows: dict[str, Any]) -> tuple[list[str], str]:
+        text = render(made.run(rows))
+        return Page(text).texts.get("figcaption", []), text
+
+    single = made.row("reverse", problem="alone", call_s=7.77e-3)
+    captions, text = drawn(made.row("reverse"), made.row("reverse", size="large", n_params=9000), single)
+    assert captions == ["digits-mlp"] * 3
+    assert text.count("alone has one size only: in the table, not drawn.") == 3
+    assert "<td>7.77 ms</td>" in text.split('id="time"')[1]
+    captions, text = drawn(made.row("reverse"), single)
+    assert captions == ["digits-mlp", "alone"] * 3, "where all have one size, there is nothing better"
+    assert "one size only" not in text
+
+
+def test_every_size_is_named_on_the_axis_and_wide_counts_are_short() -> None:
+    from difflab.report import axes, style
+
+    sizes = [("tiny", 63), ("small", 610), ("medium", 2410), ("large", 9610), ("xlarge", 301_066)]
+    with style.drawing():
+        figure, drawn = style.canvas("time", "parameters")
+        axes.set_sizes(drawn, sizes)
+        labels = [label.get_text() for label in drawn.get_xticklabels()]
+        assert [label.split("\n")[-1] for label in labels] == [name for name, _ in sizes]
+        assert labels[2] == "\n\n2 410\nmedium"
+        assert drawn.get_window_extent().y0 == pytest.approx(76), "room for the lower row"
+        assert figure.get_figheight() * 72 == pytest.approx(style.HEIGHT + 24)
+        axes.set_count(drawn, "x", [1.0, 3e8])
+        assert max(len(label.get_text()) for label in drawn.get_xticklabels()) <= 6
 
 
 def test_charts_without_data_are_left_out_with_the_reason() -> None:
@@ -224,7 +261,78 @@ def test_all_rows_shows_what_differs_and_sorts_by_value(text: str, page: Page) -
     assert "Device" not in headings
 
 
+# ---------------------------------------------------------------------------- the scoreboard
+
+
+def _cells(*rows: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The first board, row by row: headline, lines and chip of every cell."""
+    from difflab.report.tables import scoreboard
+
+    (board, *_) = scoreboard(cases.groups(cases.read(rows)))
+    return [(score.headline, *score.lines, score.chip) for _, _, scores in board.rows for score in scores]
+
+
+def test_the_only_general_way_at_a_size_is_not_called_the_quickest() -> None:
+    rows = [made.timed("reverse", 1e-4, 3e-16), made.timed("analytic", 9e-5, 3e-16)]
+    assert [cell[-1] for cell in _cells(*rows, made.timed("forward", 1e-3, 3e-16))] == ["quickest", "", ""]
+    assert [cell[-1] for cell in _cells(*rows, made.failed("forward", "timeout"))] == ["only one", "", ""]
+    assert [cell[-1] for cell in _cells(*rows, made.failed("forward", "interrupted"))] == ["", "", ""]
+    assert [cell[-1] for cell in _cells(*rows)] == ["", ""], "nobody else took part"
+
+
+def test_cells_say_reasons_in_short_and_the_page_in_full() -> None:
+    why = "the forecast is 45 s for one gradient (2.139e+04 evaluations of a loss of 0.0021 s); the limit is 10 s"
+    other = made.failed("symbolic", "skipped_predicted", reason="the forecast needs 24.49 GiB; the limit is 2 GiB")
+    rows = [
+        made.failed("finite", "skipped_predicted", reason=why),
+        other,
+        made.failed("forward", "crash", reason="x" * 99),
+    ]
+    assert _cells(*rows) == [
+        ("refused by forecast", "forecast 45 s", ""),
+        ("refused by forecast", "forecast 24.49 GiB", ""),
+        ("crashed", "x" * 47 + "…", ""),
+    ]
+    assert f'<td class="bad" title="{why}">' in render(made.run(rows))
+
+
+def test_peaks_below_the_resolution_of_the_system_are_not_told_apart(text: str) -> None:
+    assert _cells(made.row("reverse", peak_bytes=4096))[0][-2] == "< 256 KiB peak"
+    assert "Peaks below 256\N{NO-BREAK SPACE}KiB are noise" in text
+
+
+def test_cases_that_were_not_begun_are_not_measured_yet() -> None:
+    waiting = {"n_params": None, "reason": "the run was interrupted before this case began; run it again to go on"}
+    rows = [made.row("reverse"), made.failed("forward", "interrupted", **waiting)]
+    rows += [made.failed(name, "interrupted", size="large", **waiting) for name in ("reverse", "forward")]
+    text = render(made.run(rows))
+    assert "1 finished, 3 not measured yet." in text
+    assert re.findall(r'<th scope="col">(\w+)<small>([^<]*)', text) == [("small", "330 parameters"), ("large", "–")]  # noqa: RUF001
+    assert "0 parameters" not in text.replace("330 parameters", "")
+    assert [cell[0] for cell in _cells(*rows)] == ["100 µs", "not measured yet", "not measured yet", "not measured yet"]
+    assert cases.read(rows)[1].n_params == 330, "another case of the same problem and size has counted them"
+    begun = cases.read([made.failed("reverse", "interrupted", rel_error=1e-9)])
+    assert begun[0].outcome_words == "interrupted"
+
+
 # ---------------------------------------------------------------------------- runs of every kind
+
+
+def test_page_of_a_comparison_speaks_of_no_study_and_of_no_chart_that_is_not_there() -> None:
+    counts = {"symbolic_ops_value": 40, "symbolic_ops_gradient": 900, "symbolic_ops_cse": 110}
+    at = {"size": "", "n_params": 50, "peak_bytes": None}
+    run = made.run([made.row("reverse", **at), made.row("symbolic", **at, **counts)])
+    run.manifest |= {"command": "difflab.compare(f, x)", "method": ["Timed in this process."]}
+    run.manifest["study"] = {"name": "f"}
+    text = render(run)
+    assert "for a study that comes with it" not in text
+    assert "save the text below" not in text
+    assert "<pre>difflab.compare(f, x)</pre>" in text
+    assert [tag["id"] for tag in Page(text).of("section")] == [
+        "answer", "scoreboard", "error", "time", "operations", "rows", "words", "measured", "reproduce",
+    ]  # fmt: skip
+    assert ">50 parameters</text>" in text
+    assert "#memory" not in text
 
 
 def test_study_in_which_everything_timed_out() -> None:

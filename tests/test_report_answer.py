@@ -28,7 +28,8 @@ def test_the_opposite_data_give_the_opposite_answer() -> None:
     usual, opposite = story("reverse", "finite"), story("finite", "reverse")
     assert usual == (
         "At the largest size compared, reverse mode was the quickest: one gradient took 100 µs (95 % interval 98.0 to "
-        "102 µs; 2.5 times the loss itself) on digits-mlp (330 parameters), and was right to 15.5 digits. "
+        "102 µs; 2.5 times the loss itself) on digits-mlp (330 parameters), and was right to 15.5 digits within "
+        "1 MiB of memory. "
         "In comparison, finite differences took 500 times as long with 9.7 correct digits instead of 15.5."
     )
     exchanged = usual.replace("reverse mode was", "@").replace("finite differences", "reverse mode")
@@ -47,7 +48,7 @@ def test_level_cases_are_not_ranked() -> None:
     assert "reverse mode and forward mode were equally quick, and nothing was quicker" in text
     apart = said(made.timed("reverse", 1.00e-4, 3e-16), made.timed("forward", 1.10e-4, 3e-16))
     assert "reverse mode was the quickest" in apart
-    assert "forward mode took 1.1 times as long." in apart
+    assert "forward mode took 1.10 times as long." in apart
 
 
 def test_problems_that_disagree_have_no_common_winner() -> None:
@@ -58,8 +59,8 @@ def test_problems_that_disagree_have_no_common_winner() -> None:
     )  # fmt: skip
     assert "no way was the quickest everywhere: it was reverse mode on digits-mlp (330 parameters) with 100 µs" in text
     assert "and forward mode on digits-cnn (500 parameters) with 300 µs" in text
-    assert "reverse mode took 1.0 to 3.0 times as long" in text
-    assert "forward mode took 1.0 to 5.0 times as long" in text
+    assert "reverse mode took 1.00 to 3.0 times as long" in text
+    assert "forward mode took 1.00 to 5.0 times as long" in text
 
 
 def test_three_problems_are_summed_up_in_ranges() -> None:
@@ -80,7 +81,27 @@ def test_digits_are_told_apart_by_dtype() -> None:
     )  # fmt: skip
     assert "reverse mode was the quickest in both comparisons" in text
     assert "on digits-mlp float32 (330 parameters), and was right to at least 15.5 digits in float64 and 7.0" in text
-    assert "with 10.0 correct digits instead of 15.5" in text
+    assert "with 10.0 correct digits in float64 instead of 15.5 and 2.0 in float32 instead of 7.0." in text
+
+
+def test_digits_are_the_range_of_all_that_is_compared() -> None:
+    """The best of the quickest must not choose whose digits are told: 15.4 is no worse a yardstick than 15.6."""
+    rows = []
+    for problem, own, best in (("a", 1.6e-6, 3.8e-16), ("b", 8.2e-7, 2.5e-16)):
+        rows += [made.timed("reverse", 1e-4, best, problem=problem), made.timed("finite", 1e-2, own, problem=problem)]
+    assert "took 100 times as long with 5.8 to 6.1 correct digits instead of 15.4 to 15.6." in said(*rows)
+    assert "took 100 times as long with 5.8 to 6.1 correct digits instead of 15.4 to 15.6." in said(*rows[::-1])
+
+
+def test_memory_of_the_quickest_is_said_where_it_is_known_of_each() -> None:
+    def text(first: float | None, second: float) -> str:
+        rows = [made.timed("finite", 1, 1e-9, problem=name) for name in ("a", "b")]
+        rows += [made.timed("reverse", 1e-4, 3e-16, problem="a", peak_bytes=first)]
+        return said(*rows, made.timed("reverse", 1e-4, 3e-16, problem="b", peak_bytes=second))
+
+    assert "and was right to at least 15.5 digits, all within 560 KiB of memory." in text(4096, 560 * 1024)
+    assert "all within 256 KiB of memory" in text(4096, 8192), "what cannot be told apart is not told apart"
+    assert "memory" not in text(None, 8192)
 
 
 def test_the_largest_size_with_two_contestants_counts() -> None:
@@ -158,8 +179,26 @@ def test_what_limits_the_answer_is_said() -> None:
         "This was a quick run: there are no intervals, so differences of some ten per cent mean nothing.",
         "No gradient could be checked against a certified one, so nothing is said about accuracy.",
         "torch did not run: torch is not installed.",
-        "The run is not finished: 1 case of 3 still to be measured.",
     )
+    assert found.text.startswith("Unfinished: 2 of 3 cases measured so far; at the largest size compared, reverse mode")
+
+
+def test_what_is_still_open_has_not_failed() -> None:
+    rows = [made.timed("reverse", 1e-4, 3e-16), made.timed("finite", 1e-2, 1e-9)]
+    rows += [made.timed("reverse", 1e-3, 3e-16, size="large", n_params=9000)]
+    rows += [made.failed("finite", "interrupted", size="large", n_params=9000), made.failed("forward", "interrupted")]
+    text = said(*rows)
+    assert text.startswith("Unfinished: 3 of 5 cases measured so far; at the largest size compared, reverse mode was")
+    assert "gave no gradient" not in text
+    assert "beyond these sizes" not in text
+    assert text.endswith("finite differences took 100 times as long with 9.0 correct digits instead of 15.5.")
+
+
+def test_unfinished_run_says_how_far_it_came_and_not_that_nothing_worked() -> None:
+    rows = [made.failed("reverse", "interrupted", rel_error=1e-16), made.failed("symbolic", "timeout")]
+    rows += [made.failed("forward", "interrupted", size="large", n_params=None) for _ in range(2)]
+    found = answer(made.run(rows))
+    assert found.sentences == ("Unfinished: 1 of 4 cases measured so far; nothing can be compared yet.",)
 
 
 def test_quick_runs_call_level_what_full_runs_tell_apart() -> None:
@@ -206,13 +245,19 @@ def test_small_things_about_numbers() -> None:
     assert numbers.interval(9.8e-5, 1.02e-4) == "98.0 to 102 µs"
     assert numbers.interval(9.8e-4, 1.02e-3) == "980 µs to 1.02 ms"
     assert numbers.interval(None, 1.0) == ""
-    assert [numbers.factor(value) for value in (0.93, 2.94, 41.2, 99.6, 1234.5)] == [
-        "0.93",
+    assert [numbers.factor(value) for value in (0.89, 0.93, 1.0, 1.049, 1.12, 2.94, 41.2, 99.6, 1234.5)] == [
+        "0.89",
+        "0.930",
+        "1.00",
+        "1.05",
+        "1.1",
         "2.9",
         "41",
         "100",
         "1 230",
     ]
+    assert [numbers.peak(value) for value in (0, 2**18 - 1, 2**18, None)] == ["< 256 KiB"] * 2 + ["256 KiB", "n/a"]
+    assert [numbers.parameters(number) for number in (0, 1, 330)] == ["–", "1 parameter", "330 parameters"]  # noqa: RUF001
     assert numbers.digits(-0.3) == "0.0"
     assert numbers.scientific(0.0) == "0"
     assert numbers.power_of_ten(-12) == "10⁻¹²"

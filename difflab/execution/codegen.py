@@ -89,7 +89,7 @@ class Writer:
         ]
         function = self.bound(call.function, "f")
         if place == "result":
-            if self.returns_fresh(call, avals, out):
+            if self.returns_fresh(equation, call, avals, out):
                 self.lines.append(f"{target} = {function}({', '.join(arguments[:-1])})")
                 return
             self.allocate(target, out)
@@ -114,11 +114,12 @@ class Writer:
         return Call(fill, (*map(Operand, range(len(avals))), OUT))
 
     @staticmethod
-    def returns_fresh(call: Call, avals: list[Aval], out: Aval) -> bool:
+    def returns_fresh(equation: Equation, call: Call, avals: list[Aval], out: Aval) -> bool:
         """Whether the call without its last argument allocates exactly the result."""
         if call.function is np.dot or call.function is np.matmul:
             return True
-        if not isinstance(call.function, np.ufunc) or call.arguments[-1] is not OUT:
+        # Another ufunc than the primitive's own might choose another dtype (scipy's expit of float16 does).
+        if call.function is not equation.primitive.evaluate or call.arguments[-1] is not OUT:
             return False
         return bool(avals) and np.broadcast_shapes(*[aval.shape for aval in avals]) == out.shape
 

@@ -40,6 +40,7 @@ class Books:
         self.cases = {case.id: case for block in blocks for case in block.cases}
         self.truths = {block.truth: block for block in reversed(blocks)}
         per_case = 1 if quick else 1 + study.timing.processes
+        self._text = "starting"
         self._steps = len(self.cases) * per_case + len(self.truths)
 
     # ------------------------------------------------------------------------- facts
@@ -74,7 +75,12 @@ class Books:
 
     def running(self, text: str) -> None:
         """Tell what runs now, and how far the run is."""
-        self.emit({"event": "running", "text": text, "done": self._done(), "steps": self._steps})
+        self._text = text
+        self.still_running()
+
+    def still_running(self) -> None:
+        """Tell it again: a sign of life in a long step."""
+        self.emit({"event": "running", "text": self._text, "done": self._done(), "steps": self._steps})
 
     def _done(self) -> int:
         ledger, per_case = self.ledger, self._steps - len(self.truths)

@@ -12,6 +12,7 @@ from .grid import Block, Case
 from .process import START_SECONDS, Worker, wait_for
 
 SLOTS = 2
+BEAT_SECONDS = 5.0
 
 
 class Order(NamedTuple):
@@ -91,7 +92,7 @@ def _reference(books: Books, block: Block) -> Job:
         done({"file": None, "why": f"the reference ended as {outcome}: {reason}"})
 
     def begin() -> None:
-        books.running(f"reference of {block.problem} {block.size}")
+        books.running(f"certifying the reference of {block.problem} {block.size}")
 
     return Job(script, begin, lambda: True, done, failed)
 
@@ -119,13 +120,14 @@ def _check(books: Books, block: Block, case: Case) -> Job:
 
     def begin() -> None:
         books.begin(case, "check")
-        books.running(f"memory and accuracy of {case.short}")
+        books.running(f"checking memory and accuracy of {case.short}")
 
     return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed)
 
 
-def run_jobs(jobs: Iterable[Job], threads: int) -> None:
-    """Run jobs, ``SLOTS`` at once, each as soon as it is ready."""
+def run_jobs(jobs: Iterable[Job], books: Books) -> None:
+    """Run jobs, ``SLOTS`` at once, each as soon as it is ready; a long silence is broken by a sign of life."""
+    threads, told = books.study.timing.threads, time.monotonic()
     waiting, active = list(jobs), []
     try:
         while waiting or active:
@@ -134,6 +136,9 @@ def run_jobs(jobs: Iterable[Job], threads: int) -> None:
                 job.begin()
                 active.append(job)
                 job.start(threads)
+            if time.monotonic() - told >= BEAT_SECONDS:
+                books.still_running()
+                told = time.monotonic()
             over = wait_for([job.worker for job in active if job.worker])
             active = [job for job in active if job.worker not in over or _advance(job, threads)]
     finally:

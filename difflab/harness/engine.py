@@ -83,14 +83,13 @@ def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path
 
 def measure(books: Books, end: float) -> None:
     """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
-    threads = books.study.timing.threads
     _settle_judged(books)
     references = checks.reference_jobs(books)
     if books.quick:
-        checks.run_jobs(references, threads)
+        checks.run_jobs(references, books)
         epochs.quick(books)
     else:
-        checks.run_jobs(references + checks.check_jobs(books), threads)
+        checks.run_jobs(references + checks.check_jobs(books), books)
         epochs.spend(books, end)
     for block in books.blocks:
         for case in books.live(block):

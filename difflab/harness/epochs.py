@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .amounts import counted
 from .books import Books
 from .checks import SLOTS
 from .grid import Block, Case
@@ -54,6 +55,7 @@ class Epoch:
         try:
             self._open(list(cases))
             for one in self._shuffled():
+                self.books.still_running()
                 self._prepare(one)
             for number in range(max((one.found["rounds"] for one in self.active), default=0)):
                 for one in self._shuffled():
@@ -190,7 +192,7 @@ def quick(books: Books) -> None:
     """One epoch per block, judged in the same processes."""
     for block in books.blocks:
         if cases := books.live(block):
-            books.running(f"{block.name}: {len(cases)} cases")
+            books.running(f"{block.name}: {counted(len(cases), 'case')}")
             Epoch(books, block, 0, judge=True).run(cases)
 
 

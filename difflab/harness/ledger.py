@@ -12,7 +12,8 @@ class Ledger:
     """The state of a run, by case id (``truths``: by the key of the reference).
 
     ``checks`` holds what the pass for memory and accuracy found, ``epochs`` the timing of each process by its number,
-    ``ends`` the final outcome; ``begun`` the pass and phase in which a case was last seen.
+    ``ends`` the final outcome; ``begun`` the pass in which a case was last seen, ``active`` the cases that were in one
+    when the last coordinator stopped.
     """
 
     truths: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -20,6 +21,7 @@ class Ledger:
     epochs: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
     seconds: float | None = None
 
     @staticmethod
@@ -33,10 +35,15 @@ class Ledger:
     def apply(self, event: dict[str, Any]) -> None:
         """Take in one event; kinds that say nothing of cases are passed over."""
         kind, case = event["kind"], event.get("case", "")
+        if kind == "run_started":
+            self.active.clear()  # whatever an earlier coordinator had begun ended with it
+        elif kind in ("checked", "epoch", "finished"):
+            self.active.discard(case)
         if kind == "reference":
             self.truths[event["truth"]] = event["data"]
         elif kind == "started":
             self.begun[case] = event["pass"]
+            self.active.add(case)
         elif kind == "checked":
             self.checks[case] = event["data"]
         elif kind == "epoch":

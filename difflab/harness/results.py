@@ -97,11 +97,16 @@ class Results:
         if end:
             row |= {"outcome": end["outcome"], "reason": end["reason"], "phase": end["phase"]}
         else:
-            where = self.ledger.begun.get(case["id"])
-            row["reason"] = "the run was interrupted before this case began; run it again to go on"
-            if where:
-                row["reason"] = "the run was interrupted while this case was being measured; run it again to go on"
+            row["reason"] = self._why_open(case["id"])
         return row
+
+    def _why_open(self, case: str) -> str:
+        """Why a case has no outcome yet."""
+        if case in self.ledger.active:
+            return "the run was interrupted while this case was being measured; run it again to go on"
+        if case in self.ledger.epochs or case in self.ledger.checks:
+            return "not measured to the end yet; run it again to go on"
+        return "not measured yet; run it again to go on"
 
     def _times(self, case: str, baseline: str | None) -> dict[str, Any]:
         epochs = self.ledger.epochs.get(case, {})

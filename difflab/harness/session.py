@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import ForecastError, UnavailableError, UnsupportedError
-from . import limits
+from . import amounts, limits
+from .finite_loss import LossError, fault_of_loss
 
 FAST_CALL = 1.0
+CERTIFIED_LENGTH = 80
 
 
 class Speaker(Protocol):
@@ -75,7 +77,9 @@ class Session:
         from . import timing
 
         primal = self._primal()
-        timing.timed(primal)
+        if (fault := fault_of_loss(timing.timed(primal)[1], self.leaves, self.source.names)) is not None:
+            self.channel.say("partial", data={"certified": "no: the loss is not finite"})
+            raise LossError(fault)
         primal_s = min(timing.timed(primal)[0] for _ in range(3))
         cost = self.backend.predict(self.source.tape, self.spec["operator"], tuple(self.source.wrt))
         nbytes = int(cost.nbytes)
@@ -91,10 +95,15 @@ class Session:
         self.channel.say("partial", data=data)
         memory, patience = command.get("memory"), command.get("seconds")
         if memory is not None and nbytes > memory:
-            raise ForecastError(f"the forecast needs {amount(nbytes)}; the limit is {amount(memory)}")
+            raise ForecastError(f"the forecast needs {amounts.size(nbytes)}; the limit is {amounts.size(memory)}")
         if patience is not None and seconds > patience:
-            calls = f" ({cost.primal_calls:.4g} evaluations of a loss of {primal_s:.3g} s)" if not known else ""
-            raise ForecastError(f"the forecast is {seconds:.3g} s for one gradient{calls}; the limit is {patience:g} s")
+            calls = (
+                "" if known else f" ({amounts.count(cost.primal_calls)} evaluations of {amounts.duration(primal_s)})"
+            )
+            raise ForecastError(
+                f"the forecast is {amounts.duration(seconds)} to prepare and run once{calls}; "
+                f"the limit is {amounts.duration(patience)}"
+            )
         return data
 
     # ------------------------------------------------------------------------- running
@@ -199,7 +208,10 @@ class Session:
 
             truth = Reference.load(command["reference"])
         family, dtype = self.backend.family, self.spec["dtype"]
-        return accuracy.judge(self.gradient, shapes, family, dtype, truth, command.get("why"))
+        found = accuracy.judge(self.gradient, shapes, family, dtype, truth, command.get("why"))
+        if found["outcome"] == "ok":
+            found["reason"] = ""  # how the reference met its ties is stored once, with the reference
+        return {**found, "certified": limits.shorten(found["certified"], CERTIFIED_LENGTH)}
 
     def _call(self) -> Callable[[], Any]:
         if "bare" in self.backend.capabilities:  # conversions are not the derivative's own cost
@@ -265,13 +277,3 @@ def _plain(stats: Any) -> dict[str, Any]:
         elif isinstance(value, float):
             kept[str(key)] = _finite(value)
     return kept
-
-
-def amount(nbytes: float) -> str:
-    """``1.5 GiB``: bytes for people."""
-    value = float(nbytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"

@@ -25,6 +25,10 @@ MANIFEST = "manifest.json"
 BLOBS = "blobs"
 
 
+class FolderError(StoreError):
+    """The folder that was named is not one of this run's: another must be named, nothing is broken."""
+
+
 def canonical(value: Any) -> str:
     """JSON text that is the same for equal values: sorted keys, no spaces, no NaN.
 
@@ -102,7 +106,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise StoreError(f"{folder} holds no run of difflab: there is no {EVENTS} in it.") from None
+        raise FolderError(f"{folder} holds no run of difflab: there is no {EVENTS} in it.") from None
     except OSError as fault:
         raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
     return scan(raw, str(path))[0]
@@ -114,11 +118,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or is no JSON object.
     """
+    if folder.is_file():
+        raise FolderError(f"{folder} is a file; the folder of a run is wanted, such as {folder.parent}.")
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StoreError(f"{folder} holds no run of difflab: there is no {MANIFEST} in it.") from None
+        raise FolderError(f"{folder} holds no run of difflab: there is no {MANIFEST} in it.") from None
     except OSError as fault:
         raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
     except ValueError as fault:
@@ -283,7 +289,7 @@ def choose_folder(out: Path | None, study: str, key: str, root: Path = Path("rep
         root: where runs without ``out`` go.
 
     Raises:
-        StoreError: the named folder holds something else, or an unfinished run of another study.
+        FolderError: the named folder holds something else, or a run of another study.
     """
     if out is not None:
         _check_named(out, key)
@@ -301,16 +307,16 @@ def choose_folder(out: Path | None, study: str, key: str, root: Path = Path("rep
 
 def _check_named(folder: Path, key: str) -> None:
     if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is a file; --out takes a folder.")
+        raise FolderError(f"{folder} is a file; --out takes a folder.")
     if not folder.exists() or not any(folder.iterdir()):
         return
     names = {entry.name for entry in folder.iterdir()}
     if MANIFEST not in names:
         if names <= {EVENTS} and not read(folder):
             return  # killed between making the folder and describing the run
-        raise StoreError(f"{folder} is not empty and holds no run of difflab. Choose a new folder with --out DIR.")
+        raise FolderError(f"{folder} is not empty and holds no run of difflab. Choose a new folder with --out DIR.")
     if read_manifest(folder).get("key") != key:
-        raise StoreError(
+        raise FolderError(
             f"{folder} holds a run of another study or with other settings (study text, seed or --quick differ). "
             f"Choose a new folder with --out DIR, or load it with difflab.load({str(folder)!r})."
         )

@@ -31,12 +31,13 @@ def read_study(study: str | Path, describe: Describe) -> Study:
         StudyError: with one line per fault.
     """
     path = locate(study)
+    filename = str(study) if str(study).endswith(".toml") else path.name  # as the user knows it
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
-        raise StudyError(f"{path.name}: cannot be read: {why}") from fault
-    return parse(text, path.name, describe)
+        raise StudyError(f"{filename}: cannot be read: {why}") from fault
+    return parse(text, filename, describe)
 
 
 def parse(text: str, filename: str, describe: Describe) -> Study:
@@ -44,7 +45,7 @@ def parse(text: str, filename: str, describe: Describe) -> Study:
 
     Args:
         text: TOML.
-        filename: what to call it in errors.
+        filename: what to call it in errors; its stem is the study's name.
         describe: gives the catalogue for the backends and problems the study names.
 
     Raises:
@@ -73,6 +74,7 @@ class _Reader:
         self.document, self.text, self.filename = document, text, filename
         self.places = toml_places.places(text)
         self.faults: list[tuple[tuple[int, int], str]] = []
+        self.told: set[tuple[str, ...]] = set()
         tables = [one for one in _tables(document.get("backend")) if isinstance(one.get("name"), str)]
         asked = [(one["name"], _options(one)) for one in tables]
         named = [one["name"] for one in _tables(document.get("problem")) if isinstance(one.get("name"), str)]
@@ -87,15 +89,15 @@ class _Reader:
         top = self.document
         known = ("title", "question", "look_for", "answer", "operator", "baseline")
         self.unknown((), top, (*known, "problem", "backend", "limits", "timing"))
-        title, question, look_for = (self.string((), top, key) for key in ("title", "question", "look_for"))
+        title, question = (self.string((), top, key) for key in ("title", "question"))
+        look_for = self.string((), top, "look_for", "")
         answer = self.choice((), top, "answer", ANSWERS, ANSWERS[0])
         operator = self.choice((), top, "operator", OPERATORS, OPERATORS[0])
         problems = tuple(self.problem(position, one) for position, one in enumerate(self.array("problem")))
         backends = tuple(self.backend(position, one) for position, one in enumerate(self.array("backend")))
         self.overlap(problems)
         labels = [one.label for one in backends]
-        self.unique("backend", labels, "is listed twice; give one of them another label")
-        self.unique("backend", [label_of(one.name, one.options) for one in backends], "is the same backend as another")
+        self.unique(backends)
         baseline = self.string((), top, "baseline", "reverse" if "reverse" in labels else next(iter(labels), ""))
         if labels and baseline not in labels:
             self.fault(("baseline",), f"{baseline!r} is none of the backends {suggestion(baseline, labels)}")
@@ -103,7 +105,7 @@ class _Reader:
         timing = self.timing(self.table("timing"))
         if self.faults:
             raise StudyError("\n".join(line for _, line in sorted(self.faults)))
-        name = self.filename.removesuffix(".toml")
+        name = Path(self.filename).stem
         return Study(
             name,
             title.strip(),
@@ -182,14 +184,28 @@ class _Reader:
     # ------------------------------------------------------------------------- pieces
 
     def unknown(self, path: toml_places.Path, table: dict[str, Any], known: Sequence[str]) -> None:
+        """Report keys that are not known; what is allowed is said with the first of them only."""
+        kind = tuple(part for part in path if isinstance(part, str))
         for key in table:
-            if key not in known:
-                self.fault((*path, key), f"unknown key {key!r} {suggestion(key, known)}")
+            if key in known:
+                continue
+            hint = suggestion(key, known)
+            hint = "" if hint.startswith("(known") else f" {hint}"
+            if kind not in self.told:
+                self.told.add(kind)
+                hint += f"; allowed {f'in {kind[0]} ' if kind else ''}are {', '.join(known)}"
+            self.fault((*path, key), f"unknown key {key!r}{hint}")
 
-    def unique(self, kind: str, names: Sequence[str], why: str) -> None:
-        for position, name in enumerate(names):
-            if name and name in names[:position]:
-                self.fault((kind, position, "name"), f"{name!r} {why}")
+    def unique(self, backends: Sequence[BackendChoice]) -> None:
+        for position, one in enumerate(backends):
+            before, what = backends[:position], label_of(one.name, one.options)
+            if not one.name:
+                continue
+            if what in [label_of(other.name, other.options) for other in before]:
+                self.fault(("backend", position, "name"), f"{what!r} is listed already; leave one of the two out")
+            elif one.label in [other.label for other in before]:
+                message = f"{one.label!r} is the label of another backend already; give one of them another label"
+                self.fault(("backend", position, "label"), message)
 
     def overlap(self, problems: Sequence[ProblemChoice]) -> None:
         seen: set[tuple[str, str, str]] = set()

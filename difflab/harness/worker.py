@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import ForecastError, TraceError, UnavailableError, UnsupportedError
 from . import limits
+from .finite_loss import LossError
 from .session import Session, blas
 
 
@@ -65,6 +66,8 @@ def verdict(fault: BaseException) -> tuple[str, str]:
     text = limits.shorten(_message(fault))
     if isinstance(fault, ForecastError):
         return "skipped_predicted", text
+    if isinstance(fault, LossError):
+        return "invalid", text
     if isinstance(fault, MemoryError):
         return "memory_limit", text or "MemoryError: the memory limit was reached"
     if isinstance(fault, UnsupportedError | UnavailableError | TraceError | NotImplementedError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import duel, numbers
@@ -62,12 +62,13 @@ def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
     matches = [match for group in groups(list(cases)) if (match := _match(group)) is not None]
     caveats = tuple(_caveats(cases, matches, quick))
     if not matches:
-        return Answer((_nothing(cases),), caveats)
+        return Answer((_unfinished(cases, _nothing(cases)),), caveats)
     if (found := duel.duel(cases)) is not None:
         largest, pairs = found
-        cost = f"One gradient took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}."
-        return Answer((duel.sentence(pairs), cost), caveats)
-    sentences = (_first(matches), _second(matches, cases))
+        cost = f"One gradient took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}"
+        cost += f"{_within([case for _, case in pairs])}."
+        return Answer((_unfinished(cases, duel.sentence(pairs)), cost), caveats)
+    sentences = (_unfinished(cases, _first(matches)), _second(matches, cases))
     return Answer(tuple(sentence for sentence in sentences if sentence), caveats)
 
 
@@ -136,7 +137,7 @@ def _first(matches: list[Match]) -> str:
         cost = f"one gradient took {numbers.interval(min(times), max(times))}"
         if ratios := [best.work_ratio for best in bests if best.work_ratio is not None]:
             cost += f", {_range(ratios)} times the loss itself"
-    return f"{places}, {subject} {verb}{everywhere}: {cost}{_right(bests)}."
+    return f"{places}, {subject} {verb}{everywhere}: {cost}{_right(bests)}{_within(bests)}."
 
 
 def _subject(cases: Sequence[Case]) -> str:
@@ -167,9 +168,18 @@ def _right(cases: Sequence[Case]) -> str:
     return f", and was right to {least}{numbers.listed(parts)}"
 
 
-def _range(values: Sequence[float]) -> str:
+def _within(cases: Sequence[Case]) -> str:
+    """The memory in which all the quickest did with, where it is known of each."""
+    peaks = [case.peak_bytes for case in cases if case.peak_bytes is not None]
+    if not peaks or len(peaks) < len(cases):
+        return ""
+    start = ", all within" if len(peaks) > 1 else " within" if _right(cases) else ", within"
+    return f"{start} {numbers.trimmed(numbers.size_in_bytes(max(*peaks, numbers.RESOLUTION)))} of memory"
+
+
+def _range(values: Sequence[float], write: Callable[[float], str] = numbers.factor) -> str:
     """``22 to 210``, or one number where both ends read the same."""
-    low, high = numbers.factor(min(values)), numbers.factor(max(values))
+    low, high = write(min(values)), write(max(values))
     return low if low == high else f"{low} to {high}"
 
 
@@ -180,6 +190,7 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
     """How the others compare with the quickest: slower by what factor, how many digits, or ended how."""
     leaders = frozenset.intersection(*[frozenset(case.backend for case in match.level) for match in matches])
     names = [name for name in dict.fromkeys(c.backend for c in cases if family_of(c) != "null") if name not in leaders]
+    still_open = any(case.outcome == "interrupted" for case in cases)
     timed, failed = [], []
     for name in names:
         if not leaders and all(match.cases[0].backend == name for match in matches if match.group.of(name)):
@@ -190,7 +201,7 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
         own = [case for case in cases if case.backend == name]
         if pairs:
             timed.append((max(_seconds(case) / _seconds(best) for case, best in pairs), name, pairs, own))
-        else:
+        elif all(case.outcome != "interrupted" for case in own):  # of what is still open, nothing is known
             failed.append(_failure(own, matches))
     timed.sort(key=lambda item: item[0])
     if len(timed) > MOST_NAMED:  # the nearest, the yardsticks and the slowest say enough
@@ -200,11 +211,11 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
     parts = [_slower(pairs) for _, _, pairs, _ in timed]
     parts += failed[:MOST_NAMED]
     if not parts:
-        return _beyond(matches)
+        return "" if still_open else _beyond(matches)
     if len(failed) > MOST_NAMED:
         parts.append(f"{numbers.counted(len(failed) - MOST_NAMED, 'other backend')} finished at none of these sizes")
     start = "In comparison" if leaders else "In comparison with the quickest"
-    further = _beyond(matches).removesuffix(".")
+    further = "" if still_open else _beyond(matches).removesuffix(".")
     return f"{start}, {numbers.listed(parts)}{'; ' + further[0].lower() + further[1:] if further else ''}."
 
 
@@ -229,15 +240,19 @@ def _beyond(matches: Sequence[Match]) -> str:
 def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
     ratios = [_seconds(case) / _seconds(best) for case, best in pairs]
     text = f"{method(pairs[0][0])} took {_range(ratios)} times as long"
-    differ = [
-        (case.digits, best.digits)
-        for case, best in pairs
-        if case.digits is not None and best.digits is not None and abs(case.digits - best.digits) >= FEWER_DIGITS
-    ]
-    if differ:
-        worst, beside = min(differ, key=lambda pair: (-round(pair[1]), pair[0]))  # where digits are plenty: float64
-        text += f" with {numbers.digits(worst)} correct digits instead of {numbers.digits(beside)}"
-    return text
+    known: dict[str, list[tuple[float, float]]] = {}
+    for case, best in pairs:
+        if case.digits is not None and best.digits is not None:
+            known.setdefault(case.dtype, []).append((case.digits, best.digits))
+    differ = {
+        dtype: found for dtype, found in known.items() if any(abs(own - its) >= FEWER_DIGITS for own, its in found)
+    }
+    parts = []
+    for dtype, found in differ.items():
+        own, its = (_range(values, numbers.digits) for values in zip(*found, strict=True))
+        noun = "" if parts else " correct digits"
+        parts.append(f"{own}{noun}{f' in {dtype}' if len(known) > 1 else ''} instead of {its}")
+    return f"{text} with {numbers.listed(parts)}" if parts else text
 
 
 def _failure(own: Sequence[Case], matches: Sequence[Match]) -> str:
@@ -256,10 +271,21 @@ def _failure(own: Sequence[Case], matches: Sequence[Match]) -> str:
 # ------------------------------------------------------------------------------------------------ what limits it
 
 
+def _unfinished(cases: Sequence[Case], sentence: str) -> str:
+    """The sentence, after how much of the run it rests on where that is not all."""
+    done = sum(case.outcome != "interrupted" for case in cases)
+    if done == len(cases):
+        return sentence
+    start = f"Unfinished: {numbers.grouped(done)} of {numbers.counted(len(cases), 'case')} measured so far"
+    return f"{start}; {sentence[0].lower()}{sentence[1:]}" if sentence else f"{start}."
+
+
 def _nothing(cases: Sequence[Case]) -> str:
     if not cases:
         return "This run holds no case, so there is no answer."
     ok = [case for case in cases if case.ok]
+    if any(case.outcome == "interrupted" for case in cases):
+        return "nothing can be compared yet."
     if ok:
         return f"{numbers.counted(len(ok), 'case')} finished but none was timed, so nothing can be said about speed."
     return (
@@ -285,9 +311,4 @@ def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> li
         own = [case for case in cases if case.backend == name]
         if all(case.outcome == "unsupported" for case in own):
             found.append(f"{name} did not run: {own[0].reason.rstrip('.') or 'it is not available here'}.")
-    open_cases = sum(case.outcome == "interrupted" for case in cases)
-    if open_cases:
-        found.append(
-            f"The run is not finished: {numbers.counted(open_cases, 'case')} of {len(cases)} still to be measured."
-        )
     return found

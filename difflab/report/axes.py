@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import numbers
+from .style import taller
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_TICKS = {"x": 5, "y": 7}
 MOST_SIZES = 8
+LINE = 12.0  # points from one line of a label to the next
 LETTER = 6.4  # points, a little more than the mean width of a letter
 STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
@@ -27,7 +29,7 @@ def set_time(axes: Axes, which: str, values: Sequence[float]) -> None:
 def set_count(axes: Axes, which: str, values: Sequence[float]) -> None:
     """A logarithmic axis of whole numbers."""
     low, high = _around(values)
-    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), numbers.grouped)
+    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), _short_count)
 
 
 def set_bytes(axes: Axes, which: str, values: Sequence[float]) -> None:
@@ -66,12 +68,22 @@ def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> float:
         value: f"{numbers.grouped(value)}\n{clipped(name, 9)}" for value, (name, _) in zip(values, sizes, strict=True)
     }
     widths = {value: LETTER * max(map(len, label.split("\n"))) for value, label in labels.items()}
-    ticks = values[-1:]
-    for value in values[:-1]:  # the largest size is always named; of the others, those that do not touch it or the last
-        others = [ticks[-1], values[-1]]
-        if all(abs(math.log(value / o)) * scale > (widths[value] + widths[o]) / 2 + 3 for o in others if o != value):
+    ticks, lower = values[-1:], list[float]()
+
+    def fits(value: float, others: Sequence[float]) -> bool:
+        return all(abs(math.log(value / o)) * scale > (widths[value] + widths[o]) / 2 + 3 for o in others if o != value)
+
+    for value in values[
+        :-1
+    ]:  # the largest size is always named; the others where they touch no other, or one row lower
+        if fits(value, [ticks[-1], values[-1]]):
             ticks.append(value)
-    _apply(axes, "x", low, high, sorted(set(ticks)), labels.__getitem__)
+        elif fits(value, lower[-1:]) and value not in ticks:
+            lower.append(value)
+    labels |= {value: f"\n\n{labels[value]}" for value in lower}
+    _apply(axes, "x", low, high, sorted({*ticks, *lower}), labels.__getitem__)
+    if lower:
+        taller(axes, 2 * LINE)
     return gap
 
 
@@ -134,6 +146,14 @@ def _apply(
 
 def _short_seconds(value: float) -> str:
     return numbers.trimmed(numbers.seconds(value))
+
+
+def _short_count(value: float) -> str:
+    """``100 000``, but ``10⁸`` and ``300 M``, which do not hang over the end of the axis."""
+    power = round(math.log10(value))
+    if value < 1e6:
+        return numbers.grouped(value)
+    return numbers.power_of_ten(power) if math.isclose(value, 10.0**power) else f"{numbers.grouped(value / 1e6)} M"
 
 
 def _short_bytes(value: float) -> str:

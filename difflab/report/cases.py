@@ -29,13 +29,17 @@ OUTCOMES = {
     "interrupted": ("interrupted", "the run was stopped before this case ended"),
     "skipped_predicted": ("refused by forecast", "the forecast was over a limit, so it was never started"),
 }
+NOT_BEGUN = "not measured yet"
 ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23}
 YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiating
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row; times in seconds, sizes in bytes, ``rel_error`` norm-wise, ``None`` where nothing is known."""
+    """One row; times in seconds, sizes in bytes, ``rel_error`` norm-wise, ``None`` where nothing is known.
+
+    ``n_params`` is 0 where no case of this problem and size has been begun.
+    """
 
     case: str
     problem: str
@@ -90,6 +94,8 @@ class Case:
     @property
     def outcome_words(self) -> str:
         """The outcome as people say it."""
+        if self.outcome == "interrupted" and self.prepare_s is None and self.rel_error is None and self.call_s is None:
+            return NOT_BEGUN
         return OUTCOMES.get(self.outcome, (self.outcome, ""))[0]
 
     @property
@@ -113,8 +119,10 @@ class Group:
     @property
     def sizes(self) -> list[tuple[str, int]]:
         """Sizes with their numbers of parameters, small to large."""
-        found = {case.size: case.n_params for case in self.cases}
-        return sorted(found.items(), key=lambda item: item[1])
+        found: dict[str, int] = {}
+        for case in self.cases:
+            found[case.size] = max(case.n_params, found.get(case.size, 0))
+        return sorted(found.items(), key=lambda item: item[1] or math.inf)  # 0: nobody has counted them yet
 
     def at(self, size: str, backend: str) -> Case | None:
         """The case of one cell, if it was part of the study."""
@@ -148,6 +156,11 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
     Args:
         rows: mappings with the columns of ``Results.frame``; missing columns and NaN become ``None``.
     """
+    rows = list(rows)
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        place = printable(row.get("problem")), printable(row.get("size"))
+        counts[place] = max(int(_number(row.get("n_params")) or 0), counts.get(place, 0))
     cases = []
     for row in rows:
         texts = {
@@ -159,6 +172,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         if row.get("rel_error") == math.inf:
             amounts["rel_error"] = math.inf
         parameters = int(_number(row.get("n_params")) or 0)
+        parameters = parameters or counts[printable(row.get("problem")), printable(row.get("size"))]
         cases.append(Case(**texts, **amounts, n_params=parameters, certified=_certified(row.get("certified"))))
     return cases
 
@@ -204,9 +218,10 @@ def method(case: Case) -> str:
 
 def tally(cases: list[Case]) -> list[tuple[str, int]]:
     """How many cases ended in which way, in words, most orderly first."""
-    names = [*OUTCOMES, *sorted({case.outcome for case in cases} - set(OUTCOMES))]
-    counts = [(OUTCOMES.get(name, (name,))[0], sum(case.outcome == name for case in cases)) for name in names]
-    return [(words, number) for words, number in counts if number]
+    orderly = [*(words for words, _ in OUTCOMES.values()), NOT_BEGUN]
+    words = [case.outcome_words for case in cases]
+    names = [*orderly, *sorted(set(words) - set(orderly))]
+    return [(name, words.count(name)) for name in names if name in words]
 
 
 def tally_words(cases: list[Case]) -> str:

@@ -15,7 +15,7 @@ from .svg import inline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAGE = 4096.0  # what the system hands out at once; smaller peaks cannot be seen
+RERUN = "forecast to prepare and run once"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,14 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
     if not drawn:
         return _missing("error", heading, "no case has both a time and a certified error")
     shown = _shown(drawn, looks, panels.has_error)
+    drawn, single = _several(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in shown]
     if any(not c.ok and panels.has_error(c) for g in drawn for c in g.cases):
         keys.append({"text": "hollow: wrong gradient", **key_mark(Look(0), hollow=True), "stroke": "muted"})
     caption = (
         "Down and to the left is better. A point is one backend at one size: the larger the mark, the larger the size; "
         "a line joins the sizes of a backend.",
+        *_beneath_note(drawn),
         "The error is the distance from the certified gradient relative to its length, so 10⁻¹² means about twelve "
         "correct digits.",
         *_interval_note(drawn),
@@ -89,7 +91,7 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
     rows = tuple(
         (*_where(g, c), c.backend, numbers.seconds(c.call_s), numbers.interval(c.call_s_low, c.call_s_high) or "n/a",
          numbers.scientific(c.rel_error), numbers.digits(c.digits))
-        for g in drawn for c in g.cases if panels.has_error(c)
+        for g in (*drawn, *single) for c in g.cases if panels.has_error(c)
     )  # fmt: skip
     columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "Relative error", "Digits")
     made = _panels(drawn, "error", heading, lambda g: panels.error_time(g, looks), _error_words)
@@ -97,17 +99,20 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
     notes = [f"{numbers.counted(len(lost), 'finished case')} without a certified error: not drawn."] if lost else []
     if any(c.rel_error == 0 and panels.has_error(c) for g in drawn for c in g.cases):
         notes.append("An error of exactly 0 has no place on a logarithmic axis and is drawn at its lower end.")
-    return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=tuple(notes))
+    return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=(*notes, *_table_only(single)))
 
 
 def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
     """Time of one gradient against the number of parameters, with the cases that met a limit."""
     heading = "Time against the number of parameters"
-    plan = panels.Censored("call_s", limits.seconds, frozenset({"timeout"}), "predicted_s", fallback=True)
+    plan = panels.Censored(
+        "call_s", limits.seconds, frozenset({"timeout"}), "predicted_s", fallback=True, meaning=RERUN
+    )
 
     drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return _missing("time", heading, "no case has a time, and none met a time limit")
+    drawn, single = _several(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
     loss = any(c.primal_s is not None for g in drawn for c in g.cases)
     if loss:
@@ -127,7 +132,7 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
     rows = tuple(
         (*_where(g, c), c.backend, numbers.seconds(c.call_s), numbers.interval(c.call_s_low, c.call_s_high) or "n/a",
          numbers.seconds(c.primal_s), _state(c, plan, numbers.seconds))
-        for g in drawn for c in g.cases
+        for g in (*drawn, *single) for c in g.cases
     )  # fmt: skip
     columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "The loss", "Outcome")
     made = _panels(
@@ -135,38 +140,41 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
         lambda g: panels.growth(g, looks, plan, "time of one gradient", scales.set_time, numbers.seconds),
         lambda g: _growth_words(g, plan, numbers.seconds, "one gradient"),
     )  # fmt: skip
-    return Chart("time", heading, caption, tuple(keys), made, columns, rows)
+    return Chart("time", heading, caption, tuple(keys), made, columns, rows, notes=_table_only(single))
 
 
 def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
     """Peak memory of one gradient against the number of parameters, with the cases that met a limit."""
     heading = "Memory against the number of parameters"
-    plan = panels.Censored("peak_bytes", limits.memory, frozenset({"memory_limit"}), "predicted_bytes", floor=PAGE)
+    plan = panels.Censored(
+        "peak_bytes", limits.memory, frozenset({"memory_limit"}), "predicted_bytes", floor=numbers.RESOLUTION
+    )
 
     drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return _missing("memory", heading, "no case has a measured peak, and none met a memory limit")
+    drawn, single = _several(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
     keys += _censored_keys(drawn, plan, limits.memory, numbers.size_in_bytes)
-    small = any(plan.value(c) is not None and (c.peak_bytes or 0) < PAGE for g in drawn for c in g.cases)
+    small = any(plan.value(c) is not None and (c.peak_bytes or 0) < numbers.RESOLUTION for g in drawn for c in g.cases)
     caption = (
         "The highest memory of the worker process during one gradient, above what it held before the backend prepared: "
         "programs, buffers and work space count, Python and its libraries do not.",
-        *(("Peaks below 4 KiB cannot be seen by the system and are drawn at 4 KiB.",) if small else ()),
+        *(("Peaks below 256 KiB are noise of what the system hands out, and are drawn at 256 KiB.",) if small else ()),
         *_censored_note(drawn, plan, "the limit holds for what a case takes beyond an idle worker"),
     )
     rows = tuple(
-        (*_where(g, c), c.backend, numbers.size_in_bytes(c.peak_bytes), numbers.size_in_bytes(c.array_bytes),
+        (*_where(g, c), c.backend, numbers.peak(c.peak_bytes), numbers.size_in_bytes(c.array_bytes),
          numbers.size_in_bytes(c.predicted_bytes), _state(c, plan, numbers.size_in_bytes))
-        for g in drawn for c in g.cases
+        for g in (*drawn, *single) for c in g.cases
     )  # fmt: skip
     columns = ("Problem", "Size", "Parameters", "Backend", "Peak", "Arrays", "Forecast", "Outcome")
     made = _panels(
         drawn, "memory", heading,
-        lambda g: panels.growth(g, looks, plan, "peak memory", scales.set_bytes, numbers.size_in_bytes),
-        lambda g: _growth_words(g, plan, numbers.size_in_bytes, "peak"),
+        lambda g: panels.growth(g, looks, plan, "peak memory", scales.set_bytes, numbers.peak),
+        lambda g: _growth_words(g, plan, numbers.peak, "peak"),
     )  # fmt: skip
-    return Chart("memory", heading, caption, tuple(keys), made, columns, rows)
+    return Chart("memory", heading, caption, tuple(keys), made, columns, rows, notes=_table_only(single))
 
 
 def operations(groups: Sequence[Group]) -> Chart:
@@ -203,6 +211,19 @@ def _missing(anchor: str, heading: str, why: str) -> Chart:
     return Chart(anchor, heading, (), missing=f"This chart is left out: {why}.")
 
 
+def _several(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
+    """The groups worth a panel, and those of one size only, which show no growth beside them."""
+    several = [group for group in groups if len(group.sizes) > 1]
+    return (several, [group for group in groups if len(group.sizes) < 2]) if several else (list(groups), [])
+
+
+def _table_only(groups: Sequence[Group]) -> tuple[str, ...]:
+    if not groups:
+        return ()
+    has = "has" if len(groups) == 1 else "have"
+    return (f"{numbers.listed([group.title for group in groups])} {has} one size only: in the table, not drawn.",)
+
+
 def _panels(
     groups: Sequence[Group], anchor: str, heading: str, draw: Draw, words: Callable[[Group], str]
 ) -> tuple[Panel, ...]:
@@ -231,6 +252,12 @@ def _where(group: Group, case: Case) -> tuple[str, str, str]:
     return group.title, case.size, numbers.count(case.n_params)
 
 
+def _beneath_note(groups: Sequence[Group]) -> tuple[str, ...]:
+    if any(family_of(c) == "analytic" and panels.has_error(c) for g in groups for c in g.cases):
+        return ("The hand-derived gradient has larger marks, beneath those of the others.",)
+    return ()
+
+
 def _interval_note(groups: Sequence[Group]) -> tuple[str, ...]:
     if any(c.call_s_low is not None and c.call_s_high is not None for g in groups for c in g.cases):
         return ("Bars are 95 % intervals over processes; where none is visible, it is narrower than the mark.",)
@@ -245,7 +272,10 @@ def _censored_keys(
     keys: list[dict[str, Any]] = []
     if any(plan.bound(c) is not None for g in groups for c in g.cases):
         mark = key_mark(Look(0), hollow=True, upward=True) | {"stroke": "muted", "dashes": ""}
-        keys.append({"text": "hollow with an arrow: more than this", **mark})
+        refused = any(plan.refused(c) for g in groups for c in g.cases)
+        stopped = any(plan.bound(c) is not None and not plan.refused(c) for g in groups for c in g.cases)
+        parts = ["more than this"] * stopped + [plan.meaning] * refused
+        keys.append({"text": f"hollow with an arrow: {numbers.listed(parts, 'or')}", **mark})
     if limit is not None and any(plan.near_limit(g) for g in groups):
         keys.append({"text": f"limit for one case, {numbers.trimmed(unit(limit))}", **key_mark(None, line="limit")})
     return keys
@@ -260,7 +290,9 @@ def _censored_note(groups: Sequence[Group], plan: panels.Censored, meaning: str)
     if stopped:
         parts.append(f"{numbers.counted(stopped, 'case')} stopped at the limit, drawn there")
     if stopped < len(cases):
-        parts.append(f"{numbers.counted(len(cases) - stopped, 'case')} refused before the start, drawn at the forecast")
+        parts.append(
+            f"{numbers.counted(len(cases) - stopped, 'case')} refused before the start, drawn at the {plan.meaning}"
+        )
     if any((bound := plan.bound(case)) is not None and plan.drawn(bound) < bound for case in cases):
         parts[-1] += " (far beyond the limit: at the top)"
     return (f"Hollow marks with an arrow have no result: {numbers.listed(parts)}; {meaning}.",)
@@ -269,7 +301,7 @@ def _censored_note(groups: Sequence[Group], plan: panels.Censored, meaning: str)
 def _state(case: Case, plan: panels.Censored, unit: Callable[[float | None], str]) -> str:
     """The outcome in words, with the bound where there is one."""
     bound = plan.bound(case)
-    return case.outcome_words if bound is None else f"{case.outcome_words} (more than {unit(bound)})"
+    return case.outcome_words if bound is None else f"{case.outcome_words} ({plan.words(case, unit(bound))})"
 
 
 def _symbolic_state(group: Group, size: str) -> str:
@@ -306,7 +338,7 @@ def _growth_words(group: Group, plan: panels.Censored, unit: Callable[[float | N
         where = f"at {numbers.counted(case.n_params, 'parameter')}"
         value = plan.value(case)
         if value is not None:
-            return f"{unit(value)} {where}"
+            return f"{unit(getattr(case, plan.column))} {where}"
         return "" if plan.bound(case) is None else f"{_state(case, plan, unit)} {where}"
 
     return f"Values of {what}. " + _per_backend(group, words)
@@ -319,6 +351,6 @@ def _swell_words(group: Group) -> str:
             f"{kind.words} {numbers.count(v)}" for kind in panels.KINDS if (v := kind.read(group, size)) is not None
         ]
         if said:
-            where = f"{size} ({numbers.counted(number, 'parameter')})"
+            where = f"{size} ({numbers.parameters(number)})" if size else numbers.parameters(number)
             lines.append(f"{where}: {', '.join(said)}; symbolic differentiation {_symbolic_state(group, size)}.")
     return " ".join(lines)

@@ -7,6 +7,8 @@ import math
 TIMES = "\N{MULTIPLICATION SIGN}"
 MICRO = "\N{MICRO SIGN}"
 NOTHING = "n/a"
+UNKNOWN = "\N{EN DASH}"
+RESOLUTION = 2.0**18  # bytes; smaller peaks differ by what the system hands out, not by what was computed
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -60,6 +62,17 @@ def size_in_bytes(value: float | None) -> str:
     return f"{round(value)} B" if abs(value) < 1023.5 else _scaled(value, BYTES)
 
 
+def peak(value: float | None) -> str:
+    """A peak of memory; below what can be told apart, only that.
+
+    >>> peak(4096.0)
+    '< 256 KiB'
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"< {trimmed(size_in_bytes(RESOLUTION))}" if value < RESOLUTION else size_in_bytes(value)
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Two times, the unit once where it is the same: ``405 to 420 us``; empty when there is no interval."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
@@ -81,10 +94,10 @@ def digits(value: float | None) -> str:
 
 
 def factor(value: float | None) -> str:
-    """A ratio with two or three significant digits: ``2.9``, ``41``, ``1 230``."""
+    """A ratio with two significant digits, three near 1 and from 100 on: ``2.9``, ``1.04``, ``41``, ``1 230``."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return significant(value, 2 if 0.01 <= abs(value) < 100 else 3)
+    return significant(value, 2 if 0.01 <= abs(value) < 100 and not 0.9 <= value <= 1.1 else 3)
 
 
 def count(value: float | None) -> str:
@@ -109,6 +122,11 @@ def power_of_ten(exponent: int) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """``1 case``, ``3 cases``."""
     return f"{grouped(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
+def parameters(number: int) -> str:
+    """``330 parameters``; a dash where nobody has counted them yet."""
+    return counted(number, "parameter") if number else UNKNOWN
 
 
 def listed(words: list[str], last: str = "and") -> str:

@@ -152,9 +152,11 @@ def contents(results: Run) -> dict[str, Any]:
     name = readings.printable(study.get("name")) or "study"
     cases = readings.read(results.rows)
     groups, looks = readings.groups(cases), style.looks(cases)
+    charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
     found = answers.answer(cases, quick=bool(manifest.get("quick")))
     return {
         "name": name,
+        "kind": "comparison" if manifest.get("command") else "study",
         "title": readings.printable(study.get("title")) or name,
         "question": readings.printable(study.get("question")),
         "look_for": readings.printable(study.get("look_for")),
@@ -165,8 +167,9 @@ def contents(results: Run) -> dict[str, Any]:
         "created": readings.printable(manifest.get("created")),
         "version": str((environment.get("packages") or {}).get("difflab") or ""),
         "boards": tables.scoreboard(groups),
+        "largest": any("largest size" in sentence for sentence in found.sentences),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
-        "charts": figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory"))),
+        "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
         "glossary": words.glossary(),

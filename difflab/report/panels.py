@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import axes as scales
 from . import numbers
-from .cases import ROUNDING, Case, Group, family_of
+from .cases import ROUNDING, YARDSTICKS, Case, Group, family_of
 from .style import GRID, INK, LIMIT, MUTED, PAPER, Look, arrow, canvas
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 STEP, SPREAD = 6.0, 36.0  # points between the marks of two backends at one size, and between the outermost
 SHARE = 0.7  # of the distance of two sizes, for the marks of one
 Unit = Callable[[float | None], str]
+BENEATH = 5.0  # points by which the marks of yardsticks are larger, so that a mark of the same place does not hide them
+APART = 10.0  # points between hollow marks at one size, whose arrows need room
 BEYOND = (
     30.0  # forecasts further over the limit than this factor are drawn at its end, or the axis would hold little else
 )
@@ -30,7 +33,8 @@ class Censored:
 
     ``column`` is the measured quantity, ``limit`` what a case was allowed of it, ``stopped`` the outcomes that mean the
     limit was met, ``forecast`` the column of the prediction, ``floor`` the smallest value that can be seen.
-    ``fallback``: whether a refused case without any forecast counts as refused for this quantity.
+    ``fallback``: whether a refused case without any forecast counts as refused for this quantity; ``meaning``: what the
+    forecast is a forecast of.
     """
 
     column: str
@@ -39,6 +43,7 @@ class Censored:
     forecast: str
     floor: float = 0.0
     fallback: bool = False
+    meaning: str = "forecast"
 
     def value(self, case: Case) -> float | None:
         """The measured value of a case that finished, as it is drawn."""
@@ -53,10 +58,18 @@ class Censored:
             return self.limit
         if case.outcome != "skipped_predicted":
             return None
-        forecast = getattr(case, self.forecast)
+        forecast = _forecast(self, case)
         if forecast is None:
             return self.limit if self.fallback and case.predicted_bytes is None else None
         return forecast if forecast > (self.limit or 0.0) else None
+
+    def refused(self, case: Case) -> bool:
+        """Whether the bound of a case is a forecast."""
+        return case.outcome not in self.stopped and self.bound(case) is not None and _forecast(self, case) is not None
+
+    def words(self, case: Case, bound: str) -> str:
+        """The bound of a case in words: ``more than 10 s``, or what was forecast."""
+        return f"{self.meaning}: {bound}" if self.refused(case) else f"more than {bound}"
 
     def shows(self, case: Case) -> bool:
         """Whether the case has a place in the chart."""
@@ -81,6 +94,10 @@ class Kind:
     words: str
     look: Look
     read: Callable[[Group, str], float | None]
+
+
+def _forecast(plan: Censored, case: Case) -> float | None:
+    return getattr(case, plan.forecast)
 
 
 def is_symbolic(case: Case) -> bool:
@@ -139,7 +156,8 @@ def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, 
     scales.set_error(axes, "y", [max(c.rel_error or 0.0, floor) for c in cases])
     ranks = {size: rank for rank, (size, _) in enumerate(group.sizes)}
     tips: dict[str, str] = {}
-    for name, look in looks.items():
+    by_hand = {case.backend for case in cases if family_of(case) in YARDSTICKS}
+    for name, look in sorted(looks.items(), key=lambda item: item[0] not in by_hand):  # yardsticks lie beneath
         own = [case for case in group.of(name) if has_error(case)]
         xs, ys = [c.call_s or 0.0 for c in own], [max(c.rel_error or 0.0, floor) for c in own]
         _line(axes, look, xs, ys)
@@ -147,7 +165,7 @@ def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, 
             if case.call_s_low and case.call_s_high:
                 axes.plot([case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
             gid = f"mark-{len(tips)}"
-            size = 5.5 + 4.0 * ranks[case.size] / max(3, len(ranks) - 1)
+            size = 5.5 + 4.0 * ranks[case.size] / max(3, len(ranks) - 1) + (BENEATH if name in by_hand else 0.0)
             _mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
             tips[gid] = (
                 f"{name}, {case.size}: {numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)}"
@@ -179,7 +197,8 @@ def growth(
     """
     figure, axes = canvas(y_label, "parameters")
     primal = _primal(group) if plan.column == "call_s" else []
-    gap = scales.set_sizes(axes, group.sizes)
+    sizes = [(size, number) for size, number in group.sizes if number or len(group.sizes) == 1]
+    gap = scales.set_sizes(axes, sizes)
     set_axis(axes, "y", list(_heights(group, plan, [y for _, y in primal])))
     if plan.limit is not None and plan.near_limit(group):
         axes.axhline(plan.limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
@@ -199,12 +218,24 @@ def growth(
             gid = f"mark-{len(tips)}"
             _mark(axes, look, _x(case), value, gid, moved=moved)
             tips[gid] = f"{name}, {case.size}: {unit(getattr(case, plan.column))}"
-        for case in group.of(name):
-            if (bound := plan.bound(case)) is not None:
-                gid = f"mark-{len(tips)}"
-                _censored(axes, look, _x(case), plan.drawn(bound), gid, moved)
-                tips[gid] = f"{name}, {case.size}: {case.outcome_words}, more than {unit(bound)}"
+    for case, bound, points in _spread(axes, group, names, plan):
+        gid = f"mark-{len(tips)}"
+        _censored(axes, looks[case.backend], _x(case), plan.drawn(bound), gid, _moved(axes, points))
+        tips[gid] = f"{case.backend}, {case.size}: {case.outcome_words}, {plan.words(case, unit(bound))}"
     return figure, tips
+
+
+def _spread(axes: Axes, group: Group, names: Sequence[str], plan: Censored) -> Iterable[tuple[Case, float, float]]:
+    """Cases without a result, their bounds, and by how many points each stands aside so that none hides another."""
+    width = axes.get_window_extent().width
+    low, high = axes.get_xlim()
+    places = [math.log(max(1, number) / low) / math.log(high / low) * width for _, number in group.sizes]
+    for rank, (size, _) in enumerate(group.sizes):
+        here = [case for name in names if (case := group.at(size, name)) and plan.bound(case) is not None]
+        gaps = [abs(places[rank] - place) for other, place in enumerate(places) if other != rank]
+        step = min(APART, SHARE * min(gaps, default=width) / max(1, len(here) - 1))
+        for place, case in enumerate(here):
+            yield case, plan.bound(case) or 0.0, step * (place - (len(here) - 1) / 2)
 
 
 def swell(group: Group, kinds: Sequence[Kind], state: Callable[[Group, str], str]) -> tuple[Figure, dict[str, str]]:
@@ -227,7 +258,7 @@ def swell(group: Group, kinds: Sequence[Kind], state: Callable[[Group, str], str
     axes.grid(False, axis="y")
     tips: dict[str, str] = {}
     for place, (size, n, counts) in enumerate(rows):
-        words = f"{scales.clipped(size, 24)}, {numbers.counted(n, 'parameter')}"
+        words = f"{scales.clipped(size, 24)}, {numbers.parameters(n)}" if size else numbers.parameters(n)
         how = state(group, size)
         label = words if how == "finished" else f"{words}: symbolic {how}"
         axes.annotate(

@@ -137,6 +137,17 @@ def canvas(
     return figure, axes
 
 
+def taller(axes: Axes, points: float) -> None:
+    """More room below the axes of a canvas, for labels of more lines."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        return
+    box, height = axes.get_position(), 72 * figure.get_figheight()
+    total = height + points
+    figure.set_figheight(total / 72)
+    axes.set_position((box.x0, (box.y0 * height + points) / total, box.width, box.height * height / total))
+
+
 def arrow(direction: int) -> Path:
     """A marker that is only an arrow, beginning at the edge of the point's own marker; 1 is up, -1 down."""
     from matplotlib.path import Path

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import numbers
-from .cases import YARDSTICKS, Case, Group, backends, family_of, method
+from . import axes, numbers
+from .cases import NOT_BEGUN, YARDSTICKS, Case, Group, backends, family_of, method
 
-SENTENCE = 110  # characters of a reason that a cell of the scoreboard shows
+SENTENCE = 48  # characters of a reason that a cell of the scoreboard shows
+DENSE = 3  # more sizes than this are set smaller
+FORECAST = re.compile(r"^the forecast (?:is|needs) ([\d.]+) ?([KMGT]?i?B|[mnu\N{MICRO SIGN}]?s)\b")
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Score:
-    """One cell of the scoreboard; ``state`` is ok, bad or none, ``lines`` come under the headline."""
+    """One cell of the scoreboard; ``state`` is ok, bad or none, ``lines`` come below the headline, ``tip`` a reason."""
 
     state: str
     headline: str
     lines: tuple[str, ...] = ()
     chip: str = ""
+    tip: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Board:
     title: str
     sizes: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, str, tuple[Score, ...]], ...]
+
+    @property
+    def dense(self) -> bool:
+        """Whether there are so many sizes that the cells are set smaller."""
+        return len(self.sizes) > DENSE
 
 
 @dataclass(frozen=True)
@@ -62,30 +71,36 @@ def scoreboard(groups: Sequence[Group]) -> list[Board]:
     """
     boards = []
     for group in groups:
-        quickest = {size: _quickest(group, size) for size, _ in group.sizes}
+        chips = {size: _chip(group, size) for size, _ in group.sizes}
         rows = []
         for name in backends(list(group.cases)):
             cells = [group.at(size, name) for size, _ in group.sizes]
             said = method(group.of(name)[0])
-            scores = tuple(_score(case, case is not None and case is quickest[case.size]) for case in cells)
+            scores = tuple(_score(case, chips) for case in cells)
             rows.append((name, "" if said == name else said, scores))
-        sizes = tuple((size, numbers.counted(number, "parameter")) for size, number in group.sizes)
+        sizes = tuple((size, numbers.parameters(number)) for size, number in group.sizes)
         boards.append(Board(group.title, sizes, tuple(rows)))
     return boards
 
 
-def _quickest(group: Group, size: str) -> Case | None:
-    """The quickest general way at a size, if there is more than one to choose from."""
-    there = [c for c in group.cases if c.size == size and c.ok and c.call_s and family_of(c) not in YARDSTICKS]
-    return min(there, key=lambda case: case.call_s or 0.0) if len(there) > 1 else None
+def _chip(group: Group, size: str) -> tuple[Case, str] | None:
+    """The quickest general way at a size, or the only one of several that finished there."""
+    general = [c for c in group.cases if c.size == size and family_of(c) not in YARDSTICKS]
+    there = [c for c in general if c.ok and c.call_s]
+    if len(there) == 1:
+        over = len(general) > 1 and not any(case.outcome == "interrupted" for case in general)
+        return (there[0], "only one") if over else None
+    return (min(there, key=lambda case: case.call_s or 0.0), "quickest") if there else None
 
 
-def _score(case: Case | None, quickest: bool) -> Score:
+def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> Score:
     if case is None:
         return Score("none", "not in the study")
+    if case.outcome_words == NOT_BEGUN:
+        return Score("none", NOT_BEGUN)
     if not case.ok:
-        reason = case.reason if len(case.reason) <= SENTENCE else case.reason[: SENTENCE - 1] + "…"
-        return Score("bad", case.outcome_words, (reason,) if reason else ())
+        lines = (reason,) if (reason := _brief(case.reason)) else ()
+        return Score("bad", case.outcome_words, lines, tip=case.reason)
     lines = []
     if bounds := numbers.interval(case.call_s_low, case.call_s_high):
         lines.append(bounds)
@@ -94,9 +109,17 @@ def _score(case: Case | None, quickest: bool) -> Score:
     if case.work_ratio is not None:
         lines.append(f"{numbers.factor(case.work_ratio)} {numbers.TIMES} the loss")
     if case.peak_bytes is not None:
-        lines.append(f"{numbers.size_in_bytes(case.peak_bytes)} peak")
+        lines.append(f"{numbers.peak(case.peak_bytes)} peak")
     headline = numbers.seconds(case.call_s) if case.call_s else "finished, not timed"
-    return Score("ok", headline, tuple(lines), "quickest" if quickest else "")
+    chip = chips[case.size]
+    return Score("ok", headline, tuple(lines), chip[1] if chip is not None and chip[0] is case else "")
+
+
+def _brief(reason: str) -> str:
+    """What a cell has room for; all of it is the cell's tip and a column of the table."""
+    if found := FORECAST.match(reason):
+        return f"forecast {found[1]} {found[2]}"
+    return axes.clipped(reason, SENTENCE)
 
 
 # ------------------------------------------------------------------------------------------------ all rows
@@ -128,7 +151,10 @@ def _factor(value: float | None) -> str:
 
 COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Backend", lambda case: Cell(case.backend, under=case.place)),
-    ("Parameters", _count("n_params")),
+    (
+        "Parameters",
+        lambda case: _cell(case.n_params, numbers.count) if case.n_params else Cell(numbers.UNKNOWN, None, True),
+    ),
     ("Dtype", _text("dtype")),
     ("Device", _text("device")),
     ("Operator", _text("operator")),
@@ -141,12 +167,12 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Work ratio", lambda case: _cell(case.work_ratio, _factor)),
     ("To the baseline", lambda case: _cell(case.ratio, _factor)),
     ("Verdict", _text("verdict")),
-    ("Peak", _bytes("peak_bytes")),
+    ("Peak", lambda case: _cell(case.peak_bytes, numbers.peak)),
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
     ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
     ("Worst digits", lambda case: _cell(case.worst_digits, numbers.digits)),
-    ("Certified", _text("certified")),
+    ("Reference certified", _text("certified")),
     ("Evaluations", _count("primal_calls")),
     ("Tape length", _count("tape_length")),
     ("Ops, loss", _count("symbolic_ops_value")),

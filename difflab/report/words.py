@@ -38,6 +38,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "reverse mode the steps that collect the slopes are appended to it.",
     ),
     (
+        "Kink table",
+        "At a point where a function has a corner, its slopes from both sides differ, and one table fixes the answer: "
+        "the slope of relu at 0 is 0, max shares among ties, pooling goes to the first.",
+    ),
+    (
+        "Tie",
+        "Two numbers that are compared, as in max, are equal: the loss has a corner there, and the kink table decides.",
+    ),
+    (
         "Operation counts",
         "Additions, multiplications and function calls in the formulas of symbolic differentiation: of the loss, of "
         "the gradient, and of the gradient after everything that occurs twice is computed once (sharing).",
@@ -45,7 +54,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Certified reference",
         "The gradient enclosed in intervals of many more digits than the dtype holds, so an error is the distance from "
-        "the true value, not from another program.",
+        "the true value, not from another program. Reference certified says that there was one; it is no praise of the "
+        "gradient beside it.",
     ),
     (
         "Relative error",
@@ -73,7 +83,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Peak, arrays, forecast",
-        "Memory: the highest use of the process during one gradient; the arrays among it; and what the backend "
+        "Memory. Peak: by how much the process grew at most while it prepared and computed one gradient; memory that "
+        "it held already is used again without growth, and growth below 256 KiB is noise of pages. Arrays: all that "
+        "NumPy had allocated at once, from new memory or old, so they can exceed the peak. Forecast: what the backend "
         "announced before anything was allocated.",
     ),
 )
