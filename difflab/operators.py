@@ -140,7 +140,7 @@ def value_and_gradient(
     _require(chosen, "gradient")
     if not isinstance(argnums, int | np.integer | tuple | list):
         raise InputError(
-            f"argnums of {describe(function)} is a position or a tuple of positions, not {type(argnums).__name__}; to "
+            f"argnums of {describe(function)} is an integer or a tuple of integers, not {type(argnums).__name__}; to "
             "differentiate at given arguments write dl.gradient(function)(*arguments)"
         )
 
