@@ -68,64 +68,48 @@ def _extreme_samples():
     return [((x,), {"axes": axes}) for axes in ((0,), (1,), (0, 1))]
 
 
-max = general(
-    lambda x, *, axes: np.maximum.reduce(x, axis=axes),
-    _extreme_jvp,
-    _extreme_vjp,
-    name="max",
-    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
-    into=lambda avals, axes: Call(MAXIMUM_REDUCE, (Operand(0), axes, None, OUT)),
-    exact=exact.max,
-    flops=lambda avals, out, axes: float(avals[0].size),
-    samples=_extreme_samples,
-)
-min = general(
-    lambda x, *, axes: np.minimum.reduce(x, axis=axes),
-    _extreme_jvp,
-    _extreme_vjp,
-    name="min",
-    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
-    into=lambda avals, axes: Call(MINIMUM_REDUCE, (Operand(0), axes, None, OUT)),
-    exact=exact.min,
-    flops=lambda avals, out, axes: float(avals[0].size),
-    samples=_extreme_samples,
-)
+def _extreme(name, reduce, rule):
+    return general(
+        lambda x, *, axes: reduce(x, axis=axes),
+        _extreme_jvp,
+        _extreme_vjp,
+        name=name,
+        abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
+        into=lambda avals, axes: Call(reduce, (Operand(0), axes, None, OUT)),
+        exact=rule,
+        flops=lambda avals, out, axes: float(avals[0].size),
+        samples=_extreme_samples,
+    )
+
+
+max = _extreme("max", MAXIMUM_REDUCE, exact.max)
+min = _extreme("min", MINIMUM_REDUCE, exact.min)
 
 FLAT = "an index: its derivative is zero wherever it exists"
 
 
-def _arg_into(function):
+def _position(name, search, rule):
     def into(avals, *, axis):
         def run(x, out):
-            function(x, axis, out)
+            search(x, axis, out)
 
         return Call(run, (Operand(0), OUT))
 
-    return into
+    return general(
+        lambda x, *, axis: search(x, axis=axis),
+        None,
+        None,
+        name=name,
+        abstract=lambda x, axis: Aval(_reduced(x, (axis,)), INTEGER),
+        into=into,
+        exact=rule,
+        samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
+        excuse=FLAT,
+    )
 
 
-argmax = general(
-    lambda x, *, axis: np.argmax(x, axis=axis),
-    None,
-    None,
-    name="argmax",
-    abstract=lambda x, axis: Aval(_reduced(x, (axis,)), INTEGER),
-    into=_arg_into(np.argmax),
-    exact=exact.argmax,
-    samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
-    excuse=FLAT,
-)
-argmin = general(
-    lambda x, *, axis: np.argmin(x, axis=axis),
-    None,
-    None,
-    name="argmin",
-    abstract=lambda x, axis: Aval(_reduced(x, (axis,)), INTEGER),
-    into=_arg_into(np.argmin),
-    exact=exact.argmin,
-    samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
-    excuse=FLAT,
-)
+argmax = _position("argmax", np.argmax, exact.argmax)
+argmin = _position("argmin", np.argmin, exact.argmin)
 
 
 def count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
