@@ -15,7 +15,8 @@ import sympy
 from difflab import nn
 from difflab.execution.arithmetic import evaluate, filled, taken_whole
 from difflab.execution.expressions import FULL_CSE_NODES, Derivatives, compile_function, count_operations, nodes
-from difflab.execution.symbols import SPANS, Symbols, piecewise, rational, symbol
+from difflab.execution.own_functions import definition_of, functions, piecewise
+from difflab.execution.symbols import SPANS, Symbols, rational, symbol
 from difflab.tracing import trace_leaves
 
 RNG = np.random.default_rng(11)
@@ -94,11 +95,34 @@ def test_operations_are_counted_as_sympy_counts_them(expression: Any) -> None:
 def test_operations_of_a_loss_and_its_derivatives_are_those_of_the_trees() -> None:
     w = filled((3, 2), [symbol(f"w{k}") for k in range(6)])
     x = np.round(RNG.normal(size=(2, 3)), 2)
-    tape = trace_leaves(lambda v: [np.sum(nn.softmax(np.tanh(v[1] @ v[0])) ** 2)], [np.ones((3, 2)), x])
+    tape = trace_leaves(lambda v: [np.sum(np.tanh(v[1] @ v[0]) ** 3 / np.exp(v[1] @ v[0]))], [np.ones((3, 2)), x])
     (loss,) = evaluate(tape, [w, x], Symbols(), SPANS)
     slopes = Derivatives().jacobian([loss.item()], w.ravel().tolist())[0]
     assert count_operations([loss.item()]) == sympy.count_ops(loss.item())
     assert count_operations(slopes) == sum(map(sympy.count_ops, slopes))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "operations"),
+    [
+        ("sigmoid", (X,), 4),
+        ("logaddexp", (X, Y), 4),
+        ("logsumexp", (X, Y, 2 * X), 7),
+        ("softmax", (1, X, Y), 5),
+        ("hypot", (X, Y), 5),
+        ("power", (X, Y), 1),
+    ],
+)
+def test_a_function_of_our_own_counts_as_its_definition(name: str, arguments: tuple, operations: int) -> None:
+    node = getattr(functions(), name)(*arguments)
+    definition = definition_of(node)
+    assert count_operations([node]) == operations == sympy.count_ops(definition)
+    assert count_operations([3 * sympy.sin(node)]) == operations + 2
+    slopes = Derivatives().jacobian([node], [X, Y])[0]
+    at = {X: sympy.Rational(1, 3), Y: sympy.Rational(5, 7)}
+    found = compile_function([X, Y], [node, *slopes], cse=False)([1 / 3, 5 / 7])
+    expected = [definition, sympy.diff(definition, X), sympy.diff(definition, Y)]
+    assert found == pytest.approx([float(sympy.N(item.subs(at), 30)) for item in expected], rel=1e-14)
 
 
 def test_a_graph_with_astronomic_tree_is_counted_and_differentiated() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from difflab.errors import InputError, StoreError
+from difflab.harness.accuracy import judge
 from difflab.harness.reference import Reference, errors, reference_gradient
 from difflab.tracing import trace_leaves
 from difflab.transforms import reverse
@@ -97,3 +98,40 @@ def test_an_unreadable_reference_says_so(tmp_path: Path, reference: Reference) -
         Reference.load(tmp_path / "missing.npz")
     with pytest.raises(StoreError, match="cannot be written"):
         reference.save(tmp_path / "no such folder" / "reference.npz")
+
+
+def test_a_gradient_that_cannot_be_judged_still_says_what_the_reference_is() -> None:
+    truth = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
+    trusted = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "3 comparisons met", 3)
+    leaf = [np.zeros(2)]
+    for gradient in ([np.array([1.0, math.nan])], [np.ones(3)], [np.ones(2)], [np.zeros(2)], "nothing"):
+        assert judge(gradient, leaf, "reverse", "float64", truth)["certified"] == "yes"
+        assert judge(gradient, leaf, "reverse", "float64", trusted)["certified"] == "no: 3 comparisons met"
+        assert judge(gradient, leaf, "reverse", "float64", None, "kink")["certified"] == "no: kink"
+        assert judge(gradient, leaf, "null", "float64", truth)["certified"].startswith("no: the null backend")
+    assert not trusted.certified
+    lost = judge([np.array([1.0, math.nan])], leaf, "reverse", "float64", truth)
+    assert (lost["outcome"], lost["reason"]) == ("invalid", "1 of 2 entries of the gradient are NaN or infinite")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_wrong_gradients_of_any_size_are_measured_without_a_warning(dtype: str) -> None:
+    numbers = (0.0, 1e-320, 1e-300, 1e-40, 1.0, 1e38, 1e300, 1.7e308, math.inf, -math.inf, math.nan)
+    for true in (0.0, 5e-324, 1e-300, 1.0, -1.7e308):
+        truth = Reference([np.array([true])], [np.zeros(1)], [np.zeros(1)], 0.0, 160, 0, True, "")
+        for number in numbers:
+            with np.errstate(over="ignore"):
+                computed = np.array([number]).astype(dtype)
+            found = errors([computed], truth)
+            assert found["worst_digits"] >= 0.0
+            assert found["rel_error"] >= 0.0
+            assert math.isfinite(found["ulps"]) or found["ulps"] == math.inf
+            assert judge([computed], [computed], "reverse", dtype, truth)["certified"] == "yes"
+
+
+def test_trust_survives_the_file(tmp_path: Path) -> None:
+    trusted = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "why", 3)
+    trusted.save(tmp_path / "reference.npz")
+    again = Reference.load(tmp_path / "reference.npz")
+    assert (again.unproven, again.certified) == (3, False)

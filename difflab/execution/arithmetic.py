@@ -102,6 +102,7 @@ def evaluate(
     arithmetic: Arithmetic,
     spans: Mapping[str, SpanRule] | None = None,
     before: Callable[[Primitive], None] = lambda primitive: None,
+    after: Callable[[Primitive, Sequence[Any], Mapping[str, Any], Any], Any] | None = None,
 ) -> list[Any]:
     """The outputs of a tape in exact arithmetic.
 
@@ -111,6 +112,7 @@ def evaluate(
         arithmetic: the kind of number.
         spans: composites to take whole, by name: ``rule(arithmetic, *arguments, **params)``.
         before: called before every equation; may raise to stop.
+        after: called with primitive, operands, parameters and result of every equation; gives the result to go on with.
 
     Returns:
         One object array (or native integer array) per output.
@@ -138,7 +140,8 @@ def evaluate(
 
     def visit(primitive: Primitive, arrays: list, params: dict) -> np.ndarray:
         before(primitive)
-        return apply(arithmetic, primitive, arrays, params)
+        result = apply(arithmetic, primitive, arrays, params)
+        return result if after is None else after(primitive, arrays, params, result)
 
     values = replace(reader, literals={}).replay_all(operands, visit, constants, wanted)
     for guard, value in zip(tape.guards, values[len(tape.outputs) :], strict=True):

@@ -49,20 +49,32 @@ def ball(value: Any) -> Any:
     return arb(int(value)) if isinstance(value, bool) else arb(value)
 
 
-def identical(a: Any, b: Any) -> bool:
-    """Whether two balls are the same and narrow enough for that to mean a tie, not two wide enclosures of zero."""
-    if a is b:
-        return True
-    if a.mid() != b.mid() or a.rad() != b.rad():
-        return False
-    return a.is_exact() or a.rel_accuracy_bits() > 40
-
-
 @dataclass
 class Balls:
-    """Ball arithmetic at the precision set by ``precision``; ``ties`` counts identical balls that a choice met."""
+    """Ball arithmetic at the precision set by ``precision``.
+
+    Balls are a tie where they enclose one number for certain: the same object, or the same ball of radius zero.
+    ``ties`` counts those that a choice met, ``unproven`` the balls that only look the same: equal in midpoint and
+    radius, and computed in different ways.  The latter are undecided, unless ``trusting`` takes them for ties.
+    """
 
     ties: int = field(default=0)
+    unproven: int = field(default=0)
+    trusting: bool = field(default=False)
+    negatives: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+
+    def same(self, a: Any, b: Any) -> bool:
+        """Whether two balls enclose one number for certain."""
+        if a is b:
+            return True
+        if a.mid() != b.mid() or a.rad() != b.rad():
+            return False
+        if a.is_exact():
+            return True
+        if a.rel_accuracy_bits() <= 40:  # two wide enclosures of zero are the same ball without any reason
+            return False
+        self.unproven += 1
+        return self.trusting
 
     # -------------------------------------------------------------------- numbers
 
@@ -95,8 +107,18 @@ class Balls:
         functions = _functions()
         if name not in functions:
             raise UnsupportedError(f"ball arithmetic has no function called {name!r}; it knows {', '.join(functions)}")
-        function = functions[name]
+        function = self._negate if name == "negative" else functions[name]
         return lambda *operands: elementwise(function, *operands)
+
+    def _negate(self, value: Any) -> Any:
+        """Minus a ball: one object for one ball, and the ball itself again for minus its negative."""
+        known = self.negatives.get(id(value))
+        if known is not None:
+            return known[1]
+        result = -value
+        self.negatives[id(value)] = (value, result)
+        self.negatives[id(result)] = (result, value)
+        return result
 
     def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Products of matrices by Arb's own algorithm."""
@@ -146,7 +168,7 @@ class Balls:
         return result
 
     def larger(self, a: Any, b: Any) -> np.ndarray:
-        """The certain maximum; of identical balls the first."""
+        """The certain maximum; of equal ones the first."""
         return elementwise(self._larger, a, b)
 
     def largest(self, values: np.ndarray) -> np.ndarray:
@@ -184,7 +206,8 @@ class Balls:
 
 def _undecided(a: Any, b: Any, relation: str) -> UndecidedError:
     return UndecidedError(
-        f"whether {a.str(12)} {relation} {b.str(12)} cannot be decided: the enclosures overlap without being identical"
+        f"whether {a.str(12)} {relation} {b.str(12)} cannot be decided: the enclosures overlap, and nothing proves "
+        "them equal"
     )
 
 
@@ -195,7 +218,7 @@ def _greater(balls: Balls, a: Any, b: Any) -> bool:
         return False
     if a.is_nan() or b.is_nan():
         return _unordered(a, b)
-    if identical(a, b):
+    if balls.same(a, b):
         balls.ties += 1
         return False
     if a <= b:
@@ -214,7 +237,7 @@ def _equal(balls: Balls, a: Any, b: Any) -> bool:
         return not a.is_nan() or _unordered(a, b)
     if a.is_nan() or b.is_nan():
         return _unordered(a, b)
-    if identical(a, b):
+    if balls.same(a, b):
         return True
     if not a.overlaps(b):
         return False

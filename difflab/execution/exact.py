@@ -1,7 +1,9 @@
 """Certified values: a tape in ball arithmetic, the precision doubled until every enclosure is narrow.
 
 The result encloses what the tape computes in real numbers, at the inputs and constants as given.  An error measured
-against it is a statement, not a comparison between two programs.
+against it is a statement, not a comparison between two programs.  Where balls that look the same meet in a choice, the
+tape runs again with ``provenance.py``, which proves them equal if they were computed alike; others are given the chance
+to part at a higher precision, and at the last one are taken for ties, which the result then says.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from ..primitives.record import Aval, Primitive
 from ..tape import Tape
 from .arithmetic import MOVES, evaluate
 from .balls import Balls, ball, precision
+from .provenance import Provenance
 
 
 class Certified(NamedTuple):
     """Enclosures of the outputs of a tape: output ``k`` lies within ``radius[k]`` of ``high[k] + low[k]``.
 
     ``high``, ``low``, ``radius``: lists of float64 arrays, one per output; the sum is not to be rounded to float64.
-    ``bits``: the working precision that was needed.  ``ties``: how often a choice met identical balls.
-    ``narrow``: whether every radius met the target.
+    ``bits``: the working precision that was needed.  ``ties``: how often a choice met balls certainly equal.
+    ``narrow``: whether every radius met the target.  ``unproven``: how often balls only looked equal, at the last
+    precision, and were taken for ties: the enclosures hold if those ties are real.
     """
 
     high: list[np.ndarray]
@@ -34,6 +38,7 @@ class Certified(NamedTuple):
     bits: int
     ties: int
     narrow: bool
+    unproven: int = 0
 
     @property
     def reason(self) -> str:
@@ -41,6 +46,11 @@ class Certified(NamedTuple):
         remarks = []
         if self.ties:
             remarks.append(f"{self.ties} comparisons met a tie, settled by the kink table")
+        if self.unproven:
+            remarks.append(
+                f"{self.unproven} comparisons met numbers that agree in all of {self.bits} bits without proof that "
+                "they are equal; they were taken for ties"
+            )
         if not self.narrow:
             remarks.append(f"enclosures are wider than asked for at {self.bits} bits")
         return "; ".join(remarks)
@@ -84,24 +94,34 @@ def certify(
         if deadline_s is not None and time.monotonic() - started > deadline_s:
             raise TimeoutError(f"no certificate within {deadline_s:g} s (at `{primitive.name}`, {bits} bits)")
 
+    provenance, trusting = False, False
     while True:
+        balls = Balls(trusting=trusting)
         try:
-            result = _enclosed(tape, leaves, bits, target, before)
+            result = _enclosed(tape, leaves, bits, target, balls, before, Provenance() if provenance else None)
         except UndecidedError as error:
+            if balls.unproven and not provenance:
+                # Balls that look the same: perhaps they were computed alike, which is a proof.
+                provenance = True
+                continue
             if 2 * bits > max_bits:
-                raise UndecidedError(f"{error} (at {bits} bits, the last precision tried)") from None
+                if not balls.unproven or trusting:
+                    raise UndecidedError(f"{error} (at {bits} bits, the last precision tried)") from None
+                trusting = True
+                continue
         else:
             if result.narrow or 2 * bits > max_bits:
                 return result
         bits *= 2
 
 
-def _enclosed(tape: Tape, leaves: Sequence[Any], bits: int, target: float, before: Any) -> Certified:
+def _enclosed(
+    tape: Tape, leaves: Sequence[Any], bits: int, target: float, balls: Balls, before: Any, after: Any
+) -> Certified:
     """One try at one precision."""
-    balls = Balls()
     parts: tuple[list, list, list] = ([], [], [])
     with precision(bits):
-        for output in evaluate(tape, leaves, balls, before=before):
+        for output in evaluate(tape, leaves, balls, before=before, after=after):
             columns = list(zip(*[split(value) for value in output.ravel().tolist()], strict=True)) or [(), (), ()]
             for part, column in zip(parts, columns, strict=True):
                 part.append(np.array(column, dtype=np.float64).reshape(output.shape))
@@ -118,7 +138,7 @@ def _enclosed(tape: Tape, leaves: Sequence[Any], bits: int, target: float, befor
         width <= target * size or (size <= width and width <= target * target * largest)
         for size, width in zip(sizes, widths, strict=True)
     )
-    return Certified(high, low, radius, bits, balls.ties, narrow)
+    return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven)
 
 
 def split(value: Any) -> tuple[float, float, float]:

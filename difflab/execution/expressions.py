@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .symbols import piecewise
+from .own_functions import MEANINGS, definition_of, piecewise
 
 
 def nodes(roots: Iterable[Any], children: Callable[[Any], Sequence[Any]]) -> list[Any]:
@@ -42,9 +42,10 @@ def moving(node: Any) -> Sequence[Any]:
 
 @dataclass
 class Derivatives:
-    """Derivatives of expressions by symbols; rules found once are kept in ``rules``."""
+    """Derivatives of expressions by symbols; rules and partial derivatives found once are kept."""
 
     rules: dict[tuple, tuple] = field(default_factory=dict)
+    partials: dict[tuple[Any, int], Any] = field(default_factory=dict)
 
     def jacobian(self, roots: Sequence[Any], symbols: Sequence[Any]) -> list[list[Any]]:
         """For every root its derivative by every symbol."""
@@ -83,6 +84,8 @@ class Derivatives:
         if node.is_Piecewise:
             conditions = [pair.args[1] for pair in node.args]
             return piecewise(list(zip(slopes, conditions, strict=True))[:-1], slopes[-1])
+        if node.is_Function and len(node.args) > 1:
+            return sympy.Add(*[slope * self._partial(node, k) for k, slope in enumerate(slopes) if slope != 0])
         # In the rule only what moves is a function, and numbers stay: SymPy knows more of x**2 than of x**y.
         keep = not node.is_Mul
         kinds = tuple(
@@ -96,6 +99,13 @@ class Derivatives:
         filling = {template: node, **dict(zip(arguments, node.args, strict=True))}
         filling.update((unknown, slope) for unknown, slope in zip(unknowns, slopes, strict=True) if unknown is not None)
         return rule.xreplace(filling)
+
+    def _partial(self, node: Any, position: int) -> Any:
+        """``fdiff`` of a function of several arguments: one for all symbols, as each of them may be long."""
+        key = (node, position)
+        if key not in self.partials:
+            self.partials[key] = node.fdiff(position + 1)
+        return self.partials[key]
 
 
 def _rule(function: Any, kinds: tuple) -> tuple[Any, Any, list[Any], list[Any]]:
@@ -138,12 +148,18 @@ def count_operations(roots: Iterable[Any]) -> int:
 
 
 def _operations(node: Any) -> tuple[int, list[Any]]:
-    """The operations of one node and what is left to count, by the rules of ``sympy.count_ops``."""
+    """The operations of one node and what is left to count, by the rules of ``sympy.count_ops``.
+
+    A function of our own counts as much as its definition in SymPy's functions.
+    """
     import sympy
     from sympy.core.function import _coeff_isneg
     from sympy.core.operations import LatticeOp
     from sympy.simplify.radsimp import fraction
 
+    definition = definition_of(node) if node.is_Function else None
+    if definition is not None:
+        return 0, [definition]
     own = 0
     if node.is_Rational:
         return int(node.p < 0) + int(node.q != 1), []
@@ -238,9 +254,13 @@ def _printer() -> Any:
             return f"({self._print(expr.args[0])})"
 
         def _print_own(self, expr: Any) -> str:
-            return f"{expr.func.__name__}({self._print(expr.args[0])})"
+            return f"{expr.func.__name__}({', '.join(map(self._print, expr.args))})"
 
-        _print_floor = _print_ceil = _print_own
+        def _print_Choice(self, expr: Any) -> str:
+            return self._print_Piecewise(expr)  # SymPy's printers look up functions by their own name only
+
+        _print_floor = _print_ceil = _print_sigmoid = _print_logaddexp = _print_own
+        _print_logsumexp = _print_softmax = _print_hypot = _print_power = _print_own
 
     settings = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
     return ScalarPrinter(settings)
@@ -250,8 +270,9 @@ def _namespaces() -> tuple[dict[str, Any], dict[str, Any]]:
     """The names that printed code uses, with the meaning of ``math`` and with that of NumPy."""
     inverse = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2",
                "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
-    same = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil")
+    same = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil",
+            "hypot")  # fmt: skip
     fast = {name: getattr(math, name) for name in (*same, *inverse)}
     safe = {name: getattr(np, inverse.get(name, name)) for name in fast}
-    constants = {"e": math.e, "pi": math.pi}
-    return {**fast, **constants, "power": math.pow}, {**safe, **constants, "power": np.power}
+    both = {"e": math.e, "pi": math.pi, **MEANINGS}
+    return {**fast, **both, "power": math.pow}, {**safe, **both, "power": np.power}

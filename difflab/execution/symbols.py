@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..errors import UnsupportedError
 from .arithmetic import SpanRule, as_array, elementwise, filled, matrix_products
+from .own_functions import functions, piecewise
 
 
 def rational(value: Any) -> Any:
@@ -162,29 +162,6 @@ class Symbols:
 # ---------------------------------------------------------------------------- pieces
 
 
-def piecewise(pairs: Sequence[tuple[Any, Any]], default: Any) -> Any:
-    """A ``Piecewise`` as written.
-
-    SymPy's constructors, also with ``evaluate=False``, fold any ``Piecewise`` out of the conditions (pooling after relu
-    has them), which multiplies the expression and takes minutes; so the node is made without them.
-    """
-    import sympy
-    from sympy.functions.elementary.piecewise import ExprCondPair
-
-    kept = []
-    for value, condition in pairs:
-        if condition == sympy.false:
-            continue
-        if condition == sympy.true:
-            default = value
-            break
-        kept.append((value, condition))
-    if all(value == default for value, _ in kept):
-        return default
-    nodes = [sympy.Tuple.__new__(ExprCondPair, value, condition) for value, condition in [*kept, (default, sympy.true)]]
-    return sympy.Basic.__new__(sympy.Piecewise, *nodes)
-
-
 def _champion(keys: list[Any], payload: list[Any] | None) -> Any:
     """The payload (without one, the key itself) of the first largest key."""
     while len(keys) > 1:
@@ -314,7 +291,7 @@ def _functions() -> dict[str, Callable]:
         "reciprocal": lambda x: one / x,
         "square": lambda x: x**2,
         "integer_power": lambda x, n: x ** int(n),
-        "power": lambda x, y: x**y,
+        "power": own.power,
         "sqrt": sympy.sqrt,
         "exp": sympy.exp,
         "exp2": lambda x: sympy.Integer(2) ** x,
@@ -323,7 +300,7 @@ def _functions() -> dict[str, Callable]:
         "log2": lambda x: sympy.log(x) / sympy.log(2),
         "log10": lambda x: sympy.log(x) / sympy.log(10),
         "log1p": cfunctions.log1p,
-        "logaddexp": lambda a, b: sympy.log(sympy.exp(a) + sympy.exp(b)),
+        "logaddexp": own.logaddexp,
         "sin": sympy.sin,
         "cos": sympy.cos,
         "tan": sympy.tan,
@@ -337,51 +314,44 @@ def _functions() -> dict[str, Callable]:
         "arcsinh": sympy.asinh,
         "arccosh": sympy.acosh,
         "arctanh": sympy.atanh,
-        "hypot": lambda a, b: sympy.sqrt(a**2 + b**2),
-        "sigmoid": lambda x: one / (one + sympy.exp(-x)),
+        "hypot": own.hypot,
+        "sigmoid": own.sigmoid,
         "floor": own.floor,
         "ceil": own.ceil,
         "stop_gradient": own.stopped,
     }
 
 
-@cache
-def functions() -> Any:
-    """SymPy functions of our own, whose derivative is zero: ``floor``, ``ceil``, ``stopped``."""
-    import sympy
-
-    def make(name: str, fold: Callable[[Any], Any]) -> Any:
-        def evaluated(cls: Any, x: Any) -> Any:
-            return fold(x) if x.is_number else None
-
-        def partial(self: Any, index: int = 1) -> Any:
-            return sympy.S.Zero
-
-        return type(name, (sympy.Function,), {"eval": classmethod(evaluated), "fdiff": partial, "nargs": 1})
-
-    return SimpleNamespace(
-        floor=make("floor", sympy.floor), ceil=make("ceil", sympy.ceiling), stopped=make("stopped", lambda x: x)
-    )
-
-
 # ---------------------------------------------------------------------------- composites taken whole
 
 
 def _softmax(arithmetic: Any, x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
-    powers = arithmetic.scalar("exp")(x)
-    return powers / np.broadcast_to(_sum(arithmetic, powers, axes, True), x.shape)
+    import sympy
+
+    def shares(*items: Any) -> list[Any]:
+        return [functions().softmax(sympy.Integer(k), *items) for k in range(len(items))]
+
+    return _along(axes, x, lambda groups: [shares(*group) for group in groups])
 
 
 def _logsumexp(arithmetic: Any, x: np.ndarray, *, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
-    return arithmetic.scalar("log")(_sum(arithmetic, arithmetic.scalar("exp")(x), axes, keepdims))
+    total = _along(axes, x, lambda groups: [[functions().logsumexp(*group)] for group in groups])
+    return total if keepdims else total.reshape([n for axis, n in enumerate(x.shape) if axis not in axes])
 
 
-def _sum(arithmetic: Any, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
-    from ..primitives import exact_rules
+def _along(axes: tuple[int, ...], x: np.ndarray, rule: Callable[[list[list[Any]]], list[list[Any]]]) -> np.ndarray:
+    """``rule`` of the groups of elements along ``axes``; each answers with as many elements, or with one."""
+    kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    order = (*kept, *axes)
+    count = math.prod(x.shape[axis] for axis in kept)
+    groups = [list(map(rational, group)) for group in x.transpose(order).reshape(count, -1).tolist()]
+    answers = rule(groups)
+    reduced = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+    sizes = x.shape if len(answers[0]) == len(groups[0]) else reduced
+    flat = filled(tuple(sizes[axis] for axis in order), (item for answer in answers for item in answer))
+    return flat.transpose(np.argsort(order))
 
-    total = exact_rules.sum(arithmetic, x, axes=axes)
-    return total.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else total
 
-
-# Without the shift by the maximum: exact arithmetic needs no protection from overflow, and no Piecewise for it.
+# Taken whole, because their equations shift by the largest entry: a choice among all entries that cancels out of the
+# value and of the derivative.  Overflow is kept away where the node of its own is turned into code.
 SPANS: dict[str, SpanRule] = {"softmax": _softmax, "logsumexp": _logsumexp}

@@ -22,8 +22,8 @@ class Reference:
     """A gradient known to more digits than any contestant has.
 
     ``high``, ``low``, ``radius``: float64 arrays, one per differentiated leaf; the true gradient lies within ``radius``
-    of ``high + low``.  ``value``: the loss, rounded.  ``bits``, ``ties``, ``narrow``, ``reason``: how it was found, see
-    ``difflab.execution.exact.Certified``.
+    of ``high + low``.  ``value``: the loss, rounded.  ``bits``, ``ties``, ``narrow``, ``reason``, ``unproven``: how it
+    was found, see ``difflab.execution.exact.Certified``.
     """
 
     high: list[np.ndarray]
@@ -34,6 +34,12 @@ class Reference:
     ties: int
     narrow: bool
     reason: str
+    unproven: int = 0
+
+    @property
+    def certified(self) -> bool:
+        """Whether the enclosures are narrow and no tie had to be taken on trust."""
+        return self.narrow and not self.unproven
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one ``.npz`` file of plain arrays; complete or not at all.
@@ -116,8 +122,9 @@ def reference_gradient(
     found = certify(tape, leaves, bits=bits, deadline_s=deadline_s)
     value = float(found.high[0]) if found.high[0].shape == () else math.nan
     return Reference(
-        found.high[1:], found.low[1:], found.radius[1:], value, found.bits, found.ties, found.narrow, found.reason
-    )
+        found.high[1:], found.low[1:], found.radius[1:], value, found.bits, found.ties, found.narrow, found.reason,
+        found.unproven,
+    )  # fmt: skip
 
 
 def errors(gradient: Sequence[Any], reference: Reference) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def errors(gradient: Sequence[Any], reference: Reference) -> dict[str, Any]:
         ``rel_error``: 2-norm of the error over all parameters, relative to the norm of the gradient; ``radius``: how
         far that number can be off; ``worst_digits``: correct decimal digits of the worst coordinate, at most those of
         its dtype (15.65 or 6.92), at least 0; ``ulps``: error of the worst coordinate in units of its last place;
-        ``worst``: (leaf, index) of that coordinate; ``certified``: whether the enclosures are narrow.
+        ``worst``: (leaf, index) of that coordinate; ``certified``: ``Reference.certified``.
         Anything not finite counts as an infinite error.
 
     Raises:
@@ -164,7 +171,7 @@ def errors(gradient: Sequence[Any], reference: Reference) -> dict[str, Any]:
         "worst_digits": digits,
         "ulps": ulps,
         "worst": place,
-        "certified": reference.narrow,
+        "certified": reference.certified,
     }
 
 
@@ -173,14 +180,14 @@ def _coordinates(computed: np.ndarray, high: np.ndarray, low: np.ndarray, larges
     limits = np.finfo(computed.dtype)
     eps = float(limits.eps)
     wide = computed.astype(np.float64)
-    # Close numbers subtract without rounding, so the low part adds the digits that a double does not have.
-    with np.errstate(invalid="ignore"):
-        miss = np.where(np.isfinite(wide), np.abs((wide - high) - low), math.inf)
     scale = np.maximum(np.maximum(np.abs(high), eps * largest), float(limits.tiny))
     cap = -math.log10(eps)
-    with np.errstate(divide="ignore"):
+    # A miss may be 0, infinite, or overflow in units of a true zero; all of these are answers.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
+        # Close numbers subtract without rounding, so the low part adds the digits that a double does not have.
+        miss = np.where(np.isfinite(wide), np.abs((wide - high) - low), math.inf)
         digits = np.clip(-np.log10(miss / scale), 0.0, cap)
-    units = miss / (eps * 2.0 ** np.floor(np.log2(scale)))
+        units = miss / (eps * 2.0 ** np.floor(np.log2(scale)))
     return miss, digits, units
 
 
