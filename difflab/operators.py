@@ -16,7 +16,7 @@ from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
 from .calls import Bound, bind, describe, finished
-from .errors import GuardError, InputError, UnsupportedError
+from .errors import InputError, UnsupportedError
 from .flat import (
     Function,
     cotangent_leaves,
@@ -307,4 +307,4 @@ def prepare(
     )
 
 
-__all__ = ["GuardError", "describe", "gradient", "jvp", "prepare", "source", "value_and_gradient", "vjp"]
+__all__ = ["gradient", "jvp", "prepare", "source", "value_and_gradient", "vjp"]

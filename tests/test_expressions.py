@@ -13,6 +13,7 @@ import pytest
 import sympy
 
 from difflab import nn
+from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
 from difflab.execution.arithmetic import evaluate, filled, taken_whole
 from difflab.execution.expressions import FULL_CSE_NODES, Derivatives, compile_function, count_operations, nodes
 from difflab.execution.own_functions import definition_of, functions, piecewise

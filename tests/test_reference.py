@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
 from difflab.errors import InputError, StoreError
 from difflab.harness.accuracy import judge
 from difflab.harness.reference import Reference, errors, reference_gradient
