@@ -39,7 +39,7 @@ def synchronise(*values: Any) -> None:
 def import_cupy() -> Any:
     """CuPy, or one sentence on what was looked for and what to install."""
     try:
-        import cupy  # type: ignore[import-not-found]
+        import cupy  # type: ignore[import-not-found] (an extra)
     except ImportError as error:
         raise UnavailableError(
             "device 'gpu' needs the package cupy, which is not installed; pip install 'difflab[gpu]' on a machine "

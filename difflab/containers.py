@@ -124,4 +124,4 @@ def same(first: Structure, second: Structure) -> bool:
     return True
 
 
-LEAF = Structure(optree.tree_structure(0), (None,), 1)  # type: ignore[arg-type]
+LEAF = Structure(optree.tree_structure(0), (None,), 1)  # type: ignore[arg-type] (optree's alias)

@@ -278,9 +278,9 @@ def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure
 def matched(leaf: Any, like: Any, what: str) -> Any:
     """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
     if isinstance(leaf, Traced):
-        if leaf.shape != like.shape:  # type: ignore[attr-defined]
-            raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")  # type: ignore[attr-defined]
-        return leaf.astype(like.dtype)  # type: ignore[attr-defined]
+        if leaf.shape != like.shape:
+            raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
+        return leaf.astype(like.dtype)  # type: ignore[attr-defined] (traced arrays have it)
     array = np.asarray(leaf)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")

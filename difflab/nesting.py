@@ -23,7 +23,8 @@ def replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], op
     """
     if "nest" not in backend.capabilities:
         raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
-    return replay_tape(backend.derivative(tape, operator, wrt), operands, tape.constants.values())  # type: ignore[attr-defined]
+    derived = backend.derivative(tape, operator, wrt)  # type: ignore[attr-defined] (declared by "nest")
+    return replay_tape(derived, operands, tape.constants.values())
 
 
 def replay_tape(tape: Tape, operands: Sequence[Any], others: Any = ()) -> list[Any]:
@@ -73,5 +74,5 @@ def example(leaf: Any, plain: Any) -> Any:
     """A leaf as the user's function would get it: a traced one at its example, as a number where it is one."""
     if not isinstance(leaf, Traced):
         return plain
-    value = np.array(leaf.builder.concrete(leaf.number))  # type: ignore[attr-defined]
-    return value.item() if leaf.weak else value  # type: ignore[attr-defined]
+    value = np.array(leaf.builder.concrete(leaf.number))
+    return value.item() if leaf.weak else value

@@ -71,7 +71,7 @@ class QuickBinding:
     """
 
     def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
-        leaves, self._spec = optree.tree_flatten((tuple(args), kwargs))  # type: ignore[arg-type]
+        leaves, self._spec = optree.tree_flatten((tuple(args), kwargs))  # type: ignore[arg-type] (optree's alias)
         self._usable = len(leaves) == len(bound.all_leaves) == len(bound.live)
         self._expected = [(aval.shape, aval.dtype) for aval in bound.avals]
         self._numbers = [kind == NUMBER for kind in bound.kinds]
@@ -85,7 +85,7 @@ class QuickBinding:
         """The live leaves of a call that is alike, else ``None``."""
         if not self._usable:
             return None
-        leaves, spec = optree.tree_flatten((args, kwargs))  # type: ignore[arg-type]
+        leaves, spec = optree.tree_flatten((args, kwargs))  # type: ignore[arg-type] (optree's alias)
         if spec != self._spec or not _same_orders(args, self._orders):
             return None
         if self._any_numbers:
@@ -322,4 +322,4 @@ class Prepared:
 def _generator_state() -> tuple[bytes, int]:
     """NumPy's global generator: its key, and how much of it was used."""
     _, key, position, *_ = np.random.get_state()  # noqa: NPY002 (the generator that users draw from)
-    return np.asarray(key).tobytes(), int(position)  # type: ignore[arg-type]
+    return np.asarray(key).tobytes(), int(position)

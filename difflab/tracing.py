@@ -54,7 +54,7 @@ class TracedArray(Traced):
         self.shape, self.dtype, self.weak = aval
 
     @property
-    def aval(self) -> Aval:  # type: ignore[override]  (the base only notes that there is one)
+    def aval(self) -> Aval:
         """Shape, dtype and weakness."""
         return self.builder.avals[self.number]
 
@@ -76,7 +76,7 @@ class TracedArray(Traced):
     @property
     def T(self) -> TracedArray:
         """The transpose."""
-        return np.transpose(self)  # type: ignore[call-overload]
+        return np.transpose(self)  # type: ignore[call-overload] (NumPy dispatches to us)
 
     def weakened(self) -> TracedArray:
         """The same value marked as a Python number, whose dtype gives way to an array's."""
@@ -269,8 +269,8 @@ class TracedArray(Traced):
     __le__ = binary(np.less_equal)
     __gt__ = binary(np.greater)
     __ge__ = binary(np.greater_equal)
-    __eq__ = binary(np.equal)  # type: ignore[assignment]
-    __ne__ = binary(np.not_equal)  # type: ignore[assignment]
+    __eq__ = binary(np.equal)
+    __ne__ = binary(np.not_equal)
 
     def __and__(self, other: Any) -> Any:
         return np.bitwise_and(self, other)
@@ -279,7 +279,7 @@ class TracedArray(Traced):
         return np.bitwise_or(self, other)
 
     def __invert__(self) -> Any:
-        return np.invert(self)  # type: ignore[call-overload]
+        return np.invert(self)
 
     def __pos__(self) -> TracedArray:
         return self
@@ -318,12 +318,13 @@ class TracedArray(Traced):
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """As ``numpy.ndarray.reshape``."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]
+        target = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, target, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
 
     def transpose(self, *axes: Any) -> Any:
         """As ``numpy.ndarray.transpose``."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return np.transpose(self, order or None)  # type: ignore[call-overload]
+        return np.transpose(self, order or None)
 
     def astype(self, dtype: Any, copy: bool = True) -> TracedArray:
         """As ``numpy.ndarray.astype``."""
@@ -336,7 +337,7 @@ class TracedArray(Traced):
 
     def flatten(self, order: str = "C") -> Any:
         """As ``numpy.ndarray.flatten``."""
-        return np.ravel(self, order=order)  # type: ignore[call-overload]
+        return np.ravel(self, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
 
     sum = numpys(np.sum)
     mean = numpys(np.mean)

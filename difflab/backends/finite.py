@@ -48,7 +48,7 @@ class Finite:
         if self.scheme not in SCHEMES:
             raise InputError(f"Finite(scheme={self.scheme!r}): the schemes are {', '.join(map(repr, SCHEMES))}")
         number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
-        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator]
+        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator] (a number)
             raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
 
     def unavailable(self) -> str | None:

@@ -8,10 +8,8 @@ is fast).
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 STEP_FACTOR = 1000
@@ -116,14 +114,3 @@ def timed(call: Callable[[], object]) -> tuple[float, object]:
     start = time.perf_counter_ns()
     result = call()
     return (time.perf_counter_ns() - start) * 1e-9, result
-
-
-@contextmanager
-def collector_settled() -> Iterator[None]:
-    """Collect and freeze what exists before sampling; the collector stays on, for its work is part of the cost."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -252,7 +252,7 @@ def elementwise(
         for partial, tangent in zip(partials, tangents, strict=True):
             if tangent is None or partial is None:
                 continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), tangent)  # type: ignore[operator]
+            term = _scaled(partial if type(partial) is int else partial(y, *args), tangent)  # type: ignore[operator] (not None)
             total = term if total is None else total + term
         if total is not None and total.shape != y.shape:
             total = REGISTRY["broadcast_to"](total, shape=y.shape)
@@ -264,7 +264,7 @@ def elementwise(
             if partial is None or not want:
                 result.append(None)
                 continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), cotangent)  # type: ignore[operator]
+            term = _scaled(partial if type(partial) is int else partial(y, *args), cotangent)  # type: ignore[operator] (not None)
             result.append(unbroadcast(term, arg.shape))
         return tuple(result)
 

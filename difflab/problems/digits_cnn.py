@@ -105,7 +105,7 @@ def _patches(x: np.ndarray, size: int) -> np.ndarray:
     before = (size - 1) // 2
     padded = np.zeros((n, height + size - 1, width + size - 1, channels), x.dtype)
     padded[:, before : before + height, before : before + width] = x
-    windows = sliding_window_view(padded, (size, size), axis=(1, 2))  # type: ignore[call-overload]
+    windows = sliding_window_view(padded, (size, size), axis=(1, 2))
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n * height * width, -1)
 
 

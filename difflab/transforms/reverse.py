@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..builder import Builder
 from ..tape import Tape
 from .inline import depends_on, inline, inputs_like, transform_builder
@@ -114,11 +112,3 @@ def backward(
         cotangent = cotangents.get(number)
         result.append(builder.primitive("zeros_like", values[number]) if cotangent is None else cotangent)
     return result
-
-
-def scalar_output(tape: Tape) -> bool:
-    """Whether the tape has one output of shape () and a floating or complex dtype."""
-    if len(tape.outputs) != 1:
-        return False
-    aval = tape.avals[tape.outputs[0]]
-    return aval.shape == () and np.issubdtype(aval.dtype, np.inexact)
