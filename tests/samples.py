@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import references
 
 from difflab import nn
 from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
@@ -278,7 +279,8 @@ def _ref_gather(x, *indices, axes):
     return x[tuple(indices[axes.index(axis)] if axis in axes else slice(None) for axis in range(x.ndim))]
 
 
-REFERENCES = {
+REFERENCES: dict[str, Callable[..., Any]] = {
+    **references.REFERENCES,
     "sigmoid": lambda x: (1 / (1 + np.exp(-x.astype(np.longdouble)))).astype(x.dtype),
     "relu": lambda x: np.where(np.isnan(x), x, np.where(x > 0, x, np.zeros_like(x))),
     "integer_power": lambda x, n: np.power(x, np.asarray(n, x.dtype)),

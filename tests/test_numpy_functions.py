@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import calls
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ FLAG: Any = 1  # what is true without being True
 
 # Each line is a function of x (3, 4), y (3, 4), v (4,), s () and is run on plain and on traced arrays alike.
 CALLS: dict[str, Callable[..., Any]] = {
+    **calls.CALLS,
     # operators, reflected operators, numbers
     "+": lambda x, y, v, s: x + y + v + s + 1 + 2.5,
     "radd": lambda x, y, v, s: 1 + (2.5 + x),
@@ -124,7 +126,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "tensordot axes": lambda x, y, v, s: np.tensordot(x, y, axes=(0, 0)) + np.tensordot(v, s * v, 0),
 }  # fmt: skip
 # Sums that NumPy adds up in another order, or with another routine.
-ROUNDED = re.compile("norm|@|matmul|batches|dot|inner|rpow")
+ROUNDED = re.compile("norm|@|matmul|batches|dot|inner|rpow|~")
 
 
 def arguments(dtype: str) -> list[np.ndarray]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import exact_rules as exact
-from .record import OUT, REGISTRY, Aval, Call, Operand, general, unbroadcast
+from .constructors import general
+from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
 
 
 def swap(x):

@@ -11,20 +11,8 @@ import numpy as np
 
 from ..arrays import special_function
 from . import exact_rules as exact
-from .record import (
-    OUT,
-    REGISTRY,
-    Aval,
-    Call,
-    Operand,
-    boolean,
-    elementwise,
-    general,
-    linear,
-    literal,
-    same_dtype,
-    unbroadcast,
-)
+from .constructors import elementwise, general, linear
+from .record import OUT, REGISTRY, Aval, Call, Operand, boolean, literal, same_dtype, unbroadcast
 
 POSITIVE = (0.1, 3.0)
 

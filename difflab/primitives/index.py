@@ -6,7 +6,8 @@ import builtins
 
 import numpy as np
 
-from .record import OUT, Aval, Call, Operand, linear, zeros
+from .constructors import linear
+from .record import OUT, Aval, Call, Operand, zeros
 
 
 def _slices(start, stop, step):

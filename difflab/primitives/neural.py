@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
-from .record import OUT, REGISTRY, Aval, Call, Operand, general, linear, zeros
+from .constructors import general, linear
+from .record import OUT, REGISTRY, Aval, Call, Operand, zeros
 
 
 def output_size(size: tuple[int, int], stride: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:

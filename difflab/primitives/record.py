@@ -1,9 +1,5 @@
 """One record per primitive: value, shape rule, derivative rules, exact arithmetic, cost, test domain.
 
-Three constructors cover nearly all primitives.  ``elementwise`` takes one partial derivative per
-argument and derives both modes from it, so they cannot drift apart.  ``linear`` is its own JVP and
-only the transpose is written.  ``general`` writes both, one under the other.
-
 Conventions of every rule: arrays are positional, metadata is by keyword; ``y`` is the value already
 computed; a tangent or cotangent of ``None`` is a zero that nobody needs to compute.  Rules are written
 with operators and with other primitives, so they run on arrays and on traced arrays alike; that is what
@@ -106,7 +102,9 @@ class Primitive:
     cotangents, ``None`` where ``wanted`` is false; ``into(avals, **params)`` a ``Call`` that fills a buffer
     (``view`` instead: the result is a view of operand 0); ``exact`` says how it runs on balls and symbols:
     ``None`` (NumPy's own moves and sums do), a scalar function's name, or a rule
-    ``exact(arithmetic, *arrays, **params)``.
+    ``exact(arithmetic, *arrays, **params)``; ``inexact`` is the reason where it does not run there at all.
+    ``batch(size, flags, *operands, **params)`` is the value for ``size`` lanes at once: operands whose flag is set
+    carry the lanes on a leading axis, and so does the result; ``None`` means lane by lane.
     """
 
     name: str
@@ -124,6 +122,8 @@ class Primitive:
     special: tuple = ()
     samples: Callable[[], list] | None = None
     excuse: str = ""
+    inexact: str = ""
+    batch: Callable | None = None
     arity: int = 1
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
@@ -193,7 +193,7 @@ def boolean(*avals: Aval) -> Aval:
     return Aval(broadcast_shapes(*[aval.shape for aval in avals]), BOOL)
 
 
-# ---------------------------------------------------------------------------- constructors
+# ---------------------------------------------------------------------------- what rules share
 
 
 def zeros(shape: tuple[int, ...], like: Any) -> Any:
@@ -219,156 +219,6 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
 def literal(value: float, like: Any) -> Any:
     """A number as a value of its own, so that what a rule computes of it is exact in exact arithmetic."""
     return like.literal(value) if isinstance(like, Traced) else np.asarray(value, like.dtype)
-
-
-def _scaled(partial: Any, tangent: Any) -> Any:
-    """``tangent * partial`` where a partial may be the plain numbers 1 and -1."""
-    if type(partial) is int:
-        return tangent if partial == 1 else -tangent
-    return tangent * partial
-
-
-def elementwise(
-    ufunc: Callable,
-    *partials: Callable | int | None,
-    name: str = "",
-    exact: str | Callable | None = None,
-    flops: float = 1.0,
-    domain: tuple = (-2.0, 2.0),
-    special: tuple = (),
-    abstract: Callable[..., Aval] = same_dtype,
-    into: Callable[..., Call] | None = None,
-    excuse: str = "",
-) -> Primitive:
-    """A primitive that acts on each element.
-
-    ``partials`` holds one entry per argument: a function ``(y, *args)`` giving the partial derivative, the numbers
-    1 or -1, or ``None`` where the derivative is zero everywhere.  JVP and VJP both come from it.
-    """
-    arity = len(partials)
-
-    def jvp(tangents, y, *args):
-        total = None
-        for partial, tangent in zip(partials, tangents, strict=True):
-            if tangent is None or partial is None:
-                continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), tangent)  # type: ignore[operator] (not None)
-            total = term if total is None else total + term
-        if total is not None and total.shape != y.shape:
-            total = REGISTRY["broadcast_to"](total, shape=y.shape)
-        return total
-
-    def vjp(cotangent, y, *args, wanted):
-        result = []
-        for partial, arg, want in zip(partials, args, wanted, strict=True):
-            if partial is None or not want:
-                result.append(None)
-                continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), cotangent)  # type: ignore[operator] (not None)
-            result.append(unbroadcast(term, arg.shape))
-        return tuple(result)
-
-    differentiable = any(partial is not None for partial in partials)
-    pairs = domain if isinstance(domain[0], tuple) else (domain,) * arity
-    return REGISTRY.add(
-        Primitive(
-            name=name or ufunc.__name__,
-            kind="elementwise",
-            evaluate=ufunc,
-            abstract=abstract,
-            jvp=jvp if differentiable else None,
-            vjp=vjp if differentiable else None,
-            exact=exact,
-            into=into
-            or (lambda avals: Call(ufunc, (*map(Operand, range(arity)), OUT), ufunc in (np.maximum, np.minimum))),
-            inplace=True,
-            flops=lambda avals, out: flops * out.size,
-            domain=pairs,
-            special=special,
-            excuse=excuse,
-            arity=arity,
-        )
-    )
-
-
-def linear(
-    evaluate: Callable,
-    transpose: Callable,
-    *,
-    name: str,
-    abstract: Callable[..., Aval],
-    into: Callable[..., Call] | None = None,
-    view: bool = False,
-    exact: str | Callable | None = None,
-    flops: Callable[..., float] = lambda avals, out, **params: 0.0,
-    samples: Callable[[], list] | None = None,
-    moving: int | None = None,
-) -> Primitive:
-    """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
-
-    ``transpose(cotangent, *args, wanted, **params)`` returns one cotangent per argument; the JVP is the function.
-    """
-
-    def jvp(tangents, y, *args, **params):
-        changing = tangents[:moving]
-        if all(tangent is None for tangent in changing) or y.dtype.kind not in "fc":
-            return None  # nothing moves, or it moves what cannot follow: a cast to integers is piecewise constant
-        filled = [
-            REGISTRY["zeros_like"](arg) if tangent is None else tangent
-            for tangent, arg in zip(changing, args, strict=False)
-        ]
-        return record(*filled, *args[len(filled) :], **params)
-
-    def vjp(cotangent, y, *args, wanted, **params):
-        return transpose(cotangent, *args, wanted=wanted, **params)
-
-    record = Primitive(
-        name=name,
-        kind="linear",
-        evaluate=evaluate,
-        abstract=abstract,
-        jvp=jvp,
-        vjp=vjp,
-        exact=exact,
-        into=into,
-        view=view,
-        flops=flops,
-        samples=samples,
-    )
-    return REGISTRY.add(record)
-
-
-def general(
-    evaluate: Callable,
-    jvp: Callable | None,
-    vjp: Callable | None,
-    *,
-    name: str,
-    abstract: Callable[..., Aval],
-    into: Callable[..., Call] | None = None,
-    exact: str | Callable | None = None,
-    view: bool = False,
-    flops: Callable[..., float] = lambda avals, out, **params: float(out.size),
-    samples: Callable[[], list] | None = None,
-    excuse: str = "",
-) -> Primitive:
-    """A primitive with both rules written out; ``None`` for both means live but without derivative."""
-    return REGISTRY.add(
-        Primitive(
-            name=name,
-            kind="general",
-            evaluate=evaluate,
-            abstract=abstract,
-            jvp=jvp,
-            vjp=vjp,
-            exact=exact,
-            into=into,
-            view=view,
-            flops=flops,
-            samples=samples,
-            excuse=excuse,
-        )
-    )
 
 
 def find(name: str) -> Primitive:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from . import exact_rules as exact
-from .record import OUT, REGISTRY, Aval, Call, Operand, general, linear
+from .constructors import general, linear
+from .record import OUT, REGISTRY, Aval, Call, Operand
 
 INTEGER = np.dtype(np.int64)
 # One object each, so that generated code binds one name.

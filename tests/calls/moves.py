@@ -1,0 +1,8 @@
+"""Calls of NumPy's functions: moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+CALLS: dict[str, Callable[..., Any]] = {}

@@ -1,0 +1,13 @@
+"""An independent value for every primitive that is not NumPy's own ufunc: one module per family."""
+
+from collections.abc import Callable
+from typing import Any
+
+from . import elementwise, moves, products, scans
+
+REFERENCES: dict[str, Callable[..., Any]] = {
+    **elementwise.REFERENCES,
+    **moves.REFERENCES,
+    **products.REFERENCES,
+    **scans.REFERENCES,
+}

@@ -1,0 +1,8 @@
+"""Independent values of primitives: moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+REFERENCES: dict[str, Callable[..., Any]] = {}
