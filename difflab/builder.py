@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .elements import holds_traced, joined
 from .errors import TraceError, user_location
 from .primitives import REGISTRY
 from .primitives.record import Aval, Primitive, Traced
@@ -105,7 +106,7 @@ class Builder:
             return self.wrap(self, known[0], self.avals[known[0]])
         number = self.new(aval or aval_of(value))
         self.constants[number] = np.array(value) if may_change else value
-        if not isinstance(value, float):
+        if not isinstance(value, float | complex):
             self.lifted[id(value)] = (number, value)
         return self.wrap(self, number, self.avals[number])
 
@@ -114,6 +115,8 @@ class Builder:
         kind = type(operand)
         if isinstance(operand, Traced) and operand.builder is self:
             return operand
+        if kind is np.ndarray and holds_traced(operand):
+            return self.lift(joined(operand))
         if kind is int or kind is bool:
             return self.literal(operand, Aval((), dtype or np.dtype(kind)))
         if (kind is float or kind is complex) and self.static_floats:
@@ -139,8 +142,6 @@ class Builder:
             aval = primitive.abstract(*[avals[number] for number in numbers], **params)
         except ValueError as error:
             raise TraceError(f"`{primitive.name}` at {user_location()}: {error}") from None
-        if aval.dtype.kind == "c":
-            _complex()
         number = len(avals)
         avals.append(aval)
         self.equations.append(Equation(primitive, numbers, params, number))
@@ -237,14 +238,7 @@ def _immutable(value: Any) -> bool:
 def _written_to(copy: np.ndarray, value: Any) -> bool:
     """Whether an array or list has changed since it was taken as a constant."""
     now = np.asarray(value)
-    return not np.array_equal(copy, now, equal_nan=copy.dtype.kind == "f" and now.dtype.kind == "f")
-
-
-def _complex() -> NoReturn:
-    raise TraceError(
-        f"at {user_location()} a complex number meets a traced array; complex numbers are not supported yet, keep "
-        "real and imaginary parts as two real arrays"
-    )
+    return not np.array_equal(copy, now, equal_nan=copy.dtype.kind in "fc" and now.dtype.kind in "fc")
 
 
 def aval_of(value: Any) -> Aval:
@@ -253,15 +247,15 @@ def aval_of(value: Any) -> Aval:
         return value.aval
     if isinstance(value, Shape):
         return Aval(value.shape, value.dtype)
-    if type(value) is float:
-        return Aval((), np.dtype(float), True)
+    if type(value) is float or type(value) is complex:
+        return Aval((), np.dtype(type(value)), True)
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         value = np.asarray(value)
         dtype = value.dtype
-    if dtype.kind == "c":
-        _complex()
-    if dtype.kind not in "biuf":
+    if dtype == object and holds_traced(value):
+        return joined(value).aval
+    if dtype.kind not in "biufc":
         raise TraceError(
             f"at {user_location()} an array of dtype {dtype} meets a traced array; only numbers and booleans can be "
             "recorded (for several traced scalars use np.stack)"

@@ -15,6 +15,7 @@ import numpy as np
 
 from .builder import Shape, aval_of
 from .containers import Structure, dict_orders, flatten, paths, unflatten
+from .elements import holds_traced, joined
 from .errors import InputError, TraceError
 from .primitives.record import Aval, Traced
 
@@ -140,19 +141,18 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         differentiated = position in wrt_by_argument
         for index, leaf in enumerate(parts):
             alive = is_live(leaf)
-            if differentiated and not (alive and _kind_of(leaf) == "f"):
+            if differentiated and not (alive and _kind_of(leaf) in "fc"):
                 raise _not_differentiable(function, args, position, structure, index, leaf)
             if type(leaf) is not np.ndarray and isinstance(leaf, np.matrix | np.ma.MaskedArray):
                 raise InputError(
                     f"{describe(function)} is given a {type(leaf).__name__}, whose operations are not those of arrays; "
                     "convert it with np.asarray, or pass values and mask as two arrays"
                 )
-            if alive and _kind_of(leaf) not in "biuf":
+            if alive and _kind_of(leaf) not in "biufc":
                 root = argument_name(function, position) if position < len(args) else keywords[position - len(args)]
                 raise InputError(
                     f"{describe(function)} is given {paths(structure, root)[index]} of dtype {np.asarray(leaf).dtype}: "
-                    "arrays of real numbers, integers and booleans can be traced, others not (keep real and imaginary "
-                    "parts of complex numbers as two arrays)"
+                    "arrays of numbers and booleans can be traced, others not"
                 )
             if alive:
                 if differentiated:
@@ -236,11 +236,6 @@ def _not_differentiable(
 ) -> InputError:
     where = paths(structure, argument_name(function, position))[index]
     what = f"an array of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray | np.generic) else f"{type(leaf).__name__}"
-    if isinstance(leaf, complex | np.ndarray | np.generic) and np.asarray(leaf).dtype.kind == "c":
-        return InputError(
-            f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: complex numbers are "
-            "not supported yet; keep real and imaginary parts as two arrays"
-        )
     return InputError(
         f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: only floating-point "
         "numbers and arrays have gradients; convert it with float(...) or .astype(float), or move it to another "
@@ -253,6 +248,7 @@ def output_leaves(outputs: Any, function: Callable) -> tuple[list[Any], Structur
     leaves, structure = flatten(outputs)
     if not leaves:
         raise TraceError(f"{describe(function)} returned {outputs!r}, which holds no array; did you forget `return`?")
+    leaves = [joined(leaf) if holds_traced(leaf) else leaf for leaf in leaves]
     for leaf in leaves:
         if not isinstance(leaf, Traced | np.ndarray | np.generic | float | int | complex):
             raise TraceError(f"{describe(function)} returned a {type(leaf).__name__}, not an array or number")

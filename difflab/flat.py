@@ -284,6 +284,6 @@ def matched(leaf: Any, like: Any, what: str) -> Any:
     array = np.asarray(leaf)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in ("fciub" if like.dtype.kind == "c" else "fiub"):
         raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
     return np.array(array, dtype=like.dtype)

@@ -90,7 +90,7 @@ def floating(x: Any) -> Any:
 
 def is_weak(operand: Any) -> bool:
     """Whether an operand is a Python number, traced or not."""
-    return operand.weak if isinstance(operand, Traced) else type(operand) in (int, float, bool)
+    return operand.weak if isinstance(operand, Traced) else type(operand) in (int, float, bool, complex)
 
 
 def strong(result: Any) -> Any:
@@ -98,45 +98,6 @@ def strong(result: Any) -> Any:
     if isinstance(result, Traced) and result.weak:
         return result.builder.wrap(result.builder, result.number, Aval(result.shape, result.dtype))
     return result
-
-
-def binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
-    """The method behind a binary operator; operands of one trace and dtype take the short way."""
-    primitive = UFUNCS[ufunc]
-
-    def method(self: Any, other: Any) -> Any:
-        if (
-            type(other) is type(self)
-            and other.builder is self.builder
-            and other.dtype == self.dtype
-            and not self.weak
-            and not other.weak
-            and self.dtype.kind in "fc"
-        ):
-            return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
-        result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
-        return result.weakened() if self.weak and is_weak(other) else result
-
-    return method
-
-
-def unary(ufunc: np.ufunc) -> Callable:
-    """The method behind a unary operator."""
-
-    def method(self: Any) -> Any:
-        result = apply_ufunc(ufunc, (self,))
-        return result.weakened() if self.weak else result
-
-    return method
-
-
-def numpys(function: Callable) -> Callable:
-    """An array method that is NumPy's function of the same name, which comes back through the protocol."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    return method
 
 
 class MissingAttributeError(TraceError, AttributeError):

@@ -15,13 +15,16 @@ see another value traces again instead of returning the wrong branch's derivativ
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .builder import CAST, Builder, Shape, aval_of
+from .elements import elements
 from .errors import TraceError, user_location
+from .methods import speaks_numpy
 from .primitives.record import Aval, Primitive, Traced
 from .promotion import (
     FUNCTIONS,
@@ -29,19 +32,17 @@ from .promotion import (
     UFUNCS,
     MissingAttributeError,
     apply_ufunc,
-    binary,
     innermost,
     is_weak,
     names_of,
-    numpys,
     registered_since,
     strong,
-    unary,
     unknown,
 )
 from .tape import Span, Tape
 
 
+@speaks_numpy
 class TracedArray(Traced):
     """An array of known shape and dtype whose operations are recorded instead of computed."""
 
@@ -74,6 +75,16 @@ class TracedArray(Traced):
         return self.aval.nbytes
 
     @property
+    def real(self) -> Any:
+        """The real part."""
+        return np.real(self)  # type: ignore[call-overload] (NumPy dispatches to us)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part."""
+        return np.imag(self)  # type: ignore[call-overload] (NumPy dispatches to us)
+
+    @property
     def T(self) -> TracedArray:
         """The transpose."""
         return np.transpose(self)  # type: ignore[call-overload] (NumPy dispatches to us)
@@ -91,7 +102,7 @@ class TracedArray(Traced):
         builder = self.builder
         dtype = None
         for operand in operands:
-            if isinstance(operand, TracedArray):
+            if isinstance(operand, Traced):
                 if operand.builder.serial > builder.serial:
                     builder = operand.builder
                 if operand.dtype.kind != "b" or dtype is None:
@@ -204,25 +215,31 @@ class TracedArray(Traced):
         """Refused: plain numbers would leave the tape."""
         self._no_number("tolist")
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):  # protocols are asked for by probing
             raise AttributeError(name)
+        ufunc = getattr(np, name, None)
+        if isinstance(ufunc, np.ufunc):  # NumPy's loops over object arrays ask for them
+            return functools.partial(ufunc, self)
         raise MissingAttributeError(
             f"a traced array has no .{name} (asked for at {user_location()}); use functions of NumPy that have a "
             "derivative rule in difflab, or backend 'finite', which needs no rules"
         )
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         if self.dtype.kind in "iub":
             raise TraceError(
                 f"at {user_location()} a plain array is indexed by a traced array of {self.dtype.name}, or the latter "
                 "is to become a plain one; labels and masks are arguments of the tape: for one-hot rows write "
                 "(labels[:, None] == np.arange(classes)), or pick with scores[np.arange(n), labels]"
             )
-        raise TraceError(
-            f"at {user_location()} a traced array is to become a plain one (np.array, np.asarray or a library that "
-            "calls them), which would cut it off the tape; use np.stack or np.concatenate to join traced values"
-        )
+        if dtype is not None and np.dtype(dtype) != object:
+            raise TraceError(
+                f"at {user_location()} a traced array is to become a plain one of dtype {np.dtype(dtype)} (np.array, "
+                "np.asarray or a library that calls them), which would cut it off the tape; leave the dtype out, or "
+                "use .astype, np.stack or np.concatenate"
+            )
+        return elements(self)
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TraceError(
@@ -255,34 +272,21 @@ class TracedArray(Traced):
 
     # -------------------------------------------------------------------- operators and methods
 
-    __add__ = binary(np.add)
-    __radd__ = binary(np.add, reflected=True)
-    __sub__ = binary(np.subtract)
-    __rsub__ = binary(np.subtract, reflected=True)
-    __mul__ = binary(np.multiply)
-    __rmul__ = binary(np.multiply, reflected=True)
-    __truediv__ = binary(np.divide)
-    __rtruediv__ = binary(np.divide, reflected=True)
-    __neg__ = unary(np.negative)
-    __abs__ = unary(np.absolute)
-    __lt__ = binary(np.less)
-    __le__ = binary(np.less_equal)
-    __gt__ = binary(np.greater)
-    __ge__ = binary(np.greater_equal)
-    __eq__ = binary(np.equal)
-    __ne__ = binary(np.not_equal)
+    def __pos__(self) -> TracedArray:
+        return self
 
-    def __and__(self, other: Any) -> Any:
-        return np.bitwise_and(self, other)
-
-    def __or__(self, other: Any) -> Any:
-        return np.bitwise_or(self, other)
+    def __abs__(self) -> Any:
+        result: Any = np.absolute(self)
+        return result.weakened() if self.weak else result
 
     def __invert__(self) -> Any:
         return np.invert(self)
 
-    def __pos__(self) -> TracedArray:
-        return self
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return np.floor_divide(self, other), np.remainder(self, other)
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return np.floor_divide(other, self), np.remainder(other, self)
 
     def __pow__(self, other: Any) -> Any:
         result: Any = np.power(self, other)
@@ -291,30 +295,6 @@ class TracedArray(Traced):
     def __rpow__(self, other: Any) -> Any:
         result: Any = np.power(other, self)
         return result.weakened() if self.weak and is_weak(other) else result
-
-    def __floordiv__(self, other: Any) -> Any:
-        return np.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return np.floor_divide(other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return np.remainder(self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return np.remainder(other, self)
-
-    def __xor__(self, other: Any) -> Any:
-        return np.bitwise_xor(self, other)
-
-    def __round__(self, digits: int | None = None) -> Any:
-        return np.round(self, digits or 0)
-
-    def __matmul__(self, other: Any) -> Any:
-        return np.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return np.matmul(other, self)
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """As ``numpy.ndarray.reshape``."""
@@ -338,21 +318,6 @@ class TracedArray(Traced):
     def flatten(self, order: str = "C") -> Any:
         """As ``numpy.ndarray.flatten``."""
         return np.ravel(self, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
-
-    sum = numpys(np.sum)
-    mean = numpys(np.mean)
-    var = numpys(np.var)
-    std = numpys(np.std)
-    max = numpys(np.max)
-    min = numpys(np.min)
-    argmax = numpys(np.argmax)
-    argmin = numpys(np.argmin)
-    ravel = numpys(np.ravel)
-    squeeze = numpys(np.squeeze)
-    swapaxes = numpys(np.swapaxes)
-    dot = numpys(np.dot)
-    clip = numpys(np.clip)
-    take = numpys(np.take)
 
 
 def trace_leaves(

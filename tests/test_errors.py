@@ -50,7 +50,7 @@ def sums_out(x):
 
 def several_lines(x):
     y = x * 2.0
-    z = np.cumsum(y)
+    z = np.roots(y)
     return z[-1]
 
 
@@ -64,17 +64,12 @@ def through_helper(x):
 
 # Every fault is on the marked line: (function, texts that the message must hold, among them what to do)
 TRACING: list[tuple[Callable, str, list[str]]] = [
-    (several_lines, "z = np.cumsum(y)", ["np.cumsum", "no derivative rule", "backend 'finite'"]),
-    (through_helper, "z = np.cumsum(y)", ["np.cumsum", "no derivative rule"]),
-    (lambda x: np.linalg.det(np.outer(x, x)), "", ["np.linalg.det", "no derivative rule"]),
-    (lambda x: np.fft.fft(x)[0], "", ["np.fft.fft", "no derivative rule"]),
-    (lambda x: np.sum(x // 2), "", ["np.floor_divide", "no derivative rule"]),
-    (lambda x: np.sum(2 % x), "", ["np.remainder", "no derivative rule"]),
-    (lambda x: np.add.accumulate(x)[-1], "", ["np.add.accumulate", "no derivative rule"]),
-    (lambda x: round(x[0]), "", ["np.round", "no derivative rule"]),
-    (lambda x: x.cumsum()[-1], "", ["no .cumsum", "backend 'finite'"]),
-    (lambda x: x.real[0], "", ["no .real", "backend 'finite'"]),
-    (lambda x: np.sum(x, where=x > 1), "", ["np.sum", "'where'", "not supported"]),
+    (several_lines, "z = np.roots(y)", ["np.roots", "no derivative rule", "backend 'finite'"]),
+    (through_helper, "z = np.roots(y)", ["np.roots", "no derivative rule"]),
+    (lambda x: np.histogram(x)[0][0], "", ["np.histogram"]),
+    (lambda x: np.frexp(x)[0][0], "", ["np.frexp"]),
+    (lambda x: np.add.reduceat(x, [0])[-1], "", ["np.add.reduceat", "no derivative rule"]),
+    (lambda x: x.tobytes()[-1], "", ["no .tobytes", "backend 'finite'"]),
     (lambda x: np.exp(x, where=X > 1)[0], "", ["np.exp", "'where'", "np.where"]),
     (lambda x: float(x[0]), "", ["float() of a traced value", "keep it an array"]),
     (lambda x: int(x[0]), "", ["int() of a traced value", "keep it an array"]),
@@ -88,11 +83,8 @@ TRACING: list[tuple[Callable, str, list[str]]] = [
     (assigns_item, "x[0] = 1.0", ["item assignment", "np.where"]),
     (writes_out, "np.exp(x, out=", ["np.exp", "in place", "write"]),
     (sums_out, "np.sum(x, out=", ["np.sum", "in place", "assign the result"]),
-    (lambda x: np.sum(np.asarray(x)), "", ["np.asarray", "np.stack"]),
-    (lambda x: np.sum(np.array([x[0], x[1]])), "", ["np.array", "np.stack"]),
+    (lambda x: np.sum(np.asarray(x, float)), "", ["np.asarray", "dtype float64", "np.stack"]),
     (if_array, "if x > 0", ["truth value", "(3,)", "np.where"]),
-    (lambda x: np.sum(x[x > 1]), "", ["boolean mask", "np.where"]),
-    (lambda x: np.where(x > 1)[0], "", ["np.where with one argument", "shape depends on data"]),
     (lambda x: np.sum(x + np.ones(4)), "", ["add", "(3,)", "(4,)"]),
     (lambda x: np.sum(x @ np.ones((4, 2))), "", ["matmul", "(3,)", "(4, 2)"]),
     (lambda x: np.dot(x, np.ones(2)), "", ["(3,)", "(2,)"]),
@@ -220,7 +212,6 @@ def test_losses_that_are_no_losses(function: Callable, text: str, backend: str):
         ({"w": np.float32}, r"params\['w'\], which is type"),
         (3, "respect to params, which is int"),
         ({"w": np.array([1.0, None])}, r"params\['w'\], which is an array of dtype object"),
-        ({"w": 1j}, r"params\['w'\], which is complex"),
     ],
 )
 @pytest.mark.parametrize("backend", ["reverse", "finite"])
@@ -228,14 +219,14 @@ def test_what_has_no_gradient_is_named_by_its_path(params: Any, text: str, backe
     def loss(params):
         return 1.0
 
-    with pytest.raises(InputError, match=text + ".*(convert it with float|two arrays)"):
+    with pytest.raises(InputError, match=text + ".*convert it with float"):
         dl.gradient(loss, backend=backend)(params)
     with pytest.raises(InputError, match=text):
         dl.prepare(loss, params, backend=backend)
 
 
 def test_data_that_no_tape_can_take():
-    with pytest.raises(InputError, match=r"is given q\['t'\] of dtype <U1: arrays of real numbers"):
+    with pytest.raises(InputError, match=r"is given q\['t'\] of dtype <U1: arrays of numbers"):
         dl.gradient(lambda p, q: p)(1.0, {"t": np.array(["a"])})
     with pytest.raises(InputError, match="is given extra of dtype object"):
         dl.gradient(lambda p, *, extra: p)(1.0, extra=np.array([None]))
@@ -246,14 +237,7 @@ def test_data_that_no_tape_can_take():
 
 
 @pytest.mark.parametrize("backend", ["reverse", "forward", "finite"])
-def test_complex_numbers_are_refused_in_a_sentence(backend: str):
-    with pytest.raises(InputError, match="with respect to z, which is complex"):
-        dl.gradient(lambda z: np.abs(z), backend=backend)(1 + 2j)
-    with pytest.raises(InputError, match=r"is given c of dtype complex128.*real and imaginary"):
-        dl.gradient(lambda x, c: np.abs(x * c), backend=backend)(1.0, np.array([1j]))
-    if backend != "finite":
-        with pytest.raises(TraceError, match=r"test_errors\.py:\d+ a complex number.*real and imaginary"):
-            dl.gradient(lambda x: np.abs(x * 1j), backend=backend)(1.0)
+def test_a_complex_tangent_of_a_real_number_is_refused(backend: str):
     with pytest.raises(InputError, match="was given as complex128"):
         dl.jvp(lambda x: x, (1.0,), (1j,), backend=backend)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..tape import Tape
 
-OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp")
+OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp", "hessian")
 
 
 class Cost(NamedTuple):
@@ -70,7 +70,8 @@ class Source:
 class Prepared(Protocol):
     """A derivative ready to be run many times on leaves of the prepared shapes and dtypes.
 
-    Only the methods that the backend's ``capabilities`` name are ever called.  Results are fresh arrays.
+    Besides ``value`` only the methods that the backend's ``capabilities`` name are ever called; whatever it was
+    prepared for, it has them all.  Results are fresh arrays.  ``backends.deduced`` gives the other operators.
     """
 
     stats: dict[str, Any]
@@ -83,12 +84,42 @@ class Prepared(Protocol):
         """The scalar value and one gradient per differentiated leaf."""
         ...
 
+    def gradient(self, leaves: Sequence[Any]) -> list[Any]:
+        """One gradient per differentiated leaf; never called where "value_and_gradient" is declared."""
+        ...
+
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The outputs and their tangents for one tangent per differentiated leaf."""
         ...
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """The outputs and a pullback from one cotangent per output to one per differentiated leaf."""
+        ...
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs, and ``blocks[o][i]`` of shape ``output.shape + leaf.shape`` and ``block_dtype(output, leaf)``."""
+        ...
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The Hessian of the scalar output times one vector per differentiated leaf: one product per such leaf."""
+        ...
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """``blocks[i][j]`` of shape ``leaf_i.shape + leaf_j.shape``, over the differentiated leaves."""
+        ...
+
+
+class Nesting(Protocol):
+    """What a backend has besides, where it declares the capability "nest"."""
+
+    def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
+        """The tape of the results of an operator that it declares, to be replayed inside another derivative.
+
+        "gradient" (or "value_and_gradient"): the output and one gradient per leaf; "jvp": one more input per leaf, the
+        outputs and their tangents; "vjp": one more input per output, the outputs and one cotangent per leaf;
+        "jacobian": the outputs and the blocks, row by row; "hvp": one more input per leaf and one product per leaf;
+        "hessian": the blocks, row by row.
+        """
         ...
 
 
@@ -119,7 +150,7 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The operators it can do; declared, never found by trying."""
+        """The operators that it does itself, and "nest", "black-box", "bare"; declared, never found by trying."""
         ...
 
     def unavailable(self) -> str | None:
@@ -133,6 +164,13 @@ class Backend(Protocol):
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> Prepared:
         """Do once what need not be done per call."""
         ...
+
+
+def block_dtype(output: Any, leaf: Any) -> np.dtype:
+    """The dtype of a block of a Jacobian: the variable's, as of a gradient, but complex where the output is."""
+    if output.dtype.kind == "c" and leaf.dtype.kind != "c":
+        return np.result_type(leaf.dtype, np.complex64)
+    return leaf.dtype
 
 
 def count(leaves: Sequence[Any]) -> int:

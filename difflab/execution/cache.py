@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..tape import Tape
 from .program import Program
 
@@ -103,7 +105,8 @@ class Runner:
             self.programs = SHARED.get(
                 (key, structure(tape)), lambda: tuple(Program(_bare(t), bake_constants=False) for t in transform(tape))
             )
-            self.constants = list(tape.constants.values())
+            # Numbers become arrays: a program may want a view of one.
+            self.constants = [c if type(c) is np.ndarray else np.asarray(c) for c in tape.constants.values()]
 
     def run(self, inputs: Sequence[Any], which: int = 0) -> list[Any]:
         """The outputs of program ``which``."""

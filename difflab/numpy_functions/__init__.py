@@ -3,6 +3,6 @@
 Importing this package fills the tables by which a traced array finds them.
 """
 
-from . import choices, indexing, products, reductions, shapes
+from . import choices, complexes, indexing, products, reductions, shapes
 
-__all__ = ["choices", "indexing", "products", "reductions", "shapes"]
+__all__ = ["choices", "complexes", "indexing", "products", "reductions", "shapes"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..elements import holds_traced, joined
 from ..errors import TraceError, user_location
 from ..primitives import REGISTRY
 from ..primitives.record import Traced
@@ -28,17 +29,27 @@ def implements(*functions: Callable) -> Callable[[Callable], Callable]:
     return register
 
 
+def arrayed(value: Any) -> Any:
+    """A plain operand as an array; a list or object array with traced values in it as the traced array it stands for."""
+    if isinstance(value, Traced):
+        return value
+    array = np.asarray(value)
+    return joined(array) if holds_traced(array) else array
+
+
 def lifted(*values: Any) -> list[Any]:
     """The operands as traced arrays of the innermost trace among them."""
     builder = innermost(values)
-    return [builder.lift(value if isinstance(value, Traced | int | float) else np.asarray(value)) for value in values]
+    return [builder.lift(value if isinstance(value, int | float | complex) else arrayed(value)) for value in values]
 
 
 def promoted(values: Sequence[Any]) -> list[Any]:
     """The operands in their common dtype, for functions that make arrays of them first: no number is weak there."""
+    values = [arrayed(value) if isinstance(value, list | tuple | np.ndarray) else value for value in values]
     builder = innermost(values)
     dtype = np.result_type(*[v.dtype if isinstance(v, Traced) else np.asarray(v).dtype for v in values])
-    return [builder.promoted(v if isinstance(v, Traced | int | float | bool) else np.asarray(v), dtype) for v in values]
+    numbers = Traced | int | float | bool | complex
+    return [builder.promoted(v if isinstance(v, numbers) else np.asarray(v), dtype) for v in values]
 
 
 def refuse(name: str, **arguments: Any) -> None:

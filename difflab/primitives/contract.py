@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import exact_rules as exact
+from .batching import stacked
 from .constructors import general
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
 
@@ -40,6 +43,22 @@ def _vjp(cotangent, y, a, b, *, wanted):
     )
 
 
+def _batch(size, flags, a, b):
+    """Lanes of rows against one matrix are one large product; everything else is a stack of products."""
+    if flags == (True, False) and len(b.shape) == 2:
+        return _merged(a, b)
+    if flags == (False, True) and len(a.shape) == 2 and b.shape[-1] == 1:  # one matrix against lanes of vectors
+        return swap(_merged(swap(b), swap(a)))
+    return STACKED(size, flags, a, b)
+
+
+def _merged(rows, matrix):
+    """A stack of matrices times one matrix, as one product of two."""
+    *lead, inner = rows.shape
+    product = matmul(REGISTRY["reshape"](rows, shape=(math.prod(lead), inner)), matrix)
+    return REGISTRY["reshape"](product, shape=(*lead, matrix.shape[-1]))
+
+
 def _samples():
     def grid(*shape):
         return np.sin(np.arange(1.0, 1.0 + np.prod(shape))).reshape(shape)
@@ -62,4 +81,6 @@ matmul = general(
     exact=exact.matmul,
     flops=lambda avals, out: 2.0 * out.size * avals[0].shape[-1],
     samples=_samples,
+    batch=_batch,
 )
+STACKED = stacked("matmul", 2, 2)

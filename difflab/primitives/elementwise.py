@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import special_function
 from . import exact_rules as exact
+from .batching import broadcasting
 from .constructors import elementwise, general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, boolean, literal, same_dtype, unbroadcast
 
@@ -78,6 +79,7 @@ integer_power = general(
     _integer_power_jvp,
     _integer_power_vjp,
     name="integer_power",
+    batch=broadcasting("integer_power"),
     abstract=lambda x, n: Aval(x.shape, x.dtype),
     into=_integer_power_into,
     exact=exact.integer_power,
@@ -234,6 +236,7 @@ where = general(
     _where_jvp,
     _where_vjp,
     name="where",
+    batch=broadcasting("where"),
     abstract=_where_abstract,
     into=lambda avals: Call(_where_into, (Operand(0), Operand(1), Operand(2), OUT)),
     exact=exact.where,
@@ -255,16 +258,28 @@ def _cast_into(x, out):
 
 
 def _cast_transpose(cotangent, x, *, wanted, dtype):
-    if not wanted[0] or not np.issubdtype(x.dtype, np.inexact) or not np.issubdtype(np.dtype(dtype), np.inexact):
+    if not wanted[0] or x.dtype.kind not in "fc" or np.dtype(dtype).kind not in "fc":
         return (None,)
-    return (cast(cotangent, dtype=x.dtype.str),)
+    if x.dtype.kind == "f" and cotangent.dtype.kind == "c":  # the other part belongs to nothing that x can move
+        cotangent = REGISTRY["real"](cotangent)
+    return (cotangent if cotangent.dtype == x.dtype else cast(cotangent, dtype=x.dtype.str),)
+
+
+def _cast_abstract(x, *, dtype):
+    target = np.dtype(dtype)
+    if x.dtype.kind == "c" and target.kind not in "cb":
+        raise ValueError(
+            f"a complex array is to become {target.name}, which would drop its imaginary part; take np.real or np.abs"
+        )
+    return Aval(x.shape, target)
 
 
 cast = linear(
     _cast,
     _cast_transpose,
     name="cast",
-    abstract=lambda x, dtype: Aval(x.shape, np.dtype(dtype)),
+    batch=broadcasting("cast"),
+    abstract=_cast_abstract,
     into=lambda avals, dtype: (
         Call(np.copyto, (OUT, Operand(0)))
         if np.can_cast(avals[0].dtype, dtype, "same_kind")
@@ -277,6 +292,7 @@ zeros_like = linear(
     lambda x: np.zeros_like(x),
     lambda cotangent, x, wanted: (None,),
     name="zeros_like",
+    batch=broadcasting("zeros_like"),
     abstract=same_dtype,
     into=lambda avals: Call(_fill_zero, (OUT,)),
     exact=exact.zeros_like,
@@ -286,6 +302,7 @@ copy = linear(
     lambda x: np.array(x),
     lambda cotangent, x, wanted: (cotangent,),
     name="copy",
+    batch=broadcasting("copy"),
     abstract=same_dtype,
     into=lambda avals: Call(_cast_into, (Operand(0), OUT)),
     samples=lambda: [((np.array([1.5, -2.0]),), {})],
@@ -295,6 +312,7 @@ stop_gradient = general(
     None,
     None,
     name="stop_gradient",
+    batch=broadcasting("stop_gradient"),
     abstract=same_dtype,
     view=True,
     exact=exact.stop_gradient,

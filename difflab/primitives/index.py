@@ -6,8 +6,10 @@ import builtins
 
 import numpy as np
 
+from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, Aval, Call, Operand, zeros
+from .shape import inverse, transpose
 
 
 def _slices(start, stop, step):
@@ -24,6 +26,10 @@ def _slice_transpose(cotangent, x, *, wanted, start, stop, step):
     return (unslice(cotangent, start=start, stop=stop, step=step, shape=x.shape) if wanted[0] else None,)
 
 
+def _with_lanes(size, start, stop, step):
+    return {"start": (0, *start), "stop": (size, *stop), "step": (1, *step)}
+
+
 SLICES = [
     {"start": (0, 1), "stop": (2, 4), "step": (1, 2)},
     {"start": (1, 3), "stop": (-1, 0), "step": (-1, -1)},
@@ -36,6 +42,7 @@ slice = linear(
     name="slice",
     abstract=lambda x, start, stop, step: Aval(slice_sizes(start, stop, step), x.dtype),
     view=True,
+    batch=lambda size, flags, x, start, stop, step: slice(x, **_with_lanes(size, start, stop, step)),
     samples=lambda: [((np.arange(8.0).reshape(2, 4),), params) for params in SLICES],
 )
 
@@ -64,6 +71,9 @@ unslice = linear(
     name="unslice",
     abstract=lambda g, start, stop, step, shape: Aval(shape, g.dtype),
     into=_unslice_into,
+    batch=lambda size, flags, g, start, stop, step, shape: unslice(
+        g, **_with_lanes(size, start, stop, step), shape=(size, *shape)
+    ),
     samples=lambda: [
         ((np.arange(1.0, 1.0 + np.prod(slice_sizes(**p))).reshape(slice_sizes(**p)),), {**p, "shape": (2, 4)})
         for p in SLICES
@@ -76,18 +86,79 @@ def _position(ndim, axes, indices):
     return tuple(place.get(axis, builtins.slice(None)) for axis in range(ndim))
 
 
+def is_adjacent(axes: tuple[int, ...]) -> bool:
+    """Whether the indexed axes follow one another."""
+    return tuple(axes) == tuple(range(axes[0], axes[0] + len(axes)))
+
+
+def index_place(axes: tuple[int, ...]) -> int:
+    """The axis at which NumPy puts the index arrays' own axes: in place of adjacent ones, at the front otherwise."""
+    return axes[0] if is_adjacent(axes) else 0
+
+
 def gathered_shape(shape, axes, index_shapes) -> tuple[int, ...]:
     """The shape of ``gather``: NumPy's rule for index arrays at ``axes`` and full slices elsewhere."""
     index_shape = np.broadcast_shapes(*index_shapes)
     rest = [size for axis, size in enumerate(shape) if axis not in axes]
-    adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
-    at = axes[0] if adjacent else 0
+    at = index_place(axes)
     return (*rest[:at], *index_shape, *rest[at:])
 
 
 def _gather_transpose(cotangent, x, *indices, wanted, axes):
     result = scatter_add(cotangent, *indices, shape=x.shape, axes=axes) if wanted[0] else None
     return (result, *[None] * len(indices))
+
+
+def _move(x, order):
+    return x if order == tuple(range(len(order))) else transpose(x, axes=order)
+
+
+def _lanes_first(at, ndim):
+    """The order of axes that brings axis ``at`` to the front."""
+    return (at, *range(at), *range(at + 1, ndim))
+
+
+def _lane_indices(size, flags, indices):
+    """An index array that counts the lanes, the indices aligned with it, and how many axes a lane's index has."""
+    index_ndim = max(len(index.shape) - flag for index, flag in zip(indices, flags, strict=True))
+    aligned = [widen(index, index_ndim) if flag else index for index, flag in zip(indices, flags, strict=True)]
+    return [np.arange(size).reshape(size, *(1,) * index_ndim), *aligned], index_ndim
+
+
+def _lane_order(axes, index_ndim, ndim):
+    """Where a lane's axes stand once lanes are indexed as well, which puts all index axes first."""
+    at = index_place(axes)
+    rest = range(index_ndim + 1, ndim + 1)
+    return (0, *rest[:at], *range(1, index_ndim + 1), *rest[at:])
+
+
+def _gather_lanes(size, flags, x, *indices, axes):
+    shifted = tuple(axis + 1 for axis in axes)
+    if not any(flags[1:]):
+        result = gather(x, *indices, axes=shifted)
+        return _move(result, _lanes_first(_lanes_place(axes, indices), len(result.shape)))
+    lanes, index_ndim = _lane_indices(size, flags[1:], indices)
+    if not flags[0]:
+        result = gather(x, *lanes[1:], axes=axes)
+        return _move(result, _lanes_first(index_place(axes), len(result.shape)))
+    result = gather(x, *lanes, axes=(0, *shifted))
+    return _move(result, _lane_order(axes, index_ndim, len(result.shape) - 1))
+
+
+def _lanes_place(axes, indices):
+    """The axis of the lanes where only the operand has some: after index axes that NumPy puts first."""
+    return 0 if is_adjacent(axes) else max(len(index.shape) for index in indices)
+
+
+def _scatter_lanes(size, flags, g, *indices, shape, axes):
+    shifted = tuple(axis + 1 for axis in axes)
+    if not any(flags[1:]):
+        order = _lanes_first(_lanes_place(axes, indices), len(g.shape))
+        return scatter_add(_move(g, inverse(order)), *indices, shape=(size, *shape), axes=shifted)
+    lanes, index_ndim = _lane_indices(size, flags[1:], indices)
+    g = spread_lanes(size, flags[0], g)
+    g = _move(g, inverse(_lane_order(axes, index_ndim, len(g.shape) - 1)))
+    return scatter_add(g, *lanes, shape=(size, *shape), axes=(0, *shifted))
 
 
 def _gather_into(avals, *, axes):
@@ -119,6 +190,7 @@ gather = linear(
     into=_gather_into,
     samples=_gather_samples,
     moving=1,
+    batch=_gather_lanes,
 )
 
 
@@ -157,4 +229,5 @@ scatter_add = linear(
     into=_scatter_into,
     samples=_scatter_samples,
     moving=1,
+    batch=_scatter_lanes,
 )

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast, zeros
 
@@ -15,6 +16,7 @@ reshape = linear(
     name="reshape",
     abstract=lambda x, shape: Aval(shape, x.dtype),
     view=True,
+    batch=lambda size, flags, x, shape: reshape(x, shape=(size, *shape)),
     samples=lambda: [((np.arange(6.0),), {"shape": (2, 3)}), ((np.arange(6.0).reshape(2, 3),), {"shape": (3, 1, 2)})],
 )
 
@@ -30,6 +32,7 @@ transpose = linear(
     name="transpose",
     abstract=lambda x, axes: Aval(tuple(x.shape[axis] for axis in axes), x.dtype),
     view=True,
+    batch=lambda size, flags, x, axes: transpose(x, axes=(0, *[axis + 1 for axis in axes])),
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((2, 0, 1), (0, 2, 1))],
 )
 
@@ -39,6 +42,7 @@ broadcast_to = linear(
     name="broadcast_to",
     abstract=lambda x, shape: Aval(shape, x.dtype),
     view=True,
+    batch=lambda size, flags, x, shape: broadcast_to(widen(x, len(shape)), shape=(size, *shape)),
     samples=lambda: [((np.arange(3.0),), {"shape": (2, 3)}), ((np.arange(2.0).reshape(2, 1),), {"shape": (4, 2, 3)})],
 )
 
@@ -69,12 +73,17 @@ def _concatenate_abstract(*avals, axis):
     return Aval((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
 
 
+def _concatenate_lanes(size, flags, *arrays, axis):
+    return concatenate(*[spread_lanes(size, *pair) for pair in zip(flags, arrays, strict=True)], axis=axis + 1)
+
+
 concatenate = linear(
     lambda *arrays, axis: np.concatenate(arrays, axis=axis),
     _concatenate_transpose,
     name="concatenate",
     abstract=_concatenate_abstract,
     into=_concatenate_into,
+    batch=_concatenate_lanes,
     samples=lambda: [
         ((np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)), {"axis": 0}),
         ((np.arange(4.0).reshape(2, 2), np.arange(2.0).reshape(2, 1), np.ones((2, 3))), {"axis": 1}),
@@ -118,6 +127,7 @@ pad = linear(
         tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x.dtype
     ),
     into=_pad_into,
+    batch=lambda size, flags, x, widths: pad(x, widths=((0, 0), *widths)),
     samples=lambda: [((np.arange(6.0).reshape(2, 3),), {"widths": ((1, 0), (2, 1))})],
 )
 

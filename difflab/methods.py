@@ -1,0 +1,109 @@
+"""The operators and methods of a traced array: each is NumPy's ufunc or function, which comes back to us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .errors import TraceError, user_location
+from .promotion import UFUNCS, apply_ufunc, is_weak
+
+# Operators that are primitives themselves; the others go through NumPy, which looks for a function of ours.
+BINARY = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+}  # fmt: skip
+REFLECTED = {"radd": np.add, "rsub": np.subtract, "rmul": np.multiply, "rtruediv": np.divide}
+UNARY = {"neg": np.negative}
+THROUGH_NUMPY = {
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift,
+    "rshift": np.right_shift, "floordiv": np.floor_divide, "mod": np.remainder, "matmul": np.matmul,
+}  # fmt: skip
+METHODS = (
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round",
+    "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
+)  # fmt: skip
+IN_PLACE = {
+    "sort": "np.sort(x)", "partition": "np.partition(x, k)", "fill": "np.full_like(x, value)",
+    "put": "np.where", "resize": "np.resize(x, shape)", "itemset": "np.where", "byteswap": "np.copy",
+}  # fmt: skip
+
+
+def binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
+    """The method behind a binary operator; operands of one trace and dtype take the short way."""
+    primitive = UFUNCS[ufunc]
+
+    def method(self: Any, other: Any) -> Any:
+        if (
+            type(other) is type(self)
+            and other.builder is self.builder
+            and other.dtype == self.dtype
+            and not self.weak
+            and not other.weak
+            and self.dtype.kind in "fc"
+        ):
+            return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
+        result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
+        return result.weakened() if self.weak and is_weak(other) else result
+
+    return method
+
+
+def unary(ufunc: np.ufunc) -> Callable:
+    """The method behind a unary operator."""
+
+    def method(self: Any) -> Any:
+        result = apply_ufunc(ufunc, (self,))
+        return result.weakened() if self.weak else result
+
+    return method
+
+
+def numpys(function: Callable) -> Callable:
+    """An array method that is NumPy's function of the same name, which comes back through the protocol."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+def through_numpy(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
+    """The method behind a binary operator that NumPy is asked to carry out."""
+
+    def method(self: Any, other: Any) -> Any:
+        return ufunc(other, self) if reflected else ufunc(self, other)
+
+    return method
+
+
+def in_place(name: str, instead: str) -> Callable:
+    """A method that NumPy's arrays have to change themselves, refused."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TraceError(
+            f".{name}() at {user_location()} changes a traced array in place, which cannot be recorded; use {instead}"
+        )
+
+    return method
+
+
+def speaks_numpy(kind: type) -> type:
+    """Give a class the operators and methods of NumPy's arrays."""
+    for name, ufunc in BINARY.items():
+        setattr(kind, f"__{name}__", binary(ufunc))
+    for name, ufunc in REFLECTED.items():
+        setattr(kind, f"__{name}__", binary(ufunc, reflected=True))
+    for name, ufunc in UNARY.items():
+        setattr(kind, f"__{name}__", unary(ufunc))
+    for name, ufunc in THROUGH_NUMPY.items():
+        setattr(kind, f"__{name}__", through_numpy(ufunc))
+        setattr(kind, f"__r{name}__", through_numpy(ufunc, reflected=True))
+    for name in METHODS:
+        setattr(kind, name, numpys(getattr(np, name)))
+    for name, instead in IN_PLACE.items():
+        setattr(kind, name, in_place(name, instead))
+    return kind

@@ -1,0 +1,129 @@
+"""Complex numbers: their parts, their conjugate, their magnitude, and numbers made of parts.
+
+The cotangent of a complex value is df/dRe - i df/dIm, so that holomorphic rules need no conjugate.  Seen that way
+each map below is linear over the reals, and its transpose is the one that keeps Re(cotangent * tangent).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import elementwise
+from .batching import broadcasting
+from .constructors import general, linear
+from .record import OUT, REGISTRY, Aval, Call, Operand, broadcast_shapes, same_dtype, unbroadcast
+
+COMPLEX = "balls and symbols are real numbers here; write the loss with real and imaginary parts"
+
+
+def real_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of a complex number; a real dtype as it is."""
+    return np.empty(0, dtype).real.dtype
+
+
+def complex_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of complex numbers with parts of a dtype."""
+    return np.result_type(dtype, np.complex64)
+
+
+def _part(x: Aval) -> Aval:
+    return Aval(x.shape, real_dtype(x.dtype))
+
+
+def _samples():
+    return [((np.array([1.5 + 0.5j, -2.0 + 1.0j, -0.25j]),), {})]
+
+
+def _real_into(x, out):
+    np.copyto(out, x.real)
+
+
+def _imag_into(x, out):
+    np.copyto(out, x.imag)
+
+
+def _no_parts(g: Any) -> Any:
+    return REGISTRY["zeros_like"](g)
+
+
+real = linear(
+    lambda x: np.array(x.real),
+    lambda g, x, wanted: (None if not wanted[0] else g if x.dtype.kind != "c" else complex_of(g, _no_parts(g)),),
+    name="real",
+    abstract=_part,
+    into=lambda avals: Call(_real_into, (Operand(0), OUT)),
+    samples=_samples,
+    batch=broadcasting("real"),
+    inexact=COMPLEX,
+)
+imag = linear(
+    lambda x: np.array(x.imag),
+    lambda g, x, wanted: (None if not wanted[0] or x.dtype.kind != "c" else complex_of(_no_parts(g), -g),),
+    name="imag",
+    abstract=_part,
+    into=lambda avals: Call(_imag_into, (Operand(0), OUT)),
+    samples=_samples,
+    batch=broadcasting("imag"),
+    inexact=COMPLEX,
+)
+conjugate = linear(
+    np.conjugate,
+    lambda g, x, wanted: (conjugate(g) if wanted[0] else None,),
+    name="conjugate",
+    abstract=same_dtype,
+    into=lambda avals: Call(np.conjugate, (Operand(0), OUT)),
+    samples=_samples,
+    batch=broadcasting("conjugate"),
+    inexact=COMPLEX,
+)
+
+
+def _complex_of(re, im):
+    out = np.empty(np.broadcast_shapes(np.shape(re), np.shape(im)), complex_dtype(re.dtype))
+    _complex_into(re, im, out)
+    return out
+
+
+def _complex_into(re, im, out):
+    np.copyto(out.real, re)
+    np.copyto(out.imag, im)
+
+
+# re + 1j * im would make NaN of an infinite part.
+complex_of = linear(
+    _complex_of,
+    lambda g, re, im, wanted: (
+        unbroadcast(real(g), re.shape) if wanted[0] else None,
+        unbroadcast(-imag(g), im.shape) if wanted[1] else None,
+    ),
+    name="complex_of",
+    abstract=lambda re, im: Aval(broadcast_shapes(re.shape, im.shape), complex_dtype(re.dtype)),
+    into=lambda avals: Call(_complex_into, (Operand(0), Operand(1), OUT)),
+    samples=lambda: [
+        ((np.array([[1.5], [-2.0]]), np.array([0.5, 1.0, -0.25])), {}),
+        ((np.array(0.5), np.array(-1.0)), {}),
+    ],
+    batch=broadcasting("complex_of"),
+    inexact=COMPLEX,
+)
+
+
+def _direction(y, z):
+    """conj(z) / |z|, and 0 where z is 0."""
+    length = elementwise.where(elementwise.equal(y, 0.0), 1.0, y)
+    return conjugate(z) / elementwise.cast(length, dtype=z.dtype.str)
+
+
+complex_abs = general(
+    np.absolute,
+    lambda tangents, y, z: real(_direction(y, z) * tangents[0]),
+    lambda g, y, z, wanted: (elementwise.cast(g, dtype=z.dtype.str) * _direction(y, z) if wanted[0] else None,),
+    name="complex_abs",
+    abstract=_part,
+    into=lambda avals: Call(np.absolute, (Operand(0), OUT)),
+    samples=_samples,
+    batch=broadcasting("complex_abs"),
+    inexact=COMPLEX,
+)

@@ -1,0 +1,90 @@
+"""Plain arrays of traced values: NumPy makes object arrays of them, which become traced arrays again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import close, difference
+
+import difflab as dl
+from difflab.elements import Element
+from difflab.errors import TraceError
+from difflab.tracing import trace_leaves
+
+X = np.array([0.3, -1.2, 0.7, 2.0])
+
+
+def filled(x: Any) -> Any:
+    out = np.zeros(4, dtype=object)
+    for i in range(4):
+        out[i] = x[i] * x[-1]
+    return np.sum(out * x)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "array of scalars": lambda x: np.sum(np.array([x[0] * x[1], np.sin(x[2]), x[3]]) ** 2),
+    "with plain numbers": lambda x: np.sum(np.array([x[0], 2.0, 1, np.float64(3.0)]) * x),
+    "nested": lambda x: np.sum(np.array([[x[0], x[1]], [x[2], 1.0]]) @ np.array([1.0, 2.0])),
+    "of vectors": lambda x: np.sum(np.tanh(np.array([x, x * 2.0]))),
+    "asarray": lambda x: np.sum(np.asarray(x) @ np.arange(8.0).reshape(4, 2)),
+    "asarray of a matrix": lambda x: np.sum(np.exp(np.asarray(x.reshape(2, 2)).T) @ x[:2]),
+    "part of it": lambda x: np.sum(np.concatenate([np.asarray(x)[1:3], x])),
+    "functions of elements": lambda x: np.sum(np.sqrt(np.abs(np.asarray(x))) + np.log1p(np.asarray(x) ** 2)),
+    "operators": lambda x: np.sum(-np.asarray(x) / 2.0 + 3.0 - x**2 * np.asarray(x)),
+    "comparison": lambda x: np.sum(np.where(np.asarray(x) > 0, x, 2 * x)),
+    "written into an object array": filled,
+    "iteration": lambda x: sum(e * e for e in np.asarray(x)),
+    "norm": lambda x: np.linalg.norm(np.array([x[0], x[1]])),
+    "stacked": lambda x: np.sum(np.stack([np.asarray(x), x]) ** 2),
+    "returned": lambda x: np.array([x[0], x[1] * x[2]]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_value_and_derivative(name: str):
+    function = FUNCTIONS[name]
+    direction = np.array([0.5, 1.0, -0.25, 2.0])
+    value, slope = dl.jvp(function, (X,), (direction,))
+    np.testing.assert_allclose(value, np.asarray(function(X), float), rtol=1e-14)
+    assert close(slope, difference(function, [X], [direction]), "float64")
+
+
+def test_an_array_of_all_elements_is_the_array_itself():
+    tape = trace_leaves(lambda leaves: [np.asarray(leaves[0]).T @ leaves[1]], [np.ones((2, 3)), np.ones(2)])
+    plain = trace_leaves(lambda leaves: [leaves[0] @ leaves[1]], [np.ones((2, 3)).T, np.ones(2)])
+    assert len(tape) <= len(plain) + 3
+    seen = []
+    tape = trace_leaves(lambda leaves: [seen.append(np.asarray(leaves[0])) or leaves[0] * seen[0]], [np.ones(1000)])
+    assert [equation.primitive.name for equation in tape.equations] == ["multiply"]
+    assert isinstance(seen[0][3], Element)
+    assert repr(seen[0][3]) == "element 3 of traced float64[1000]"
+
+
+def test_dtypes_are_kept():
+    x = X.astype("float32")
+    assert dl.gradient(lambda x: np.sum(np.array([x[0], x[1]]) * x[2]))(x).dtype == "float32"
+    assert dl.gradient(lambda x: np.sum(np.asarray(x) * x))(x).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.array([x[0]], dtype=float),
+        lambda x: np.asarray(x, "float32"),
+        lambda x: np.zeros(4) + np.array(x, float),
+    ],
+)
+def test_a_dtype_is_refused_with_advice(function: Callable):
+    with pytest.raises(
+        TraceError, match=r"test_elements\.py:\d+ a traced array is to become a plain one of dtype .*np\.stack"
+    ):
+        dl.gradient(lambda x: np.sum(function(x)))(X)
+
+
+def test_in_place_methods_are_refused_with_advice():
+    for call, instead in ((lambda x: x.sort(), "np.sort"), (lambda x: x.fill(0.0), "np.full_like")):
+        with pytest.raises(TraceError, match=rf"in place, which cannot be recorded; use {instead}"):
+            dl.gradient(call)(X)
