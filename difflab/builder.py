@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -45,7 +46,7 @@ class Builder:
     """A tape under construction."""
 
     __slots__ = (
-        "avals", "closed", "constants", "equations", "examples", "guards", "inputs", "known", "lifted",
+        "avals", "closed", "constants", "equations", "examples", "guarded", "guards", "inputs", "known", "lifted",
         "literal_numbers", "literals", "names", "quiet_from", "serial", "spans", "static_floats", "wrap",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Builder:
         self.equations: list[Equation] = []
         self.spans: list[Span] = []
         self.guards: list[Guard] = []
+        self.guarded: dict[int, int] = {}
         self.names: dict[int, str] = {}
         self.quiet_from: int | None = None
         self.closed = False
@@ -158,44 +160,51 @@ class Builder:
         known = self.known
         if number in known:
             return known[number]
-        needed = {number}
-        for equation in reversed(self.equations):
-            if equation.output in needed and equation.output not in known:
-                needed.update(equation.inputs)
-        for leaf in sorted(needed):
-            if leaf in known:
+        # From the value back to what is known, without recursion: a chain may be long.
+        pending = [number]
+        while pending:
+            wanted = pending[-1]
+            if wanted in known:
+                pending.pop()
                 continue
-            if leaf in self.literals:
-                known[leaf] = literal_array(self.literals[leaf], self.avals[leaf])
-            elif leaf in self.constants:
-                known[leaf] = _plain(self.constants[leaf])
-            elif leaf in self.examples:
-                known[leaf] = _plain(self.examples[leaf])
-        for equation in self.equations:
-            if equation.output in needed and equation.output not in known:
-                operands = [known.get(i) for i in equation.inputs]
-                if any(operand is None for operand in operands):
-                    raise TraceError(
-                        f"at {user_location()} Python asks for the value of a traced array, but the trace was given "
-                        "shapes without data; pass arrays instead of dl.Shape, or use np.where"
-                    )
-                known[equation.output] = equation.primitive.evaluate(*operands, **equation.params)
-        if number not in known:
-            raise TraceError(
-                f"at {user_location()} Python asks for the value of an argument, but the trace was given shapes "
-                "without data; pass arrays instead of dl.Shape, or use np.where"
-            )
+            equation = self._equation_of(wanted)
+            if equation is None:
+                known[wanted] = self._given(wanted)
+                continue
+            missing = [operand for operand in equation.inputs if operand not in known]
+            if missing:
+                pending.extend(missing)
+                continue
+            operands = [known[operand] for operand in equation.inputs]
+            known[wanted] = equation.primitive.evaluate(*operands, **equation.params)
         return known[number]
+
+    def _equation_of(self, number: int) -> Equation | None:
+        """The equation that binds a value, if one does; equations are in the order of their outputs."""
+        at = bisect_left(self.equations, number, key=lambda equation: equation.output)
+        return self.equations[at] if at < len(self.equations) and self.equations[at].output == number else None
+
+    def _given(self, number: int) -> Any:
+        """The value of a literal, a constant or an argument."""
+        if number in self.literals:
+            return literal_array(self.literals[number], self.avals[number])
+        if number in self.constants:
+            return _plain(self.constants[number])
+        if number in self.examples:
+            return _plain(self.examples[number])
+        raise TraceError(
+            f"at {user_location()} Python asks for the value of a traced array, but the trace was given shapes without "
+            "data; pass arrays instead of dl.Shape, or use np.where"
+        )
 
     def guard(self, number: int, observed: Any) -> None:
         """Note that Python saw ``observed``."""
-        for position, known in enumerate(self.guards):
-            if known.value == number:
-                # Seen before, as a truth value or as an integer; the integer says more.
-                if isinstance(known.observed, bool) and not isinstance(observed, bool):
-                    self.guards[position] = Guard(number, observed)
-                return
-        self.guards.append(Guard(number, observed))
+        position = self.guarded.setdefault(number, len(self.guards))
+        if position == len(self.guards):
+            self.guards.append(Guard(number, observed))
+        elif isinstance(self.guards[position].observed, bool) and not isinstance(observed, bool):
+            # Seen before as a truth value; the integer says more.
+            self.guards[position] = Guard(number, observed)
 
     def finish(self, outputs: Sequence[Any]) -> Tape:
         """Close the trace and return its tape."""

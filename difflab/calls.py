@@ -140,6 +140,15 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         structures.append(structure)
         differentiated = position in wrt_by_argument
         for index, leaf in enumerate(parts):
+            if type(leaf) is np.ndarray and leaf.dtype.kind in ("fc" if differentiated else "biufc"):
+                if differentiated:
+                    wrt_by_argument[position].append(len(leaves))
+                live.append(len(all_leaves))
+                leaves.append(leaf)
+                kinds.append(ARRAY)
+                avals.append(Aval(leaf.shape, leaf.dtype))
+                all_leaves.append(leaf)
+                continue
             alive = is_live(leaf)
             if differentiated and not (alive and _kind_of(leaf) in "fc"):
                 raise _not_differentiable(function, args, position, structure, index, leaf)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .errors import TraceError, user_location
-from .promotion import UFUNCS, apply_ufunc, is_weak
+from .promotion import FUNCTIONS, UFUNCS, apply_ufunc, is_weak
 
 # Operators that are primitives themselves; the others go through NumPy, which looks for a function of ours.
 BINARY = {
@@ -22,7 +22,7 @@ THROUGH_NUMPY = {
     "rshift": np.right_shift, "floordiv": np.floor_divide, "mod": np.remainder, "matmul": np.matmul,
 }  # fmt: skip
 METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round",
     "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
@@ -75,7 +75,10 @@ def through_numpy(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
     """The method behind a binary operator that NumPy is asked to carry out."""
 
     def method(self: Any, other: Any) -> Any:
-        return ufunc(other, self) if reflected else ufunc(self, other)
+        first, second = (other, self) if reflected else (self, other)
+        if ufunc in FUNCTIONS and type(other) is type(self):
+            return FUNCTIONS[ufunc](first, second)  # where NumPy would send us in any case
+        return ufunc(first, second)
 
     return method
 
@@ -91,6 +94,11 @@ def in_place(name: str, instead: str) -> Callable:
     return method
 
 
+def compress(self: Any, condition: Any, axis: Any = None) -> Any:
+    """As ``numpy.ndarray.compress``, whose arguments stand the other way round in NumPy's function."""
+    return np.compress(condition, self, axis)
+
+
 def speaks_numpy(kind: type) -> type:
     """Give a class the operators and methods of NumPy's arrays."""
     for name, ufunc in BINARY.items():
@@ -104,6 +112,7 @@ def speaks_numpy(kind: type) -> type:
         setattr(kind, f"__r{name}__", through_numpy(ufunc, reflected=True))
     for name in METHODS:
         setattr(kind, name, numpys(getattr(np, name)))
+    setattr(kind, "compress", compress)  # noqa: B010 (the class is not known to have it)
     for name, instead in IN_PLACE.items():
         setattr(kind, name, in_place(name, instead))
     return kind

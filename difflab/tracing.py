@@ -28,6 +28,7 @@ from .methods import speaks_numpy
 from .primitives.record import Aval, Primitive, Traced
 from .promotion import (
     FUNCTIONS,
+    METHODS,
     REDUCTIONS,
     UFUNCS,
     MissingAttributeError,
@@ -89,6 +90,16 @@ class TracedArray(Traced):
         """The transpose."""
         return np.transpose(self)  # type: ignore[call-overload] (NumPy dispatches to us)
 
+    @property
+    def mT(self) -> Any:
+        """The transpose of each matrix."""
+        return np.matrix_transpose(self)  # type: ignore[arg-type] (NumPy dispatches to us)
+
+    @property
+    def flat(self) -> Any:
+        """The elements in one row; it may be iterated over and indexed, not assigned to."""
+        return np.ravel(self)  # type: ignore[arg-type] (NumPy dispatches to us)
+
     def weakened(self) -> TracedArray:
         """The same value marked as a Python number, whose dtype gives way to an array's."""
         self.weak = True
@@ -100,6 +111,11 @@ class TracedArray(Traced):
     def record(self, primitive: Primitive, operands: tuple, params: dict) -> TracedArray:
         """Append one equation to the innermost trace among the operands."""
         builder = self.builder
+        for operand in operands:
+            if type(operand) is not TracedArray or operand.builder is not builder:
+                break
+        else:
+            return builder.bind(primitive, operands, params)
         dtype = None
         for operand in operands:
             if isinstance(operand, Traced):
@@ -124,18 +140,19 @@ class TracedArray(Traced):
         return result
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if kwargs.get("out") is not None:
+        if kwargs and kwargs.pop("out", None) is not None:
             raise TraceError(
                 f"np.{ufunc.__name__} at {user_location()} writes into an array in place (out= or an augmented "
                 "assignment to a plain array), which cannot be recorded; write `a = a + b` instead"
             )
-        kwargs.pop("out", None)
         if method == "reduce" and ufunc in REDUCTIONS:
             return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
+        if method in METHODS:
+            return METHODS[method](ufunc, *inputs, **kwargs)
         if method != "__call__":
             raise TraceError(
                 f"np.{ufunc.__name__}.{method} at {user_location()} has no derivative rule here; "
-                f"of the ufunc methods only reduce of {names_of(REDUCTIONS)} is known"
+                f"of the ufunc methods {', '.join(METHODS)} and reduce of {names_of(REDUCTIONS)} are known"
             )
         if kwargs:
             raise TraceError(

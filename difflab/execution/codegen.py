@@ -3,13 +3,16 @@
 The generated text has two levels.  ``make(...)`` receives all set-up values (buffers, views of them, constants) as
 arguments; the inner ``run(...)`` reads them as closure variables and receives the arguments of a call.  A program is
 compiled once; every thread that runs it gets buffers of its own by calling ``make`` again.
+
+Python compiles a long function in more than linear time, so a long tape becomes several functions called in turn, each
+with the set-up values that it reads; what is known only at run time then travels between them in a list.
 """
 
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +21,18 @@ from ..primitives.record import OUT, Aval, Call, Operand
 from ..tape import Equation, Tape, literal_array
 from .plan import SET_UP, Plan
 
+PART = 500
+"""A generated function holds at most so many equations."""
+
 SUM_BY_PRODUCT = 256
 """A plane of at least so many elements is summed as a matrix-vector product (a choice of the plan, noted in stats)."""
+
+
+class Part(NamedTuple):
+    """The text of one generated function, and the set-up values that its ``make`` receives, by number."""
+
+    text: str
+    closure: tuple[int, ...]
 
 
 class Writer:
@@ -29,9 +42,14 @@ class Writer:
         self.tape = tape
         self.plan = plan
         self.lines: list[str] = []
+        self.parts: list[Part] = []
+        # In a program of several parts, values known only at run time have places in a list.
+        self.long = len(tape.equations) > PART
+        self.places: dict[int, int] = {}
         self.namespace: dict[str, Any] = {"errstate": np.errstate, "empty": np.empty, "array": np.array}
         self.namespace["GuardError"] = GuardError
-        self.names: dict[int, str] = {}
+        self.named: dict[int, str] = {id(value): name for name, value in self.namespace.items()}
+        self.units: dict[tuple[int, np.dtype], np.ndarray] = {}
         # Values that set-up must provide: number -> name, in order of first use.
         self.closure: dict[int, str] = {}
         self.products = 0
@@ -40,19 +58,22 @@ class Writer:
 
     def name(self, number: int) -> str:
         """The variable of a value."""
-        variable = f"v{number}"
         if self.plan.places[number] in SET_UP:
-            self.closure[number] = variable
-        return variable
+            variable = self.closure[number] = f"v{number}"
+            return variable
+        if self.long:
+            return f"r[{self.places.setdefault(number, len(self.places))}]"
+        return f"v{number}"
 
     def bound(self, value: Any, prefix: str) -> str:
         """The variable of an object that the code refers to."""
-        for variable, known in self.namespace.items():
-            if known is value:
-                return variable
+        known = self.named.get(id(value))
+        if known is not None:
+            return known
         stem = getattr(value, "__name__", prefix)
         variable = f"{stem if stem.isidentifier() else prefix}_{len(self.namespace)}"
-        self.namespace[variable] = value
+        self.namespace[variable] = value  # which also keeps its id from being used again
+        self.named[id(value)] = variable
         return variable
 
     def literal(self, value: Any) -> str:
@@ -144,10 +165,10 @@ class Writer:
 
     def ones(self, size: int, dtype: np.dtype) -> np.ndarray:
         """A vector of ones, one for each size and dtype."""
-        for known in self.namespace.values():
-            if isinstance(known, np.ndarray) and known.shape == (size,) and known.dtype == dtype and known.all():
-                return known
-        return np.ones(size, dtype)
+        key = (size, dtype)
+        if key not in self.units:
+            self.units[key] = np.ones(size, dtype)
+        return self.units[key]
 
     def view(self, equation: Equation, source: str) -> str:
         """The expression of a view of a value known at run time."""
@@ -164,30 +185,44 @@ class Writer:
 
     # -------------------------------------------------------------------- the whole
 
-    def write(self) -> str:
-        """The text of ``make``."""
+    def write(self) -> list[Part]:
+        """The functions, in the order in which they run; the last one returns the results."""
         tape = self.tape
         guards: dict[int, list[Any]] = {}
         for guard in tape.guards:
             guards.setdefault(guard.value, []).append(guard.observed)
+        if self.long:
+            self.places = {number: place for place, number in enumerate((*tape.inputs, *self.argument_constants()))}
         for number in (*tape.inputs, *tape.constants, *tape.literals):
             self.guard(number, guards)
         quiet_lines = None
         for position, equation in enumerate(tape.equations):
+            if position and position % PART == 0:
+                self.part(quiet_lines, "")
+                quiet_lines = 0 if self.quiet else None
             if position == tape.quiet_from:
                 quiet_lines = len(self.lines)
                 self.quiet = True
             self.equation(equation, self.plan.operands[position])
             self.guard(equation.output, guards)
+        self.part(quiet_lines, f"return [{', '.join(self.returns())}]")
+        return self.parts
+
+    def part(self, quiet_lines: int | None, last: str) -> None:
+        """Close a function: the lines so far, those of derivatives without warnings, and its last line."""
         if quiet_lines is not None and quiet_lines < len(self.lines):
             # Derivative equations add no warnings to those of the plain loss.
             quiet = [f"    {line}" for line in self.lines[quiet_lines:]]
             self.lines[quiet_lines:] = ["with errstate(all='ignore'):", *quiet]
-        returned = ", ".join(self.returns())
-        arguments = ", ".join(f"v{number}" for number in (*tape.inputs, *self.argument_constants()))
+        if last or not self.lines:
+            self.lines.append(last or "pass")
+        given = () if self.long else (*self.tape.inputs, *self.argument_constants())
+        arguments = "r" if self.long else ", ".join(f"v{number}" for number in given)
         body = "".join(f"        {line}\n" for line in self.lines)
         head = ", ".join(self.closure.values())
-        return f"def make({head}):\n    def run({arguments}):\n{body}        return [{returned}]\n    return run\n"
+        text = f"def make({head}):\n    def run({arguments}):\n{body}    return run\n"
+        self.parts.append(Part(text, tuple(self.closure)))
+        self.lines, self.closure = [], {}
 
     def guard(self, number: int, guards: Mapping[int, list[Any]]) -> None:
         """Write the lines that compare what Python saw with what it would see now."""
@@ -227,8 +262,8 @@ def compile_text(text: str, namespace: dict[str, Any]) -> Callable:
     return namespace["make"]
 
 
-def set_up(tape: Tape, plan: Plan, closure: Sequence[int], constants: Mapping[int, Any]) -> list[Any]:
-    """Allocate one set of buffers and make all views: the arguments of ``make``."""
+def set_up(tape: Tape, plan: Plan, constants: Mapping[int, Any]) -> dict[int, Any]:
+    """Allocate one set of buffers and make all views: what the arguments of ``make`` are taken from."""
     memory = [np.empty(size, np.uint8) for size in plan.slots]
     values: dict[int, Any] = {}
     for number, value in tape.literals.items():
@@ -247,7 +282,7 @@ def set_up(tape: Tape, plan: Plan, closure: Sequence[int], constants: Mapping[in
                 values[number] = equation.primitive.evaluate(*operands, **equation.params)
                 if place == "fixed":
                     values[number] = _at_shape(np.asarray(values[number]), aval)
-    return [values[number] for number in closure]
+    return values
 
 
 def _at_shape(value: np.ndarray, aval: Aval) -> np.ndarray:

@@ -12,6 +12,7 @@ Every value of a tape is put into one of these places:
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -132,7 +133,7 @@ def _share_slots(tape: Tape, plan: Plan, roots: dict[int, int]) -> None:
     end = len(tape.equations)
     for number in (*tape.outputs, *[guard.value for guard in tape.guards]):
         last[roots.get(number, number)] = end
-    free: list[int] = []
+    free = Free(plan)
     for position, equation in enumerate(tape.equations):
         out = equation.output
         dying = {
@@ -147,10 +148,11 @@ def _share_slots(tape: Tape, plan: Plan, roots: dict[int, int]) -> None:
                 plan.inplace += 1
                 dying.discard(taken)
             else:
-                plan.slot_of[out] = _take(plan, free, padded(tape.avals[out].nbytes))
-        free.extend(plan.slot_of[root] for root in dying)
+                plan.slot_of[out] = free.take(padded(tape.avals[out].nbytes))
         if plan.places[out] == "buffer" and out not in last:
-            free.append(plan.slot_of[out])
+            dying.add(out)
+        for slot in {plan.slot_of[root] for root in dying}:
+            free.give(slot)
 
 
 def _dying_twin(equation: Equation, avals: Sequence[Aval], plan: Plan, dying: set[int], position: int) -> int | None:
@@ -166,16 +168,32 @@ def _dying_twin(equation: Equation, avals: Sequence[Aval], plan: Plan, dying: se
     return None
 
 
-def _take(plan: Plan, free: list[int], nbytes: int) -> int:
-    """The smallest free slot that is large enough, else the largest free one made larger, else a new one."""
-    fitting = [slot for slot in free if plan.slots[slot] >= nbytes]
-    if fitting:
-        slot = min(fitting, key=plan.slots.__getitem__)
-    elif free:
-        slot = max(free, key=plan.slots.__getitem__)
-        plan.slots[slot] = nbytes
-    else:
-        plan.slots.append(nbytes)
-        return len(plan.slots) - 1
-    free.remove(slot)
-    return slot
+class Free:
+    """Slots that hold nothing at the moment, by their size."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.sizes: list[int] = []  # sorted; few are distinct, however many slots there are
+        self.slots: dict[int, list[int]] = {}
+
+    def give(self, slot: int) -> None:
+        """A slot is free again."""
+        nbytes = self.plan.slots[slot]
+        if nbytes not in self.slots:
+            insort(self.sizes, nbytes)
+            self.slots[nbytes] = []
+        self.slots[nbytes].append(slot)
+
+    def take(self, nbytes: int) -> int:
+        """The smallest free slot that is large enough, else the largest free one made larger, else a new one."""
+        plan = self.plan
+        if not self.sizes:
+            plan.slots.append(nbytes)
+            return len(plan.slots) - 1
+        found = self.sizes[min(bisect_left(self.sizes, nbytes), len(self.sizes) - 1)]
+        slot = self.slots[found].pop()
+        if not self.slots[found]:
+            del self.slots[found]
+            self.sizes.remove(found)
+        plan.slots[slot] = max(found, nbytes)
+        return slot

@@ -34,9 +34,11 @@ class Program:
         self.tape = tape
         self.plan = make_plan(tape, bake_constants=bake_constants)
         writer = Writer(tape, self.plan)
-        self.text = writer.write()
-        self._make = compile_text(self.text, writer.namespace)
-        self._closure = tuple(writer.closure)
+        parts = writer.write()
+        self.text = "".join(part.text for part in parts)
+        self._makes = [compile_text(part.text, writer.namespace) for part in parts]
+        self._closures = [part.closure for part in parts]
+        self._places = len(writer.places)
         self._passed = tuple(writer.argument_constants())
         self._baked = {number: tape.constants[number] for number in tape.constants if number not in self._passed}
         if bake_constants:
@@ -63,7 +65,7 @@ class Program:
         try:
             workspace = self._idle.pop()  # list.pop is atomic
         except IndexError:
-            workspace = self._make(*set_up(self.tape, self.plan, self._closure, self._baked))
+            workspace = self._workspace()
         try:
             if self._passed:
                 return workspace(*inputs, *(self.tape.constants.values() if constants is None else constants))
@@ -71,6 +73,24 @@ class Program:
         finally:
             if len(self._idle) < IDLE_WORKSPACES:
                 self._idle.append(workspace)
+
+    def _workspace(self) -> Callable:
+        """The program with buffers of its own."""
+        values = set_up(self.tape, self.plan, self._baked)
+        runs = [
+            make(*[values[number] for number in closure])
+            for make, closure in zip(self._makes, self._closures, strict=True)
+        ]
+        if len(runs) == 1 and not self._places:
+            return runs[0]
+
+        def run_in_turn(*arguments: Any) -> list[Any]:
+            places = [*arguments, *[None] * (self._places - len(arguments))]
+            for run in runs[:-1]:
+                run(places)
+            return runs[-1](places)
+
+        return run_in_turn
 
 
 def _copied(value: Any) -> Any:

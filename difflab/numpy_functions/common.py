@@ -39,12 +39,19 @@ def arrayed(value: Any) -> Any:
 
 def lifted(*values: Any) -> list[Any]:
     """The operands as traced arrays of the innermost trace among them."""
+    if len(values) == 1 and isinstance(values[0], Traced):
+        return list(values)
     builder = innermost(values)
     return [builder.lift(value if isinstance(value, int | float | complex) else arrayed(value)) for value in values]
 
 
 def promoted(values: Sequence[Any]) -> list[Any]:
     """The operands in their common dtype, for functions that make arrays of them first: no number is weak there."""
+    first = values[0]
+    if isinstance(first, Traced) and all(
+        isinstance(v, Traced) and v.builder is first.builder and v.dtype == first.dtype for v in values
+    ):
+        return list(values)
     values = [arrayed(value) if isinstance(value, list | tuple | np.ndarray) else value for value in values]
     builder = innermost(values)
     dtype = np.result_type(*[v.dtype if isinstance(v, Traced) else np.asarray(v).dtype for v in values])
@@ -71,6 +78,8 @@ def normal_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
     """A sorted tuple of non-negative axes; ``None`` means all."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int:
+        return (normal_axis(axis, ndim, name),)
     axes = tuple(normal_axis(a, ndim, name) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
     if len(set(axes)) != len(axes):
         raise TraceError(f"np.{name} at {user_location()}: an axis is named twice in {axis}")
