@@ -18,6 +18,9 @@ _HOMES = {
     "value_and_gradient": "operators",
     "jvp": "operators",
     "vjp": "operators",
+    "jacobian": "jacobians",
+    "hessian": "jacobians",
+    "hvp": "jacobians",
     "prepare": "operators",
     "Prepared": "prepared",
     "Shape": "builder",
@@ -33,11 +36,13 @@ _HOMES = {
     "Reverse": "backends.reverse",
     "Analytic": "backends.analytic",
     "Null": "backends.null",
+    "primitive": "own_primitives",
+    "stop_gradient": "nn",
     "DifflabError": "errors",
 }
 
-# Modules that are public by name; the last two are callable: difflab.backends() lists what there is.
-_MODULES = ("nn", "backends", "problems")
+# Modules that are public by name; backends and problems are callable: difflab.backends() lists what there is.
+_MODULES = ("nn", "backends", "problems", "special", "testing")
 
 __all__ = [*_HOMES, *_MODULES]
 
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
     from . import backends as backends
     from . import nn as nn
     from . import problems as problems
+    from . import testing as testing
+    from . import special as special
     from .backends.analytic import Analytic as Analytic
     from .backends.finite import Finite as Finite
     from .backends.forward import Forward as Forward
@@ -55,13 +62,18 @@ if TYPE_CHECKING:
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
     from .errors import DifflabError as DifflabError
+    from .jacobians import hessian as hessian
+    from .jacobians import hvp as hvp
+    from .jacobians import jacobian as jacobian
     from .lab import load as load
     from .lab import run as run
+    from .nn import stop_gradient as stop_gradient
     from .operators import gradient as gradient
     from .operators import jvp as jvp
     from .operators import prepare as prepare
     from .operators import value_and_gradient as value_and_gradient
     from .operators import vjp as vjp
+    from .own_primitives import primitive as primitive
     from .prepared import Prepared as Prepared
     from .views import Trace as Trace
     from .views import trace as trace

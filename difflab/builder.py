@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .elements import holds_traced, joined
+from .elements import holds_numbers, joined
 from .errors import TraceError, user_location
 from .primitives import REGISTRY
 from .primitives.record import Aval, Primitive, Traced
@@ -117,7 +117,7 @@ class Builder:
         kind = type(operand)
         if isinstance(operand, Traced) and operand.builder is self:
             return operand
-        if kind is np.ndarray and holds_traced(operand):
+        if kind is np.ndarray and holds_numbers(operand):
             return self.lift(joined(operand))
         if kind is int or kind is bool:
             return self.literal(operand, Aval((), dtype or np.dtype(kind)))
@@ -262,8 +262,8 @@ def aval_of(value: Any) -> Aval:
     if dtype is None:
         value = np.asarray(value)
         dtype = value.dtype
-    if dtype == object and holds_traced(value):
-        return joined(value).aval
+    if dtype == object and holds_numbers(value):
+        return aval_of(joined(value))
     if dtype.kind not in "biufc":
         raise TraceError(
             f"at {user_location()} an array of dtype {dtype} meets a traced array; only numbers and booleans can be "

@@ -15,7 +15,7 @@ import numpy as np
 
 from .builder import Shape, aval_of
 from .containers import Structure, dict_orders, flatten, paths, unflatten
-from .elements import holds_traced, joined
+from .elements import holds_numbers, joined
 from .errors import InputError, TraceError
 from .primitives.record import Aval, Traced
 
@@ -257,7 +257,7 @@ def output_leaves(outputs: Any, function: Callable) -> tuple[list[Any], Structur
     leaves, structure = flatten(outputs)
     if not leaves:
         raise TraceError(f"{describe(function)} returned {outputs!r}, which holds no array; did you forget `return`?")
-    leaves = [joined(leaf) if holds_traced(leaf) else leaf for leaf in leaves]
+    leaves = [joined(leaf) if holds_numbers(leaf) else leaf for leaf in leaves]
     for leaf in leaves:
         if not isinstance(leaf, Traced | np.ndarray | np.generic | float | int | complex):
             raise TraceError(f"{describe(function)} returned a {type(leaf).__name__}, not an array or number")

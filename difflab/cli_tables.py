@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do."""
+    """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do how."""
     from . import backends
     from .harness.study import shipped
     from .problems import PROBLEMS
@@ -107,7 +107,21 @@ def catalogue_text(found: dict[str, list[dict[str, Any]]]) -> str:
     ]
     problems = table(["PROBLEM", "TITLE", "SIZES (PARAMETERS)"], sizes)
     backends = table(["BACKEND", "FAMILY", "OPERATORS, OR WHY IT IS UNAVAILABLE"], able)
-    return "\n\n".join([problems, *studies, backends])
+    return "\n\n".join([problems, *studies, *_ways_text(found["backends"]), backends])
+
+
+def _ways_text(found: list[dict[str, Any]]) -> list[str]:
+    """How each backend that is there comes by each operator, and why it refuses some."""
+    from .support import reasons
+
+    ways = {one["name"]: one["ways"] for one in found if one["unavailable"] is None}
+    if not ways:
+        return []
+    operators = list(next(iter(ways.values())))
+    rows = [[operator, *[one[operator].partition(":")[0] for one in ways.values()]] for operator in operators]
+    refused = [f"{name} refuses {which}: {why}." for name, which, why in reasons(ways)]
+    sentences = [textwrap.fill(line, 110, subsequent_indent="  ") for line in refused]
+    return ["\n".join([table(["OPERATOR", *ways], rows), *sentences])]
 
 
 # ---------------------------------------------------------------------------- difflab run, difflab report

@@ -125,18 +125,20 @@ def elements(traced: Any) -> np.ndarray:
     return result
 
 
-def holds_traced(value: Any) -> bool:
-    """Whether a value is an object array with traced values in it."""
+def holds_numbers(value: Any) -> bool:
+    """Whether a value is an object array of traced values and numbers, as NumPy makes of them."""
     return (
         isinstance(value, np.ndarray)
         and value.dtype == object
-        and any(isinstance(item, Traced) for item in value.ravel().tolist())
+        and all(isinstance(item, Traced | int | float | complex | np.number | np.bool_) for item in value.flat)
     )
 
 
 def joined(array: np.ndarray) -> Any:
     """The traced array that an object array stands for: its elements' own, or part of it, or all of them stacked."""
     items = array.ravel().tolist()
+    if not any(isinstance(item, Traced) for item in items):
+        return np.array(items).reshape(array.shape)
     parent = items[0].parent if isinstance(items[0], Element) else None
     if parent is not None and all(isinstance(item, Element) and item.parent is parent for item in items):
         places = [item.index for item in items]

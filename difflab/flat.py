@@ -9,11 +9,11 @@ import numpy as np
 
 from .backends.protocol import Source
 from .builder import Shape
-from .calls import ARRAY, SCALAR, Bound, describe, finished, leaf_names, output_leaves
-from .containers import LEAF, Structure, flatten, same, unflatten
-from .errors import InputError, TraceError
-from .primitives.record import Traced
-from .tape import Tape, show
+from .calls import ARRAY, Bound, describe, leaf_names, output_leaves
+from .containers import Structure, flatten, same
+from .errors import GuardError, InputError, TraceError
+from .primitives.record import Aval, Traced
+from .tape import Tape
 from .tracing import trace_leaves
 
 
@@ -24,6 +24,7 @@ class Function:
         self.function = function
         self.bound = bound
         self.structure: Structure | None = None
+        self.found: list[Aval] = []  # shapes and dtypes of the outputs, once it was traced or called
 
     def outputs(self, leaves: Sequence[Any]) -> list[Any]:
         """Leaves of the result; remembers their structure."""
@@ -33,7 +34,10 @@ class Function:
 
     def call(self, leaves: Sequence[Any]) -> list[Any]:
         """The user's own function on plain arrays."""
-        return [np.array(out) for out in self.outputs(self.bound.plain(leaves))]  # copies: it may return an argument
+        results = [np.array(out) for out in self.outputs(self.bound.plain(leaves))]  # copies: it may return an argument
+        if not self.found:
+            self.found = [Aval(result.shape, result.dtype) for result in results]
+        return results
 
     def trace(self, *, names: bool = False) -> Tape:
         """Its tape at the bound arguments."""
@@ -42,7 +46,9 @@ class Function:
             leaf if isinstance(leaf, Traced) or kind is ARRAY else plain
             for leaf, kind, plain in zip(bound.leaves, bound.kinds, self._examples(), strict=True)
         ]
-        return trace_leaves(self.outputs, examples, leaf_names(self.function, bound) if names else ())
+        tape = trace_leaves(self.outputs, examples, leaf_names(self.function, bound) if names else ())
+        self.found = output_avals(tape)
+        return tape
 
     def _examples(self) -> list[Any]:
         """Numbers as they came, so that Python floats stay weak."""
@@ -134,22 +140,37 @@ def _own(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> np.ndarray:
     return array.copy() if any(np.may_share_memory(array, leaf) for leaf in leaves) else array
 
 
-def require_scalar(tape_or_value: Any, function: Callable) -> None:
-    """Gradients are of functions with one output of shape ()."""
-    if isinstance(tape_or_value, Tape):
-        avals = [tape_or_value.avals[number] for number in tape_or_value.outputs]
-    else:
-        avals = [value for value in tape_or_value]
+def require_scalar(outputs: Tape | Sequence[Any], function: Callable, operator: str = "gradient") -> None:
+    """Gradients and Hessians are of functions with one real output of shape ().
+
+    Args:
+        outputs: what has the shapes and dtypes of the outputs: a tape, avals or arrays.
+        function: named in the message.
+        operator: likewise.
+
+    Raises:
+        InputError: the function returns something else.
+    """
+    avals = output_avals(outputs) if isinstance(outputs, Tape) else outputs
+    where = f"{operator} of {describe(function)}"
     if len(avals) != 1 or avals[0].shape != ():
         shapes = ", ".join(str(aval.shape) for aval in avals)
         raise InputError(
-            f"gradient of {describe(function)} needs one output of shape (), and it returns shape {shapes}; reduce it "
-            "with np.sum or np.mean, or use dl.vjp or dl.jvp"
+            f"{where} needs one output of shape (), and it returns shape {shapes}; reduce it with np.sum or np.mean, or "
+            "use dl.vjp, dl.jvp or dl.jacobian"
         )
-    if avals[0].dtype.kind not in "fc":
+    dtype = avals[0].dtype
+    if dtype.kind == "c":
         raise InputError(
-            f"gradient of {describe(function)} needs a floating-point output, and it returns {avals[0].dtype}"
+            f"{where} needs a real output, and it returns {dtype}; take np.real or np.abs of it, or use dl.jacobian"
         )
+    if dtype.kind != "f":
+        raise InputError(f"{where} needs a floating-point output, and it returns {dtype}")
+
+
+def output_avals(tape: Tape) -> list[Aval]:
+    """Shapes and dtypes of a tape's outputs."""
+    return [tape.avals[number] for number in tape.outputs]
 
 
 def require_data(bound: Bound, function: Callable) -> None:
@@ -210,12 +231,15 @@ def same_path(tape: Tape, point: Sequence[Any]) -> bool:
     """Whether Python would branch there as it did when tracing."""
     if not tape.guards:
         return True
-    seen = tape.replay_all(
-        [np.asarray(leaf) for leaf in point],
-        lambda primitive, operands, params: primitive.evaluate(*operands, **params),
-        None,
-        [guard.value for guard in tape.guards],
-    )
+    try:
+        seen = tape.replay_all(
+            [np.asarray(leaf) for leaf in point],
+            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
+            None,
+            [guard.value for guard in tape.guards],
+        )
+    except GuardError:  # a mask selects another number of elements
+        return False
     return all(type(g.observed)(value) == g.observed for g, value in zip(tape.guards, seen, strict=True))
 
 
@@ -234,56 +258,3 @@ def _brief(a: np.ndarray) -> str:
         if a.size == 1
         else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
     )
-
-
-def value_tree(flat: Function, values: Sequence[Any]) -> Any:
-    """Outputs in the function's own structure; those of shape () are NumPy scalars."""
-    assert flat.structure is not None
-    if len(values) == 1 and flat.structure is LEAF:
-        value = values[0]
-        return value if isinstance(value, np.generic) or np.ndim(value) else finished(value, SCALAR)
-    return unflatten(flat.structure, [finished(v, SCALAR if np.ndim(v) == 0 else ARRAY) for v in values])
-
-
-def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) -> list[Any]:
-    """Tangents as leaves, checked against the primals they belong to."""
-    tangents = tuple(tangents)
-    if len(tangents) != len(bound.targets):
-        raise InputError(
-            f"jvp of {describe(function)}: {len(tangents)} tangents for {len(bound.targets)} differentiated primals"
-        )
-    leaves: list[Any] = []
-    for tree, target in zip(tangents, bound.targets, strict=True):
-        parts, structure = flatten(tree)
-        if not same(structure, target):
-            raise InputError(f"jvp of {describe(function)}: a tangent does not have the structure of its primal")
-        leaves.extend(parts)
-    return [
-        matched(leaf, bound.avals[i], f"jvp of {describe(function)}: a tangent")
-        for leaf, i in zip(leaves, bound.wrt, strict=True)
-    ]
-
-
-def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure, function: Callable) -> list[Any]:
-    """Cotangents as leaves, checked against the outputs they belong to."""
-    leaves, found = flatten(cotangent)
-    if not same(found, structure):
-        raise InputError(f"vjp of {describe(function)}: the cotangent does not have the structure of the output")
-    return [
-        matched(leaf, value, f"vjp of {describe(function)}: a cotangent")
-        for leaf, value in zip(leaves, values, strict=True)
-    ]
-
-
-def matched(leaf: Any, like: Any, what: str) -> Any:
-    """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
-    if isinstance(leaf, Traced):
-        if leaf.shape != like.shape:
-            raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
-        return leaf.astype(like.dtype)  # type: ignore[attr-defined] (traced arrays have it)
-    array = np.asarray(leaf)
-    if array.shape != like.shape:
-        raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
-    if array.dtype.kind not in ("fciub" if like.dtype.kind == "c" else "fiub"):
-        raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
-    return np.array(array, dtype=like.dtype)

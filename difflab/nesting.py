@@ -1,18 +1,24 @@
-"""A derivative inside an enclosing trace: its tape is replayed there, and nothing is compiled."""
+"""What a backend prepares, completed to all operators, for plain leaves and inside an enclosing trace.
+
+Inside another trace the derivative tape of an operator is replayed there, and nothing is compiled.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .backends.protocol import Backend
+from .backends.deduced import Deduced, require_one_number
+from .backends.protocol import Backend, Source
+from .backends.ways import require
 from .errors import UnsupportedError
-from .primitives.record import Traced
+from .primitives.record import Aval, Traced
 from .promotion import innermost
 from .tape import Tape
-from .transforms.inline import inline
+from .transforms.inline import inline, inputs_like, transform_builder
 
 
 def replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], operands: Sequence[Any]) -> list[Any]:
@@ -21,10 +27,15 @@ def replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], op
     Raises:
         UnsupportedError: the backend does not nest.
     """
-    if "nest" not in backend.capabilities:
-        raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
+    require_nesting(backend)
     derived = backend.derivative(tape, operator, wrt)  # type: ignore[attr-defined] (declared by "nest")
     return replay_tape(derived, operands, tape.constants.values())
+
+
+def require_nesting(backend: Backend) -> None:
+    """A backend works inside another derivative only where it declares so."""
+    if "nest" not in backend.capabilities:
+        raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
 
 
 def replay_tape(tape: Tape, operands: Sequence[Any], others: Any = ()) -> list[Any]:
@@ -36,8 +47,14 @@ def replay_tape(tape: Tape, operands: Sequence[Any], others: Any = ()) -> list[A
     return [values[number] for number in tape.outputs]
 
 
+def lifted(tape: Tape, leaves: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
+    """Leaves as values of the innermost trace among them, ``others`` and what the tape closes over."""
+    outer = innermost([*leaves, *others, *tape.constants.values()])
+    return [outer.lift(leaf if isinstance(leaf, Traced) else np.asarray(leaf)) for leaf in leaves]
+
+
 class Nested:
-    """What a backend prepares, for use inside another trace: leaves, tangents or cotangents may be traced."""
+    """What a backend declares, inside another trace: leaves, tangents or cotangents may be traced."""
 
     def __init__(self, backend: Backend, tape: Tape, wrt: tuple[int, ...]):
         self._backend = backend
@@ -45,29 +62,147 @@ class Nested:
         self._wrt = wrt
         self.stats: dict[str, Any] = {}
 
+    def _replay(self, operator: str, operands: Sequence[Any]) -> list[Any]:
+        return replay(self._backend, self._tape, operator, self._wrt, operands)
+
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
         return replay_tape(self._tape, leaves)
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        value, *gradients = replay(self._backend, self._tape, "gradient", self._wrt, leaves)
+        value, *gradients = self._replay("gradient", leaves)
         return value, gradients
+
+    def gradient(self, leaves: Sequence[Any]) -> list[Any]:
+        """The gradients."""
+        return self._replay("gradient", leaves)[1:]
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The outputs and their tangents."""
-        results = replay(self._backend, self._tape, "jvp", self._wrt, [*leaves, *tangents])
+        results = self._replay("jvp", [*leaves, *tangents])
         half = len(self._tape.outputs)
         return results[:half], results[half:]
 
     def pullback(self, leaves: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the leaves."""
-        results = replay(self._backend, self._tape, "vjp", self._wrt, [*leaves, *cotangents])
-        return results[len(self._tape.outputs) :]
+        return self._replay("vjp", [*leaves, *cotangents])[len(self._tape.outputs) :]
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """The outputs and a pullback."""
         return self.value(leaves), lambda cotangents: self.pullback(leaves, cotangents)
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks."""
+        results = self._replay("jacobian", leaves)
+        count = len(self._tape.outputs)
+        return results[:count], _rows(results[count:], len(self._wrt))
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The Hessian's product with the vectors."""
+        return self._replay("hvp", [*leaves, *vectors])
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """The blocks of the Hessian."""
+        return _rows(self._replay("hessian", leaves), len(self._wrt))
+
+
+def _rows(blocks: Sequence[Any], columns: int) -> list[list[Any]]:
+    return [list(blocks[at : at + columns]) for at in range(0, len(blocks), max(1, columns))]
+
+
+# ------------------------------------------------------------------------------------ all operators
+
+
+def inside(backend: Backend, tape: Tape, wrt: tuple[int, ...]) -> Deduced:
+    """All operators of a backend inside another trace.
+
+    Raises:
+        UnsupportedError: the backend does not nest.
+    """
+    require_nesting(backend)
+
+    def again(way: str) -> Deduced:
+        return inside(backend, *_differentiated(backend, tape, wrt, way))
+
+    outputs = [tape.avals[number] for number in tape.outputs]
+    return Deduced(backend, Nested(backend, tape, wrt), lambda: outputs, wrt, again)
+
+
+def ready(backend: Backend, source: Source, operator: str) -> Any:
+    """What the backend prepares for ``operator``, with all that follows from it.
+
+    Raises:
+        UnsupportedError: the backend does not come by the operator.
+    """
+    way = require(backend, operator)
+    if way.scalar and operator in ("jvp", "vjp", "jacobian"):
+        require_one_number(backend, operator, _outputs(backend, source))
+    first = operator if operator in backend.capabilities else _declared(backend, way.source)
+    return complete(backend, source, backend.prepare(source, first, source.example))
+
+
+def complete(backend: Backend, source: Source, prepared: Any) -> Deduced:
+    """All operators of what a backend prepared."""
+
+    def again(way: str) -> Any:
+        tape, wrt = _differentiated(backend, source.tape, source.wrt, way)
+        vectors = [np.array(source.example[i]) for i in source.wrt]
+        example = [*source.example, *vectors][: len(tape.inputs)]
+        second = Source(tape.evaluate, lambda: tape, example, wrt, frozen=source.frozen)
+        return ready(backend, second, way.partition(" ")[0])
+
+    kept: dict[str, Any] = {}
+    return Deduced(
+        backend,
+        prepared,
+        lambda: _outputs(backend, source),
+        source.wrt,
+        lambda way: kept[way] if way in kept else kept.setdefault(way, again(way)),
+    )
+
+
+def _declared(backend: Backend, source: str) -> str:
+    """The operator to prepare for where another one is deduced from ``source``."""
+    if source == "jvp or vjp":
+        return "vjp"
+    wanted = source.rpartition(" ")[2]  # "jvp of gradient" and its like begin with the first derivative
+    if wanted in backend.capabilities:
+        return wanted
+    return next(one for one in ("value_and_gradient", "vjp", "jacobian", "jvp") if one in backend.capabilities)
+
+
+def _outputs(backend: Backend, source: Source) -> list[Any]:
+    """The outputs' shapes and dtypes; of a black box by calling it."""
+    try:
+        tape = source.tape
+    except Exception:
+        if "black-box" not in backend.capabilities:
+            raise
+        return source.call(source.example)
+    return [tape.avals[number] for number in tape.outputs]
+
+
+def _differentiated(backend: Backend, tape: Tape, wrt: tuple[int, ...], way: str) -> tuple[Tape, tuple[int, ...]]:
+    """The tape of the gradient, or of its product with one vector per variable, and what to differentiate it by."""
+    if way != "gradient of gradient" and "nest" in backend.capabilities:
+        declared = {"gradient", "value_and_gradient"} & backend.capabilities
+        if declared:
+            derived = backend.derivative(tape, "gradient", wrt)  # type: ignore[attr-defined] (declared by "nest")
+            return replace(derived, outputs=derived.outputs[1:]), wrt
+    builder = transform_builder()
+    operands = inputs_like(builder, tape)
+    gradients = inside(backend, tape, wrt).gradient(operands)
+    if way != "gradient of gradient":
+        return builder.finish([builder.lift(one) for one in gradients]), wrt
+    vectors = [builder.input(Aval(one.shape, one.dtype)) for one in gradients]
+    total: Any = None
+    for one, vector in zip(gradients, vectors, strict=True):
+        part = np.sum(one * vector)
+        total = part if total is None else total + part
+    if total is None:
+        total = builder.constant(np.zeros(()))
+    return builder.finish([np.real(total) if total.dtype.kind == "c" else total]), wrt
 
 
 def example(leaf: Any, plain: Any) -> Any:

@@ -15,21 +15,14 @@ from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
+from .backends.ways import known, require
 from .calls import Bound, bind, describe, finished
-from .errors import InputError, UnsupportedError
-from .flat import (
-    Function,
-    cotangent_leaves,
-    make_source,
-    require_data,
-    require_scalar,
-    require_tuples,
-    tangent_leaves,
-    value_tree,
-)
-from .nesting import replay, replay_tape
+from .errors import InputError
+from .flat import Function, make_source, output_avals, require_data, require_scalar, require_tuples
+from .nesting import inside, lifted, ready
 from .prepared import Prepared
 from .primitives.record import Traced
+from .trees import cotangent_leaves, tangent_leaves, value_tree
 
 
 def _analytic_function(backend: Backend, given: Callable | None = None) -> Callable | None:
@@ -63,28 +56,35 @@ def source(
     return make_source(function, bound, frozen=True, analytic=analytic, names=True)[0]
 
 
-def _require(backend: Backend, operator: str) -> None:
-    if operator not in backend.capabilities:
-        raise UnsupportedError(f"backend {backend.name!r} cannot do {operator!r}")
-
-
-def _unprepared(
-    function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any, backend: Backend
+def unprepared(
+    function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any, backend: Backend | None
 ) -> tuple[Bound, Source, Function, bool]:
-    """Trace afresh; say whether the call lies inside another trace."""
+    """Trace afresh; say whether the call lies inside another trace.
+
+    Args:
+        function: the user's.
+        args: of this call.
+        kwargs: of this call.
+        argnums: position or positions to differentiate.
+        backend: only a black-box one lets a function pass that cannot be traced.
+
+    Returns:
+        The call taken apart, what a backend needs, the function on flat leaves, and whether it is nested.
+    """
     bound = bind(function, args, kwargs, argnums)
-    made, flat = make_source(function, bound, frozen=False, analytic=_analytic_function(backend))
+    analytic = None if backend is None else _analytic_function(backend)
+    made, flat = make_source(function, bound, frozen=False, analytic=analytic)
     require_data(bound, function)
     nested = any(isinstance(leaf, Traced) for leaf in bound.leaves) or _closes_over_traced(made, backend)
     return bound, made, flat, nested
 
 
-def _closes_over_traced(made: Source, backend: Backend) -> bool:
+def _closes_over_traced(made: Source, backend: Backend | None) -> bool:
     try:
         return any(isinstance(constant, Traced) for constant in made.tape.constants.values())
     except Exception:
         # A black box may dislike traced arrays in its own way; every other backend needs the tape.
-        if "black-box" not in backend.capabilities:
+        if backend is None or "black-box" not in backend.capabilities:
             raise
         return False
 
@@ -137,30 +137,60 @@ def value_and_gradient(
         (np.float64(10.0), (np.float64(5.0), np.float64(2.0)))
     """
     chosen = resolve(backend)
-    _require(chosen, "gradient")
-    if not isinstance(argnums, int | np.integer | tuple | list):
-        raise InputError(
-            f"argnums of {describe(function)} is an integer or a tuple of integers, not {type(argnums).__name__}; to "
-            "differentiate at given arguments write dl.gradient(function)(*arguments)"
-        )
+    native = require(chosen, "value_and_gradient").kind == "native"
+    require_argnums(argnums, function, "gradient")
 
     def run(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        bound, made, flat, nested = _unprepared(function, args, kwargs, argnums, chosen)
+        bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
+        require_scalar(found_outputs(made, flat, bound, nested), function)
         if nested:
-            require_scalar(made.tape, function)
-            value, *gradients = replay(chosen, made.tape, "gradient", bound.wrt, bound.leaves)
+            value, gradients = inside(chosen, made.tape, bound.wrt).value_and_gradient(lifted(made.tape, bound.leaves))
             return value, bound.gradient_tree(gradients)
-        if "black-box" not in chosen.capabilities:
-            require_scalar(made.tape, function)
-        ready = chosen.prepare(made, "gradient", bound.leaves)
-        if ready.stats.get("black_box"):
-            require_scalar(flat.call(bound.leaves), function)
-        elif "black-box" in chosen.capabilities:
-            require_scalar(made.tape, function)
-        value, gradients = ready.value_and_gradient(bound.leaves)
+        if native:
+            prepared = chosen.prepare(made, "value_and_gradient", bound.leaves)
+        else:
+            prepared = ready(chosen, made, "value_and_gradient")
+        value, gradients = prepared.value_and_gradient(bound.leaves)
         return finished(value, "scalar"), bound.gradient_tree(gradients)
 
     return run
+
+
+def require_argnums(argnums: Any, function: Callable, operator: str) -> None:
+    """``argnums`` are numbers, not the arguments themselves.
+
+    Args:
+        argnums: as the user gave them.
+        function: named in the message.
+        operator: likewise.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not isinstance(argnums, int | np.integer | tuple | list):
+        raise InputError(
+            f"argnums of {describe(function)} is an integer or a tuple of integers, not {type(argnums).__name__}; to "
+            f"differentiate at given arguments write dl.{operator}(function)(*arguments)"
+        )
+
+
+def found_outputs(made: Source, flat: Function, bound: Bound, nested: bool) -> Sequence[Any]:
+    """Shapes and dtypes of the outputs: from the trace, or by calling a black box once.
+
+    Args:
+        made: what traces.
+        flat: what was traced, if it can be.
+        bound: the arguments.
+        nested: inside another trace, where no black box can be called.
+
+    Returns:
+        One aval per output.
+    """
+    if nested:
+        return output_avals(made.tape)
+    if not flat.found:
+        flat.call(bound.leaves)
+    return flat.found
 
 
 def jvp(
@@ -185,19 +215,18 @@ def jvp(
         (np.float64(9.0), np.float64(12.0))
     """
     chosen = resolve(backend)
-    _require(chosen, "jvp")
+    require(chosen, "jvp")
     require_tuples(primals, tangents, function)
     argnums = tuple(range(len(primals)))
-    bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
+    bound, made, flat, nested = unprepared(function, primals, {}, argnums, chosen)
     directions = tangent_leaves(tangents, bound, function)
     if nested or any(isinstance(leaf, Traced) for leaf in directions):
-        results = replay(chosen, made.tape, "jvp", bound.wrt, [*bound.leaves, *directions])
-        half = len(made.tape.outputs)
-        return value_tree(flat, results[:half]), value_tree(flat, results[half:])
-    ready = chosen.prepare(made, "jvp", bound.leaves)
-    values, slopes = ready.jvp(bound.leaves, directions)
-    if flat.structure is None:
-        flat.call(bound.leaves)
+        leaves = lifted(made.tape, bound.leaves, directions)
+        values, slopes = inside(chosen, made.tape, bound.wrt).jvp(leaves, directions)
+    else:
+        values, slopes = ready(chosen, made, "jvp").jvp(bound.leaves, directions)
+        if flat.structure is None:
+            flat.call(bound.leaves)
     return value_tree(flat, values), value_tree(flat, slopes)
 
 
@@ -222,47 +251,34 @@ def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -
         (np.float64(5.0), np.float64(2.0))
     """
     chosen = resolve(backend)
-    _require(chosen, "vjp")
+    require(chosen, "vjp")
     argnums = tuple(range(len(primals)))
-    bound, made, flat, nested = _unprepared(function, primals, {}, argnums, chosen)
+    bound, made, flat, nested = unprepared(function, primals, {}, argnums, chosen)
     if nested:
-        count = len(made.tape.outputs)
-        outputs = replay_tape(made.tape, bound.leaves)
-        value = value_tree(flat, outputs)
-
-        def nested_pullback(cotangent: Any) -> tuple:
-            leaves = _traced_cotangents(cotangent, outputs, flat, function)
-            results = replay(chosen, made.tape, "vjp", bound.wrt, [*bound.leaves, *leaves])
-            return bound.gradient_tree(results[count:])
-
-        return value, nested_pullback
-    ready = chosen.prepare(made, "vjp", bound.leaves)
-    values, pullback = ready.vjp(bound.leaves)
-    if flat.structure is None:
-        flat.call(bound.leaves)
-    tape_leaves = [np.array(leaf) for leaf in bound.leaves]
+        leaves = lifted(made.tape, bound.leaves)
+        values, pullback = inside(chosen, made.tape, bound.wrt).vjp(leaves)
+    else:
+        leaves = [np.array(leaf) for leaf in bound.leaves]
+        values, pullback = ready(chosen, made, "vjp").vjp(bound.leaves)
+        if flat.structure is None:
+            flat.call(bound.leaves)
 
     def pull(cotangent: Any) -> tuple:
         assert flat.structure is not None
-        leaves = cotangent_leaves(cotangent, values, flat.structure, function)
-        if any(isinstance(leaf, Traced) for leaf in leaves):
-            results = replay(chosen, made.tape, "vjp", bound.wrt, [*tape_leaves, *leaves])
-            return bound.gradient_tree(results[len(values) :])
-        return bound.gradient_tree(pullback(leaves))
+        given = cotangent_leaves(cotangent, values, flat.structure, function)
+        if not nested and any(isinstance(leaf, Traced) for leaf in given):
+            there = inside(chosen, made.tape, bound.wrt).vjp(lifted(made.tape, leaves, given))[1]
+            return bound.gradient_tree(there(given))
+        return bound.gradient_tree(pullback(given))
 
     return value_tree(flat, values), pull
-
-
-def _traced_cotangents(cotangent: Any, outputs: Sequence[Any], flat: Function, function: Callable) -> list[Any]:
-    assert flat.structure is not None
-    return cotangent_leaves(cotangent, outputs, flat.structure, function)
 
 
 def prepare(
     function: Callable,
     *args: Any,
     argnums: Any = 0,
-    backend: str | Backend = "reverse",
+    backend: str | Backend | None = None,
     operator: str = "gradient",
     analytic: Callable[..., tuple[Any, Any]] | None = None,
     **kwargs: Any,
@@ -275,8 +291,9 @@ def prepare(
         function: plain NumPy function.
         args: example arguments; their values matter only where Python branches on them.
         argnums: position or positions to differentiate.
-        backend: a name or a backend value.
-        operator: "gradient", "value_and_gradient", "jvp" or "vjp".
+        backend: a name or a backend value; ``None`` is "reverse", for "jvp" "forward", and for "jacobian" the one
+            that needs fewer passes.
+        operator: "gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp" or "hessian".
         analytic: hand-derived gradient for backend "analytic", ``analytic(*args) -> (value, gradient)``.
         kwargs: keyword arguments of the function, never differentiated.
 
@@ -291,9 +308,10 @@ def prepare(
         >>> prepared.gradient(4.0)
         np.float64(8.0)
     """
-    chosen = resolve(backend)
-    if operator not in ("gradient", "value_and_gradient", "jvp", "vjp"):
-        raise UnsupportedError(f"unknown operator {operator!r} (known: gradient, value_and_gradient, jvp, vjp)")
+    known(operator)
+    if backend is None and operator != "jacobian":
+        backend = "forward" if operator == "jvp" else "reverse"
+    chosen = None if backend is None else resolve(backend)
     if operator in ("jvp", "vjp") and argnums == 0:
         argnums = tuple(range(len(args)))
     return Prepared(
@@ -303,7 +321,7 @@ def prepare(
         argnums=argnums,
         backend=chosen,
         operator=operator,
-        analytic=_analytic_function(chosen, analytic),
+        analytic=analytic if chosen is None else _analytic_function(chosen, analytic),
     )
 
 

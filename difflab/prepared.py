@@ -11,26 +11,28 @@ from typing import Any
 import numpy as np
 import optree
 
+from .backends import by_shape
+from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
-from .backends.protocol import Prepared as PreparedLeaves
+from .backends.ways import require
 from .calls import ARRAY, NUMBER, Bound, bind, describe
 from .containers import flatten
-from .errors import GuardError, UnsupportedError
-from .flat import (
-    Function,
-    check_trace,
-    cotangent_leaves,
-    make_source,
-    require_data,
-    require_scalar,
-    require_tuples,
-    same_path,
-    tangent_leaves,
-    value_tree,
-)
-from .nesting import Nested, example
+from .errors import GuardError
+from .flat import Function, check_trace, make_source, require_data, require_scalar, require_tuples, same_path
+from .nesting import example, inside, lifted, ready
 from .primitives.record import Traced
 from .tape import Tape
+from .trees import (
+    cotangent_leaves,
+    hessian_tree,
+    jacobian_tree,
+    split_vector,
+    tangent_leaves,
+    value_tree,
+    vector_leaves,
+)
+
+OF_ONE_NUMBER = ("gradient", "value_and_gradient", "hvp", "hessian")
 
 PROGRAMS = 16
 """A Prepared keeps at most so many programs; the least recently used goes."""
@@ -104,7 +106,8 @@ class Prepared:
     """A derivative that was traced, transformed and compiled once, to be run many times.
 
     Made by ``difflab.prepare``.  ``p(*args)`` runs the operator it was prepared for; ``p.value``, ``p.gradient``,
-    ``p.value_and_gradient``, ``p.jvp(primals, tangents)`` and ``p.vjp(*primals)`` run as well where the backend can.
+    ``p.value_and_gradient``, ``p.jvp(primals, tangents)``, ``p.vjp(*primals)``, ``p.jacobian``, ``p.hessian`` and
+    ``p.hvp(*args, vector)`` run as well where the backend can, all by the ``argnums`` that were given to ``prepare``.
     Arguments are live; what the function closes over was copied and stays as it was when prepared.  Arguments of
     another structure, shape, dtype or static value, or a branch that Python would take otherwise, are traced once
     more and kept (``p.stats["traces"]`` counts).  It may be called from several threads.
@@ -123,21 +126,18 @@ class Prepared:
         kwargs: dict[str, Any],
         *,
         argnums: Any,
-        backend: Backend,
+        backend: Backend | None,
         operator: str,
         analytic: Callable[..., tuple[Any, Any]] | None = None,
     ):
-        if operator not in backend.capabilities:
-            raise UnsupportedError(
-                f"backend {backend.name!r} cannot do {operator!r}; it can do "
-                f"{', '.join(sorted(backend.capabilities & {'gradient', 'value_and_gradient', 'jvp', 'vjp'}))}"
-            )
+        if backend is not None:
+            require(backend, operator)
         self._function = function
         self._argnums = argnums
-        self._backend = backend
+        self._backend: Backend = backend  # type: ignore[assignment] (chosen below where it goes by shape)
         self._operator = operator
         self._analytic = analytic
-        self._programs: list[tuple[Any, tuple[PreparedLeaves, Function, Source]]] = []  # least recently used first
+        self._programs: list[tuple[Any, tuple[Deduced, Function, Source]]] = []  # least recently used first
         self._lock = threading.Lock()
         self._traces = 0
         bound = bind(function, args, kwargs, argnums)
@@ -165,13 +165,15 @@ class Prepared:
         """What is known of the programs: ``traces``, and the backend's own notes on the first one."""
         return {"traces": self._traces, **self._first.stats}
 
-    def _add(self, bound: Bound) -> tuple[PreparedLeaves, Function, Source]:
+    def _add(self, bound: Bound) -> tuple[Deduced, Function, Source]:
         require_data(bound, self._function)
         source, flat = make_source(self._function, bound, frozen=True, analytic=self._analytic, names=True)
+        if self._backend is None:
+            self._backend = by_shape(source.tape, bound.wrt)
         self._check(source, flat, bound)
-        if self._operator in ("gradient", "value_and_gradient"):
-            self._require_scalar(source, flat, bound)
-        entry = (self._backend.prepare(source, self._operator, bound.leaves), flat, source)
+        if self._operator in OF_ONE_NUMBER:
+            self._require_scalar(flat, bound.leaves)
+        entry = (ready(self._backend, source, self._operator), flat, source)
         if flat.structure is None:  # a backend that never called the function
             flat.call(bound.leaves)
         with self._lock:
@@ -206,13 +208,11 @@ class Prepared:
             if self._programs[-1] is not kept and any(kept is other for other in self._programs):
                 self._programs = [*[other for other in self._programs if other is not kept], kept]
 
-    def _require_scalar(self, source: Source, flat: Function, bound: Bound) -> None:
-        try:
-            require_scalar(source.tape, self._function)
-        except Exception:
-            if "black-box" not in self._backend.capabilities:
-                raise
-            require_scalar(flat.call(bound.leaves), self._function)
+    def _require_scalar(self, flat: Function, leaves: Sequence[Any], operator: str = "") -> None:
+        if not flat.found:  # a black box
+            flat.call(leaves)
+        operator = operator or self._operator
+        require_scalar(flat.found, self._function, "gradient" if operator == "value_and_gradient" else operator)
 
     def _at_examples(self, bound: Bound) -> tuple[Function, Tape]:
         """The tape that takes the branches of traced arguments' examples; what it closes over is frozen as ever."""
@@ -225,21 +225,23 @@ class Prepared:
         _, flat, source = self._add(there)
         return flat, source.tape
 
-    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, along: bool = False) -> Any:
+    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, along: Any = ()) -> Any:
         """Run ``action(prepared, flat, bound, leaves)`` on the program whose guards agree, tracing again if none does.
 
-        Inside another trace (traced arguments, or ``along``: traced tangents) the tape is replayed there.
+        Inside another trace (traced arguments, or something traced in ``along``) the tape is replayed there.
         """
-        leaves = None if along else self._quick.leaves(tuple(args), kwargs)
+        directions = [leaf for leaf in flatten(along)[0] if isinstance(leaf, Traced)]
+        leaves = None if directions else self._quick.leaves(tuple(args), kwargs)
         if leaves is not None:
             try:
                 return action(self._first, self._flat, self._bound, leaves)
             except GuardError:
                 pass  # another branch: the long way finds or makes its program
         bound = bind(self._function, args, kwargs, self._argnums)
-        if along or any(isinstance(leaf, Traced) for leaf in bound.leaves):
+        if directions or any(isinstance(leaf, Traced) for leaf in bound.leaves):
             flat, tape = self._at_examples(bound)
-            return action(Nested(self._backend, tape, bound.wrt), flat, bound, bound.leaves)
+            there = lifted(tape, bound.leaves, directions)
+            return action(inside(self._backend, tape, bound.wrt), flat, bound, there)
         for kept in self._known(bound.key):
             prepared, flat, _ = kept[1]
             try:
@@ -251,17 +253,9 @@ class Prepared:
         prepared, flat, _ = self._add(bound)
         return action(prepared, flat, bound, bound.leaves)
 
-    def _need(self, operator: str) -> None:
-        if operator not in self._backend.capabilities:
-            raise UnsupportedError(f"backend {self._backend.name!r} cannot do {operator!r}")
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the operator it was prepared for."""
-        if self._operator == "jvp":
-            return self.jvp(*args, **kwargs)
-        return {"gradient": self.gradient, "value_and_gradient": self.value_and_gradient, "vjp": self.vjp}[
-            self._operator
-        ](*args, **kwargs)
+        return getattr(self, self._operator)(*args, **kwargs)
 
     def value(self, *args: Any, **kwargs: Any) -> Any:
         """The function's own value."""
@@ -273,9 +267,10 @@ class Prepared:
 
     def value_and_gradient(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         """The value and the gradient."""
-        self._need("value_and_gradient")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
+            if self._operator not in OF_ONE_NUMBER:
+                self._require_scalar(flat, leaves, "gradient")
             value, gradients = prepared.value_and_gradient(leaves)
             return value_tree(flat, [value]), bound.gradient_tree(gradients)
 
@@ -283,32 +278,30 @@ class Prepared:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any], **kwargs: Any) -> tuple[Any, Any]:
         """The value and its tangent; tangents have the structure of the differentiated primals."""
-        self._need("jvp")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
             values, slopes = prepared.jvp(leaves, tangent_leaves(tangents, bound, self._function))
             return value_tree(flat, values), value_tree(flat, slopes)
 
         require_tuples(primals, tangents, self._function)
-        along = any(isinstance(leaf, Traced) for leaf in flatten(tuple(tangents))[0])
-        return self._run(primals, kwargs, action, along)
+        return self._run(primals, kwargs, action, tuple(tangents))
 
     def vjp(self, *primals: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         """The value and a pullback that owns what it needs."""
-        self._need("vjp")
 
-        def action(prepared: PreparedLeaves, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Callable]:
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Callable]:
             values, pullback = prepared.vjp(leaves)
             structure = flat.structure
             assert structure is not None
-
-            kept = [leaf if isinstance(leaf, Traced) else np.array(leaf) for leaf in leaves]
+            nested = any(isinstance(leaf, Traced) for leaf in leaves)
+            kept = leaves if nested else [np.array(leaf) for leaf in leaves]
 
             def pull(cotangent: Any) -> Any:
                 given = cotangent_leaves(cotangent, values, structure, self._function)
-                if any(isinstance(leaf, Traced) for leaf in given):
+                if not nested and any(isinstance(leaf, Traced) for leaf in given):
                     _, tape = self._at_examples(replace(bound, leaves=kept))
-                    results = Nested(self._backend, tape, bound.wrt).pullback(kept, given)
+                    there = inside(self._backend, tape, bound.wrt).vjp(lifted(tape, kept, given))[1]
+                    results = there(given)
                 else:
                     results = pullback(given)
                 tree = bound.gradient_tree(results)
@@ -317,6 +310,35 @@ class Prepared:
             return value_tree(flat, values), pull
 
         return self._run(primals, kwargs, action)
+
+    def jacobian(self, *args: Any, **kwargs: Any) -> Any:
+        """The Jacobian: the output's containers outside, the argument's inside, leaves of shape out + in."""
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            outputs, blocks = prepared.jacobian(leaves)
+            return jacobian_tree(flat, bound, outputs, blocks)
+
+        return self._run(args, kwargs, action)
+
+    def hessian(self, *args: Any, **kwargs: Any) -> Any:
+        """The Hessian as a tree of trees."""
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            self._require_scalar(flat, leaves, "hessian")
+            return hessian_tree(bound, prepared.hessian(leaves))
+
+        return self._run(args, kwargs, action)
+
+    def hvp(self, *args: Any, **kwargs: Any) -> Any:
+        """The Hessian times the last argument, which has the structure of ``args[argnums]``."""
+        args, vector = split_vector(args, self._function)
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            self._require_scalar(flat, leaves, "hvp")
+            vectors = vector_leaves(vector, bound, self._function)
+            return bound.gradient_tree(prepared.hvp(leaves, vectors))
+
+        return self._run(args, kwargs, action, vector)
 
 
 def _generator_state() -> tuple[bytes, int]:

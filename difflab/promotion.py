@@ -15,6 +15,7 @@ from .builder import CAST, Builder, aval_of
 from .errors import TraceError, user_location
 from .primitives import REGISTRY
 from .primitives.record import Aval, Primitive, Traced
+from .primitives.special import of_ufunc
 
 UFUNCS: dict[np.ufunc, Primitive] = {
     record.evaluate: record for record in REGISTRY if isinstance(record.evaluate, np.ufunc) and record.name != "matmul"
@@ -22,6 +23,10 @@ UFUNCS: dict[np.ufunc, Primitive] = {
 # Filled by numpy_functions: NumPy's function or ufunc -> ours, written with primitives.
 FUNCTIONS: dict[Callable, Callable] = {}
 REDUCTIONS: dict[np.ufunc, Callable] = {}
+# Methods of all ufuncs beside reduce, by name: ours takes the ufunc first.
+METHODS: dict[str, Callable] = {}
+# What to do instead of functions that have no rule by nature, by name.
+ADVICE: dict[str, str] = {}
 
 
 @functools.cache
@@ -57,12 +62,11 @@ def innermost(operands: Sequence[Any]) -> Builder:
 
 
 def registered_since(ufunc: np.ufunc) -> bool:
-    """Whether a primitive for a ufunc was registered after this module was imported."""
-    for record in REGISTRY:
-        if record.evaluate is ufunc:
-            UFUNCS[ufunc] = record
-            return True
-    return False
+    """Whether a ufunc has a primitive that was registered, or is SciPy's and was imported, after this module was."""
+    known = of_ufunc(ufunc) or next((record for record in REGISTRY if record.evaluate is ufunc), None)
+    if known is not None:
+        UFUNCS[ufunc] = known
+    return known is not None
 
 
 def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> Any:
@@ -111,6 +115,8 @@ def names_of(table: dict) -> str:
 
 def unknown(name: str) -> TraceError:
     """The error for a NumPy function that has no rule."""
+    if name in ADVICE:
+        return TraceError(f"{name} (called at {user_location()}) {ADVICE[name]}")
     import difflib
 
     known = sorted({f"np.{f.__name__}" for f in [*FUNCTIONS, *UFUNCS] if not f.__name__.startswith("_")})

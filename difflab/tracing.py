@@ -154,13 +154,13 @@ class TracedArray(Traced):
                 f"np.{ufunc.__name__}.{method} at {user_location()} has no derivative rule here; "
                 f"of the ufunc methods {', '.join(METHODS)} and reduce of {names_of(REDUCTIONS)} are known"
             )
-        if kwargs:
+        if kwargs and ufunc.signature is None:
             raise TraceError(
                 f"np.{ufunc.__name__} at {user_location()}: the argument {next(iter(kwargs))!r} is not supported on a "
                 "traced array; use np.where or astype instead"
             )
         if ufunc in FUNCTIONS:
-            return strong(FUNCTIONS[ufunc](*inputs))
+            return strong(FUNCTIONS[ufunc](*inputs, **kwargs))
         if ufunc not in UFUNCS and not registered_since(ufunc):
             raise unknown(f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__)
         return apply_ufunc(ufunc, inputs)

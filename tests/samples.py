@@ -46,7 +46,29 @@ def rng_of(label: str) -> np.random.Generator:
 
 
 def is_float(array: Any) -> bool:
-    return np.asarray(array).dtype.kind == "f"
+    """Whether an array has a derivative: a real or complex one."""
+    return np.asarray(array).dtype.kind in "fc"
+
+
+def in_precision(array: Any, dtype: str) -> np.ndarray:
+    """An array in the precision of a real dtype; complex numbers stay complex, integers as they are."""
+    array = np.asarray(array)
+    if array.dtype.kind == "c":
+        return array.astype(np.result_type(dtype, np.complex64))
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Random numbers between -1 and 1, with an imaginary part if the dtype has one."""
+    numbers = np.asarray(rng.uniform(-1, 1, shape))
+    if np.dtype(dtype).kind == "c":
+        numbers = numbers + 1j * rng.uniform(-1, 1, shape)
+    return np.asarray(numbers).astype(dtype)
+
+
+def pairing(a: Any, b: Any) -> float:
+    """Re(sum(a * b)) in double precision: what a cotangent says of a tangent."""
+    return float(np.real(np.sum(in_precision(a, "f8") * np.asarray(b))))
 
 
 def cases_of(primitive: Primitive, dtype: str = "float64") -> list[Case]:
@@ -54,7 +76,7 @@ def cases_of(primitive: Primitive, dtype: str = "float64") -> list[Case]:
     found: list[Case] = []
     samples: list[Any] = primitive.samples() if primitive.samples else []
     for number, (arrays, params) in enumerate(samples):
-        cast = tuple(np.asarray(a).astype(dtype) if is_float(a) else np.asarray(a) for a in arrays)
+        cast = tuple(in_precision(a, dtype) for a in arrays)
         found.append(Case(f"{primitive.name}-{number}-{dtype}", primitive, cast, params, True))
     if primitive.samples is None and primitive.kind == "elementwise":
         for number, shapes in enumerate(SHAPES[primitive.arity]):
@@ -125,6 +147,8 @@ def same_bits(a: Any, b: Any) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
+    if a.dtype.kind == "c":
+        return same_bits(a.real, b.real) and same_bits(a.imag, b.imag)
     if a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
     nan = np.isnan(a)
@@ -172,11 +196,8 @@ def moving(case: Case) -> tuple[int, ...]:
 def directions(case: Case, positions: Sequence[int], label: str = "t") -> tuple[np.ndarray | None, ...]:
     """A random tangent for each of ``positions``."""
     rng = rng_of(case.label + label)
-    draws = [np.asarray(rng.uniform(-1, 1, array.shape)) for array in case.arrays]
-    return tuple(
-        draw.astype(array.dtype) if position in positions else None
-        for position, (draw, array) in enumerate(zip(draws, case.arrays, strict=True))
-    )
+    draws = [drawn(rng, array.shape, array.dtype) for array in case.arrays]
+    return tuple(draw if position in positions else None for position, draw in enumerate(draws))
 
 
 def tape_of(case: Case) -> Tape:
@@ -194,18 +215,18 @@ def central(function: Callable[[float], np.ndarray], scale: float = 1.0) -> np.n
 
 def difference(function: Callable[..., Any], arrays: Sequence[Any], tangents: Sequence[Any]) -> np.ndarray:
     """The directional derivative of a plain function, in float64; ``None`` stands for an argument that stays."""
-    wide = [np.asarray(a, np.float64) if is_float(a) else np.asarray(a) for a in arrays]
+    wide = [in_precision(a, "f8") for a in arrays]
 
     def at(h: float) -> np.ndarray:
-        moved = [a if t is None else a + h * np.asarray(t, np.float64) for a, t in zip(wide, tangents, strict=True)]
-        return np.asarray(function(*moved), np.float64)
+        moved = [a if t is None else a + h * in_precision(t, "f8") for a, t in zip(wide, tangents, strict=True)]
+        return in_precision(function(*moved), "f8")
 
     return central(at)
 
 
 def close(found: Any, expected: Any, dtype: Any, factor: float = 1.0) -> bool:
     """Whether two arrays agree to ``factor`` times the rounding of differences (float64) or of the dtype."""
-    tolerance = factor * (2e-8 if np.dtype(dtype) == np.float64 else 2e-5)
+    tolerance = factor * (2e-8 if np.finfo(dtype).eps < 1e-10 else 2e-5)
     expected = np.asarray(expected)
     scale = float(np.max(np.abs(expected), initial=0.0))
     return np.shape(found) == expected.shape and bool(np.all(np.abs(found - expected) <= tolerance * (1 + scale)))

@@ -244,10 +244,8 @@ def test_capabilities_are_operators_that_work(name: str):
     assert backend.capabilities <= {*OPERATORS, "nest", "black-box", "bare"}
     if name == "analytic":
         backend = analytic(CASES["scalar"], 0)
-    for operator in OPERATORS:
-        assert operator in backend.capabilities
-        if operator in ("gradient", "value_and_gradient"):
-            assert dl.prepare(scalar, 0.7, backend=backend, operator=operator)(0.7) is not None
+    for operator in {"gradient", "value_and_gradient"} & backend.capabilities:
+        assert dl.prepare(scalar, 0.7, backend=backend, operator=operator)(0.7) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,19 +272,16 @@ def test_a_backend_of_a_third_party_passed_by_value_works():
     assert dl.prepare(lambda x: x * x, 3.0, backend=Partial()).gradient(4.0) == 8.0
 
 
-@pytest.mark.parametrize("operator", ["jvp", "vjp"])
-def test_what_is_not_declared_is_refused_by_name(operator: str):
-    with pytest.raises(UnsupportedError, match=rf"backend 'partial' cannot do '{operator}'"):
+@pytest.mark.parametrize("operator", ["hvp", "hessian"])
+def test_what_does_not_follow_from_what_is_declared_is_refused_by_name(operator: str):
+    text = rf"backend 'partial' cannot do '{operator}': it declares neither 'hvp' nor 'hessian', and its first"
+    with pytest.raises(UnsupportedError, match=text):
         dl.prepare(lambda x: x * x, 3.0, backend=Partial(), operator=operator)
     prepared = dl.prepare(lambda x: x * x, 3.0, backend=Partial())
-    with pytest.raises(UnsupportedError, match=rf"backend 'partial' cannot do '{operator}'"):
-        getattr(prepared, operator)((3.0,), (1.0,))
-    run = {
-        "jvp": lambda: dl.jvp(scalar, (1.0,), (1.0,), Partial()),
-        "vjp": lambda: dl.vjp(scalar, 1.0, backend=Partial()),
-    }
-    with pytest.raises(UnsupportedError, match=rf"backend 'partial' cannot do '{operator}'"):
-        run[operator]()
+    with pytest.raises(UnsupportedError, match=text):
+        getattr(prepared, operator)(3.0, *[1.0] * (operator == "hvp"))
+    with pytest.raises(UnsupportedError, match=text):
+        getattr(dl, operator)(scalar, backend=Partial())
 
 
 @pytest.mark.parametrize("name", [name for name in backends.BUILT_IN if "nest" not in backends.find(name).capabilities])

@@ -286,8 +286,8 @@ def test_the_users_own_errors_pass_unchanged():
 def test_a_failed_trace_leaves_nothing_behind():
     with pytest.raises(TraceError):
         dl.gradient(several_lines)(X)
-    prepared = dl.prepare(lambda x, n: np.sum(np.cumsum(x)) if n else np.sum(x), X, 0)
-    with pytest.raises(TraceError, match=r"np\.cumsum"):
+    prepared = dl.prepare(lambda x, n: np.sum(np.roots(x)) if n else np.sum(x), X, 0)
+    with pytest.raises(TraceError, match=r"np\.roots"):
         prepared(X, 1)
     np.testing.assert_array_equal(prepared(X, 0), np.ones(3))
     assert prepared.stats["traces"] == 1

@@ -353,5 +353,5 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
 
 def test_a_backend_prints_its_options() -> None:
     assert repr(Symbolic()) == "Symbolic(engine='sympy', cse=True, data='numbers', time_limit_s=None)"
-    assert Symbolic().capabilities == {"gradient", "value_and_gradient", "jvp", "vjp"}
+    assert Symbolic().capabilities == {"gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hessian"}
     assert Symbolic().unavailable() is None

@@ -9,7 +9,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..errors import InputError, UnavailableError, did_you_mean
+from ..tape import Tape
 from .protocol import OPERATORS, Backend
+from .ways import how
 
 BUILT_IN: dict[str, tuple[str, str]] = {
     "finite": ("difflab.backends.finite", "Finite"),
@@ -69,13 +71,24 @@ def resolve(backend: str | Backend) -> Backend:
     return backend
 
 
+def by_shape(tape: Tape, wrt: tuple[int, ...]) -> Backend:
+    """The backend that needs fewer passes for a Jacobian: forward where there are no more inputs than outputs."""
+    inputs = sum(tape.avals[tape.inputs[i]].size for i in wrt)
+    outputs = sum(tape.avals[number].size for number in tape.outputs)
+    return find("forward" if inputs <= outputs else "reverse")
+
+
 class Available(NamedTuple):
-    """One backend: its name and family, the operators it can do, and what is missing (``None`` if nothing is)."""
+    """One backend: its name and family, the operators it can do, what is missing (``None`` if nothing is), and how.
+
+    ``ways`` says of every operator "native", "deduced from X" or "refused: why".
+    """
 
     name: str
     family: str
     operators: tuple[str, ...]
     unavailable: str | None
+    ways: dict[str, str]
 
 
 def listing() -> list[Available]:
@@ -90,10 +103,12 @@ def listing() -> list[Available]:
         try:
             backend = find(name)
         except UnavailableError as error:
-            found.append(Available(name, "", (), str(error)))
+            found.append(Available(name, "", (), str(error), {}))
             continue
-        operators = tuple(sorted(backend.capabilities & set(OPERATORS)))
-        found.append(Available(name, backend.family, operators, None))
+        ways = {operator: how(backend, operator) for operator in OPERATORS}
+        operators = tuple(operator for operator, way in ways.items() if way.kind != "refused")
+        texts = {operator: str(way) for operator, way in ways.items()}
+        found.append(Available(name, backend.family, operators, None, texts))
     return found
 
 

@@ -6,12 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..errors import UnsupportedError
 from ..tape import Tape
-from .deduced import tangents_from_pullback
-from .protocol import OPERATORS, Cost, HandDerived, Source
+from .protocol import Cost, HandDerived, Source
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,9 @@ class Analytic:
     function: Callable[..., tuple[Any, Any]] | None = None
     name: str = field(default="analytic", init=False, repr=False)
     family: str = field(default="analytic", init=False, repr=False)
-    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")), init=False, repr=False)
+    capabilities: frozenset[str] = field(
+        default=frozenset(("gradient", "value_and_gradient", "bare")), init=False, repr=False
+    )
 
     def unavailable(self) -> str | None:
         """Always there; whether a function has such a gradient is found when it is prepared."""
@@ -70,14 +69,3 @@ class PreparedAnalytic:
     def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
         """The function as the user wrote it, with its arguments in place."""
         return self._function.bare(leaves)
-
-    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
-        """The gradient times the cotangent of the scalar output."""
-        value, gradients = self._function(leaves)
-        kept = [np.array(gradient) for gradient in gradients]
-        return [value], lambda cotangents: [cotangents[0] * gradient for gradient in kept]
-
-    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """The gradient's product with the tangent."""
-        outputs, pullback = self.vjp(leaves)
-        return outputs, tangents_from_pullback(pullback, outputs, tangents)

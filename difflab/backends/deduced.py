@@ -1,4 +1,8 @@
-"""Operators that a backend does not have, from one that it has: J t from pullbacks, J^T c from tangents."""
+"""Operators that a backend does not have, from those that it has: J t from pullbacks, J^T c from tangents, and so on.
+
+Everything here takes plain and traced leaves alike, so what is deduced can be differentiated like what is not.
+Pullbacks are complex-linear: that of c is the gradient of Re(c y), df/dRe - i df/dIm, for each complex variable.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from ..errors import UnsupportedError
+from ..primitives.record import Aval, Traced
+from .protocol import Backend, block_dtype
+from .ways import require
+
+Tangents = Callable[[Sequence[Any]], Sequence[Any]]
+"""From one tangent per variable to one per output."""
+Pullback = Callable[[Sequence[Any]], Sequence[Any]]
+"""From one cotangent per output to one per variable."""
 
 
 def basis(leaves: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...], list[np.ndarray]]]:
@@ -18,10 +32,90 @@ def basis(leaves: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...], list[np
             direction[index] = 0
 
 
+def units(likes: Sequence[Any], position: int, factor: complex = 1) -> Iterator[list[np.ndarray]]:
+    """Arrays like ``likes`` that are zero but for one entry of the one at ``position``; fresh ones for each."""
+    for index in np.ndindex(likes[position].shape):
+        arrays = [np.zeros(like.shape, like.dtype) for like in likes]
+        arrays[position][index] = factor
+        yield arrays
+
+
+def _complex(like: Any) -> bool:
+    return like.dtype.kind == "c"
+
+
+def _dot(first: Sequence[Any], second: Sequence[Any], dtype: np.dtype) -> Any:
+    """The sum of all products, in ``dtype``; of a complex sum the real part where ``dtype`` is real."""
+    total: Any = None
+    for a, b in zip(first, second, strict=True):
+        part = np.sum(np.multiply(a, b))
+        total = part if total is None else total + part
+    return _as(np.zeros((), dtype) if total is None else total, dtype)
+
+
+def _as(value: Any, dtype: np.dtype) -> Any:
+    """A value in another dtype, without its imaginary part where that is real."""
+    value = value if isinstance(value, Traced) else np.asarray(value)
+    if value.dtype == dtype:  # type: ignore[attr-defined] (traced arrays have one)
+        return value
+    if _complex(value) and dtype.kind != "c":
+        value = np.real(value)  # type: ignore[call-overload] (of traced arrays, too)
+    return value.astype(dtype)  # type: ignore[attr-defined] (traced arrays have it)
+
+
+def _stacked(entries: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype, axis: int = 0) -> Any:
+    """Entries side by side along a new axis, which is then given its shape."""
+    if not entries:
+        return np.zeros(shape, dtype)
+    if not any(isinstance(entry, Traced) for entry in entries):
+        return np.reshape(np.stack(entries, axis), shape)
+    return np.reshape(np.stack([_on(entry) for entry in entries], axis), shape)
+
+
+def _on(entry: Any) -> Any:
+    return entry if isinstance(entry, Traced) else np.asarray(entry)
+
+
+# ------------------------------------------------------------------------------------ products with the Jacobian
+
+
+def pulled_back(tangents_of: Tangents, outputs: Sequence[Any], variables: Sequence[Any]) -> Pullback:
+    """A pullback by one tangent pass per coordinate of the variables, two where it is complex."""
+
+    def entry(cotangents: Sequence[Any], position: int, direction: Sequence[Any]) -> Any:
+        real = np.zeros((), variables[position].dtype).real.dtype
+        return _dot(cotangents, tangents_of(direction), real)
+
+    def pullback(cotangents: Sequence[Any]) -> list[Any]:
+        result = []
+        for position, like in enumerate(variables):
+            entries = [entry(cotangents, position, unit) for unit in units(variables, position)]
+            if _complex(like):
+                other = [entry(cotangents, position, unit) for unit in units(variables, position, 1j)]
+                entries = [a - 1j * b for a, b in zip(entries, other, strict=True)]
+            result.append(_as(_stacked(entries, like.shape, like.dtype), like.dtype))
+        return result
+
+    return pullback
+
+
+def tangents_by(pullback: Pullback, outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """Tangents by one pullback per coordinate of the outputs, two where it is complex."""
+    result = []
+    for position, like in enumerate(outputs):
+        real = np.zeros((), like.dtype).real.dtype
+        entries = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position)]
+        if _complex(like):
+            other = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position, -1j)]
+            entries = [a + 1j * b for a, b in zip(entries, other, strict=True)]
+        result.append(_as(_stacked(entries, like.shape, like.dtype), like.dtype))
+    return result
+
+
 def pullback_from_tangents(
     tangents_of: Callable[[list[np.ndarray]], list[Any]], leaves: Sequence[Any]
 ) -> Callable[[Sequence[Any]], list[Any]]:
-    """A pullback computed with one tangent pass per coordinate of the differentiated ``leaves``."""
+    """A pullback computed with one tangent pass per coordinate of the differentiated ``leaves``, in place."""
 
     def pullback(cotangents: Sequence[Any]) -> list[Any]:
         result = [np.zeros(np.shape(leaf), leaf.dtype) for leaf in leaves]
@@ -36,10 +130,237 @@ def pullback_from_tangents(
 def tangents_from_pullback(
     pullback: Callable[[Sequence[Any]], list[Any]], outputs: Sequence[Any], tangents: Sequence[Any]
 ) -> list[Any]:
-    """Tangents computed with one pullback per coordinate of the ``outputs``."""
+    """Tangents computed with one pullback per coordinate of the ``outputs``, in place."""
     outputs = [np.asarray(output) for output in outputs]
     result = [np.zeros(output.shape, output.dtype) for output in outputs]
     for position, index, unit in basis(outputs):
         gradients = pullback(unit)
         result[position][index] = sum(np.sum(np.multiply(g, t)) for g, t in zip(gradients, tangents, strict=True))
     return result
+
+
+# ------------------------------------------------------------------------------------ Jacobians
+
+
+def columns(tangents_of: Tangents, outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[Any]]:
+    """The blocks of the Jacobian, one tangent pass per column.
+
+    Where a variable is complex and an output is real, both of its directions count (df/dRe - i df/dIm); a complex
+    output is taken for holomorphic.
+    """
+    blocks: list[list[Any]] = [[] for _ in outputs]
+    for position, variable in enumerate(variables):
+        along = [tangents_of(unit) for unit in units(variables, position)]
+        across = None
+        if _complex(variable) and not all(_complex(output) for output in outputs):
+            across = [tangents_of(unit) for unit in units(variables, position, 1j)]
+        for number, output in enumerate(outputs):
+            entries = [tangents[number] for tangents in along]
+            if across is not None and not _complex(output):
+                others = [tangents[number] for tangents in across]
+                entries = [a - 1j * b for a, b in zip(entries, others, strict=True)]
+            dtype = block_dtype(output, variable)
+            shape = (*output.shape, *variable.shape)
+            blocks[number].append(_as(_stacked(entries, shape, dtype, axis=-1), dtype))
+    return blocks
+
+
+def rows(pullback: Pullback, outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[Any]]:
+    """The blocks of the Jacobian, one pullback per row, two where the output is complex and a variable is not."""
+    blocks: list[list[Any]] = []
+    for number, output in enumerate(outputs):
+        first = [pullback(unit) for unit in units(outputs, number)]
+        second = None
+        if _complex(output) and not all(_complex(variable) for variable in variables):
+            second = [pullback(unit) for unit in units(outputs, number, -1j)]
+        here = []
+        for position, variable in enumerate(variables):
+            entries = [cotangents[position] for cotangents in first]
+            if second is not None and not _complex(variable):
+                others = [cotangents[position] for cotangents in second]
+                entries = [a + 1j * b for a, b in zip(entries, others, strict=True)]
+            dtype = block_dtype(output, variable)
+            here.append(_as(_stacked(entries, (*output.shape, *variable.shape), dtype), dtype))
+        blocks.append(here)
+    return blocks
+
+
+def applied(blocks: Sequence[Sequence[Any]], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """The product of a Jacobian with tangents."""
+    result = []
+    for output, row in zip(outputs, blocks, strict=True):
+        total: Any = np.zeros(output.shape, output.dtype)
+        for block, tangent in zip(row, tangents, strict=True):
+            total = total + np.tensordot(block, tangent, np.ndim(tangent))
+        result.append(_as(total, output.dtype))
+    return result
+
+
+def applied_from_the_left(
+    blocks: Sequence[Sequence[Any]], variables: Sequence[Any], cotangents: Sequence[Any]
+) -> list[Any]:
+    """The product of cotangents with a Jacobian."""
+    result = []
+    for position, variable in enumerate(variables):
+        total: Any = np.zeros(variable.shape, variable.dtype)
+        for cotangent, row in zip(cotangents, blocks, strict=True):
+            total = total + np.tensordot(cotangent, row[position], np.ndim(cotangent))
+        result.append(_as(total, variable.dtype))
+    return result
+
+
+# ------------------------------------------------------------------------------------ all operators of a backend
+
+
+class Deduced:
+    """A prepared derivative with every operator: the backend's own methods, and what follows from them.
+
+    Args:
+        backend: declares what ``prepared`` can do.
+        prepared: what the backend prepared, for plain leaves or inside a trace.
+        outputs: the avals of the function's outputs, found when they are needed.
+        wrt: positions of the leaves to differentiate.
+        again: makes the prepared second derivative of a kind ("jvp of gradient", ...) where the backend nests.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        prepared: Any,
+        outputs: Callable[[], list[Aval]],
+        wrt: tuple[int, ...],
+        again: Callable[[str], Any],
+    ):
+        self._backend = backend
+        self._own = prepared
+        self._outputs = outputs
+        self._wrt = wrt
+        self._again = again
+        self.stats: dict[str, Any] = prepared.stats
+        self.value = prepared.value
+        if "value_and_gradient" in backend.capabilities:  # the one that is called in loops
+            self.value_and_gradient = prepared.value_and_gradient
+
+    def _source(self, operator: str) -> str:
+        """What the operator is deduced from; "" where the backend has it."""
+        way = require(self._backend, operator)
+        if way.scalar and operator in ("jvp", "vjp", "jacobian"):
+            require_one_number(self._backend, operator, self._outputs())
+        return way.source
+
+    def _at(self, leaves: Sequence[Any]) -> list[Any]:
+        return [leaves[i] for i in self._wrt]
+
+    def _gradients(self, leaves: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        value, gradients = self.value_and_gradient(leaves)
+        return [value], gradients
+
+    # -------------------------------------------------------------------- first order
+
+    def gradient(self, leaves: Sequence[Any]) -> list[Any]:
+        """The gradients alone."""
+        declared = self._backend.capabilities
+        if "gradient" in declared and "value_and_gradient" not in declared:
+            return self._own.gradient(leaves)
+        return self.value_and_gradient(leaves)[1]
+
+    def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The loss and its gradients."""
+        source = self._source("value_and_gradient")
+        if source == "gradient":
+            return self.value(leaves)[0], self._own.gradient(leaves)
+        if source == "jacobian":
+            values, blocks = self._own.jacobian(leaves)
+            return values[0], list(blocks[0])
+        values, pullback = self.vjp(leaves)
+        return values[0], list(pullback([np.ones((), values[0].dtype)]))
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The outputs and their tangents."""
+        source = self._source("jvp")
+        if not source:
+            return self._own.jvp(leaves, tangents)
+        if source == "jacobian":
+            values, blocks = self._own.jacobian(leaves)
+            return values, applied(blocks, values, tangents)
+        values, pullback = self.vjp(leaves)
+        return values, tangents_by(pullback, values, tangents)
+
+    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Pullback]:
+        """The outputs and a pullback."""
+        source = self._source("vjp")
+        if not source:
+            return self._own.vjp(leaves)
+        kept = [leaf if isinstance(leaf, Traced) else np.array(leaf) for leaf in leaves]
+        at = self._at(kept)
+        if source == "jvp":
+            values = self.value(kept)
+            return values, pulled_back(lambda unit: self._own.jvp(kept, unit)[1], values, at)
+        if source == "jacobian":
+            values, blocks = self._own.jacobian(kept)
+            return values, lambda cotangents: applied_from_the_left(blocks, at, cotangents)
+        values, gradients = self._gradients(kept)
+        return values, lambda cotangents: [
+            _as(cotangents[0] * gradient, gradient.dtype) for gradient in gradients
+        ]
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks, by columns or by rows."""
+        source = self._source("jacobian")
+        if not source:
+            return self._own.jacobian(leaves)
+        at = self._at(leaves)
+        if source == "jvp or vjp":
+            fewer_columns = sum(leaf.size for leaf in at) <= sum(output.size for output in self._outputs())
+            source = "jvp" if fewer_columns else "vjp"
+        if source == "jvp":
+            values = self.value(leaves)
+            return values, columns(lambda unit: self._own.jvp(leaves, unit)[1], values, at)
+        values, pullback = self.vjp(leaves)
+        return values, rows(pullback, values, at)
+
+    # -------------------------------------------------------------------- second order
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The Hessian's product with the vectors."""
+        source = self._source("hvp")
+        if not source:
+            return self._own.hvp(leaves, vectors)
+        at = self._at(leaves)
+        if source == "hessian":
+            if any(_complex(leaf) for leaf in at):
+                raise UnsupportedError(
+                    f"backend {self._backend.name!r} does 'hvp' by its Hessian, which does not tell both directions of "
+                    "a complex variable; use backend 'reverse'"
+                )
+            return applied(self._own.hessian(leaves), at, vectors)
+        if source == "gradient of gradient":
+            return self._again(source).gradient([*leaves, *vectors])
+        return self._again(source).jvp(leaves, vectors)[1]
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """The blocks of the Hessian, by columns."""
+        source = self._source("hessian")
+        if not source:
+            return self._own.hessian(leaves)
+        if source == "jacobian of gradient":
+            return self._again(source).jacobian(leaves)[1]
+        at = self._at(leaves)
+        return columns(lambda unit: self.hvp(leaves, unit), at, at)
+
+
+def require_one_number(backend: Backend, operator: str, outputs: Sequence[Any]) -> None:
+    """What is deduced from a gradient exists for functions with one output of shape ().
+
+    Raises:
+        UnsupportedError: there is another output.
+    """
+    if len(outputs) != 1 or outputs[0].shape != () or outputs[0].dtype.kind == "c":
+        shapes = ", ".join(f"{output.dtype} of shape {output.shape}" for output in outputs)
+        raise UnsupportedError(
+            f"backend {backend.name!r} does {operator!r} by its gradient, which needs one real output of shape (), and "
+            f"the function returns {shapes}; use backend 'forward' or 'reverse'"
+        )
+
+
+__all__ = ["Deduced", "basis", "pullback_from_tangents", "require_one_number", "tangents_from_pullback"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,36 +10,40 @@ import numpy as np
 
 from ..errors import GuardError, InputError
 from ..execution.cache import Runner
-from ..execution.plan import make_plan
-from ..primitives.elementwise import stop_gradient
+from ..execution.chunks import Chunked, check_chunk, chunk_bytes, chunked
+from ..primitives.record import Aval
 from ..tape import Tape
-from ..transforms.inline import inline, inputs_like, transform_builder
-from .deduced import basis
+from ..transforms.coordinates import Coordinates, Run, diagonal
+from ..transforms.second_order import avals_of
 from .protocol import OPERATORS, Cost, Source, count
-
-SCHEMES = ("central", "forward")
-BAND = 10  # coordinates whose steps differ by more than a factor of 2**10 are not moved together
-TINY = float(np.finfo(np.float64).tiny)
+from .quotients import quotient_tape
+from .stencils import SCHEMES, SECOND, bands, nonzero, signs, step_for, steps_for
+from .sweeps import Pairs, along, hessian_blocks, jacobian_blocks, result_bytes
 
 
 @dataclass(frozen=True)
 class Finite:
-    """Finite differences.
+    """Finite differences, a chunk of coordinates at a time.
 
     The automatic step balances truncation against rounding (Nocedal & Wright, 2006, section 8.1): with the unit
-    roundoff u of the dtype, sqrt(u) for forward and u**(1/3) for central differences, times max(1, |x|).
+    roundoff u of the dtype, sqrt(u) for forward and u**(1/3) for central differences, times max(1, |x|).  Second
+    derivatives are second differences of the function (Abramowitz & Stegun, 1964, 25.3.26) with steps of u**(1/3) and
+    u**(1/4): their error, of order u**(1/2) for central ones, is less than that of differences of such gradients.
 
     Args:
         scheme: "central", (f(x+h) - f(x-h)) / 2h, or "forward", (f(x+h) - f(x)) / h.
         step: "auto", or a positive number used for every coordinate.
+        chunk: how many coordinates are moved at once in a function that can be traced, or "auto": as many as fill the
+            cache.
 
     Example:
         >>> Finite(scheme="forward")
-        Finite(scheme='forward', step='auto')
+        Finite(scheme='forward', step='auto', chunk='auto')
     """
 
     scheme: str = "central"
     step: str | float = "auto"
+    chunk: str | int = "auto"
     name: str = field(default="finite", init=False, repr=False)
     family: str = field(default="finite", init=False, repr=False)
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False)
@@ -50,108 +54,83 @@ class Finite:
         number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
         if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator] (a number)
             raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
+        check_chunk("Finite", self.chunk)
 
     def unavailable(self) -> str | None:
         """Always there."""
         return None
 
-    @property
-    def evaluations(self) -> int:
-        """Evaluations of the function per coordinate."""
-        return 2 if self.scheme == "central" else 1
-
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
-        """2n evaluations (central) or n + 1 (forward)."""
-        directions = 1 if operator == "jvp" else sum(tape.avals[tape.inputs[i]].size for i in wrt)
-        calls = self.evaluations * directions + (self.scheme == "forward" or operator != "gradient")
-        nbytes = make_plan(tape, bake_constants=True).nbytes
-        nbytes += 2 * sum(tape.avals[tape.inputs[i]].nbytes for i in wrt)
-        return Cost(float(calls), calls * tape.flops, nbytes)
-
-    def step_for(self, x: np.ndarray) -> np.ndarray:
-        """The step for each coordinate of ``x``, such that x + h is exactly x + h."""
-        if self.step == "auto":
-            exponent = 1 / 3 if self.scheme == "central" else 1 / 2
-            h = np.finfo(x.dtype).eps ** exponent * np.maximum(1, np.abs(x))
-        else:
-            h = np.broadcast_to(np.asarray(self.step, x.dtype), x.shape)
-        h = h.astype(x.dtype)
-        return (x + h) - x
+        """2n evaluations (central) or n + 1 (forward) for a gradient, four for every second derivative."""
+        directions, points = _sweep(avals_of(tape, wrt), operator, self.scheme)
+        calls = points * directions
+        if operator not in ("hvp", "hessian"):
+            calls += self.scheme == "forward" or operator != "gradient"
+        flags = _flags(tape, wrt)
+        whole = chunked(tape, flags, directions, self.chunk, points=points)
+        return Cost(float(calls), calls * tape.flops, chunk_bytes(whole, flags) + result_bytes(tape, operator, wrt))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
-        """The quotients written out as a tape, coordinate by coordinate, for use inside another derivative.
+        """The quotients written out as a tape for use inside another derivative, all coordinates in one batch.
 
         The steps follow the magnitude of the traced values and are constants to that other derivative.
         """
-        builder = transform_builder()
-        operands = inputs_like(builder, tape)
-        leaves = [np.zeros(tape.avals[tape.inputs[i]].shape, tape.avals[tape.inputs[i]].dtype) for i in wrt]
-
-        def evaluate(inputs: Sequence[Any]) -> list[Any]:
-            values = inline(builder, tape, inputs)
-            return [values[number] for number in tape.outputs]
-
-        outputs = evaluate(operands)
-
-        def shifted(i: int, direction: np.ndarray, sign: float) -> tuple[list[Any], Any]:
-            """The outputs with one coordinate moved, and how far it went."""
-            x = stop_gradient(operands[i])
-            step = self._traced_step(x) * (sign * direction)
-            moved = list(operands)
-            moved[i] = operands[i] + step
-            return evaluate(moved), np.sum(((x + step) - x) * direction)
-
-        def slopes(i: int, direction: np.ndarray) -> list[Any]:
-            ahead, ahead_by = shifted(i, direction, 1.0)
-            behind, behind_by = shifted(i, direction, -1.0) if self.scheme == "central" else (outputs, 0.0)
-            return [(a - b) / (ahead_by - behind_by) for a, b in zip(ahead, behind, strict=True)]
-
-        columns = [(p, unit[p].copy(), slopes(wrt[p], unit[p].copy())) for p, _, unit in basis(leaves)]
-        if operator == "jvp":
-            seeds = [builder.input(tape.avals[tape.inputs[i]]) for i in wrt]
-            tangents = [builder.primitive("zeros_like", output) for output in outputs]
-            for p, direction, column in columns:
-                share = np.sum(seeds[p] * direction)
-                tangents = [t + share * slope for t, slope in zip(tangents, column, strict=True)]
-            return builder.finish([*outputs, *tangents])
-        late = [builder.input(tape.avals[number]) for number in tape.outputs] if operator == "vjp" else []
-        entries: list[list[Any]] = [[] for _ in wrt]
-        for p, _, column in columns:
-            entry = column[0] if not late else sum(np.sum(c * s) for c, s in zip(late, column, strict=True))
-            entries[p].append(entry)
-        gradients = [
-            np.reshape(np.stack(entry), leaf.shape) if entry else builder.constant(np.zeros_like(leaf))
-            for entry, leaf in zip(entries, leaves, strict=True)
-        ]
-        return builder.finish([*outputs, *gradients])
-
-    def _traced_step(self, x: Any) -> Any:
-        """``step_for`` of a traced value."""
-        if self.step == "auto":
-            exponent = 1 / 3 if self.scheme == "central" else 1 / 2
-            return float(np.finfo(x.dtype).eps) ** exponent * np.maximum(1, np.abs(x))
-        return float(self.step)
+        return quotient_tape(tape, operator, wrt, self.scheme, self.step)
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedFinite:
         """Compile the loss itself if it can be traced; a black box is called as it is."""
-        return PreparedFinite(self, source)
+        return PreparedFinite(self, source, operator)
+
+
+def _flags(tape: Tape, wrt: Sequence[int]) -> list[bool]:
+    """Which inputs are moved."""
+    return [position in wrt for position in range(len(tape.inputs))]
+
+
+def _sweep(variables: Sequence[Any], operator: str, scheme: str) -> tuple[int, int]:
+    """Directions, and points for each."""
+    if operator == "hessian":
+        return Pairs(variables).count, len(SECOND[scheme].points)
+    if operator == "jvp":
+        return 1, len(signs(scheme))
+    points = len(SECOND[scheme].points if operator == "hvp" else signs(scheme))
+    return Coordinates(variables, imaginary=True).count, points
 
 
 class PreparedFinite:
     """Evaluations of the loss at perturbed points."""
 
-    def __init__(self, backend: Finite, source: Source):
+    def __init__(self, backend: Finite, source: Source, operator: str):
         self._backend = backend
         self._source = source
         self._runner: Runner | None = None
-        n_params = count([source.example[i] for i in source.wrt])
-        calls = backend.evaluations * n_params + 1
+        self._sweeps: dict[str, Chunked] = {}
+        self._idle: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
+        leaves = [np.asarray(source.example[i]) for i in source.wrt]
+        self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
+        self._coordinates = Coordinates(self._variables, imaginary=True)
+        calls = len(signs(backend.scheme)) * count(leaves) + 1
         self.stats: dict[str, Any] = {"primal_calls": calls, "black_box": False}
         try:
             self._runner = Runner(source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
             self.stats.update(self._runner.stats)
         except Exception as error:  # whatever a black box does not like about traced arrays
             self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
+        if self._runner is not None and operator != "jvp":
+            sweep = self._sweep(operator)
+            self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
+
+    def _sweep(self, operator: str) -> Chunked:
+        """The batched loss and its chunks."""
+        kind = operator if operator in ("hvp", "hessian") else "gradient"
+        if kind not in self._sweeps:
+            source = self._source
+            directions, points = _sweep(self._variables, kind, self._backend.scheme)
+            self._sweeps[kind] = Chunked(
+                source.tape, lambda tape: tape, ("batch", source.wrt, directions, points),
+                _flags(source.tape, source.wrt), directions, self._backend.chunk, points=points, frozen=source.frozen,
+            )  # fmt: skip
+        return self._sweeps[kind]
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
@@ -174,97 +153,231 @@ class PreparedFinite:
             except GuardError:
                 return self._source.call(leaves)
 
-    def _quotients(self, centre: list[Any], moved: list[Any], move: Callable[[float], Any], state: Any) -> list[Any]:
-        """Output quotients for one direction; ``move(sign)`` shifts ``moved`` and returns how far it went."""
-        ahead_by = move(1.0)
-        ahead = self._nearby(moved, state)
-        if self._backend.scheme == "central":
-            behind_by = move(-1.0)
-            behind = self._nearby(moved, state)
-        else:
-            behind_by, behind = 0.0, centre
-        # A step that rounding swallows moves nothing: the quotient is 0, as for anyone who divides by the nominal step.
-        distance = (ahead_by - behind_by) or 1.0
-        with np.errstate(all="ignore"):
-            return [
-                (a - b) / distance if a.dtype.kind == "f" else np.zeros(a.shape)  # choices have no derivative
-                for a, b in zip(ahead, behind, strict=True)
-            ]
+    # -------------------------------------------------------------------- many points at once
 
-    def _moving(self, leaves: Sequence[Any]) -> list[np.ndarray]:
-        """The leaves with private copies of those that will be perturbed."""
-        moved = list(leaves)
-        for i in self._source.wrt:
-            moved[i] = np.array(leaves[i])
-        return moved
+    def _spans(self, operator: str, directions: int) -> tuple[int, Iterable[tuple[int, int]]]:
+        """Directions in a chunk, and the chunks; a black box is asked for one after the other."""
+        if self._runner is None:
+            return 1, ((start, start + 1) for start in range(directions))
+        sweep = self._sweep(operator)
+        return sweep.lanes, sweep.spans()
 
-    def _columns(self, leaves: Sequence[Any], centre: list[Any], state: Any):
-        """(leaf, index, output quotients) for every coordinate."""
-        moved = self._moving(leaves)
-        for position, i in enumerate(self._source.wrt):
-            target, origin = moved[i], np.asarray(leaves[i])
-            steps = np.asarray(self._backend.step_for(origin))
-            for index in np.ndindex(target.shape):
+    def _points(
+        self, operator: str, leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any
+    ) -> list[np.ndarray]:
+        """The outputs at the rows of ``moved``; of each ``lanes`` rows only the first ``used`` count; quiet is up to you.
 
-                def move(sign: float, target=target, origin=origin, index=index, steps=steps) -> Any:
-                    target[index] = origin[index] + sign * steps[index]
-                    return target[index] - origin[index]
+        Where Python would branch otherwise at some of them, they are evaluated one by one.
+        """
+        whole = list(leaves)
+        for position, array in zip(self._source.wrt, moved, strict=True):
+            whole[position] = array
+        if self._runner is not None:
+            try:
+                return self._sweep(operator).run(whole)
+            except GuardError:
+                pass  # each row goes its own way, below
+        rows = len(moved[0])
+        results: list[np.ndarray] = []
+        for row in range(rows):
+            if row % lanes >= used:
+                continue
+            for position, array in zip(self._source.wrt, moved, strict=True):
+                whole[position] = np.array(array[row, ...])
+            here = [np.asarray(output) for output in self._nearby(whole, state)]
+            if not results:
+                results = [np.zeros((rows, *output.shape), output.dtype) for output in here]
+            for result, output in zip(results, here, strict=True):
+                result[row] = output
+        return results
 
-                yield position, index, self._quotients(centre, moved, move, state)
-                target[index] = origin[index]
+    def _steps(self, origin: Sequence[np.ndarray], order: int) -> list[tuple[np.ndarray, ...]]:
+        return [steps_for(x, self._backend.scheme, order, self._backend.step) for x in origin]
+
+    def _at(self, leaves: Sequence[Any]) -> list[Any]:
+        return [leaves[i] for i in self._source.wrt]
+
+    def _slopes(
+        self, leaves: Sequence[Any], centre: Sequence[Any], state: Any
+    ) -> Iterator[tuple[list[Run], list[np.ndarray]]]:
+        """(runs, quotients of every output with a leading axis of directions), chunk by chunk."""
+        coordinates, points = self._coordinates, len(signs(self._backend.scheme))
+        origin = coordinates.flat(self._at(leaves))
+        steps = self._steps(origin, 1)
+        lanes, spans = self._spans("gradient", coordinates.count)
+        matrices, moved = self._workspace(lanes * points)
+        for matrix, x in zip(matrices, origin, strict=True):
+            matrix[...] = x
+        for start, stop in spans:
+            runs = coordinates.runs(start, stop)
+            distance = np.empty(stop - start)
+            for run in runs:
+                x, step = origin[run.group][run.coordinates], steps[run.group][run.unit][run.coordinates]
+                step = 1j * step if run.unit else step
+                ahead, behind = x + step, x
+                diagonal(matrices[run.group], run)[...] = ahead
+                if points == 2:
+                    behind = x - step
+                    diagonal(matrices[run.group], run, lanes)[...] = behind
+                gone = ahead - behind
+                distance[run.lanes] = gone.imag if run.unit else gone.real
+            if self._backend.step != "auto":
+                distance = nonzero(distance)
+            with np.errstate(all="ignore"):
+                values = self._points("gradient", leaves, moved, lanes, stop - start, state)
+                quotients = [_quotient(v, c, lanes, distance) for v, c in zip(values, centre, strict=True)]
+            yield runs, quotients
+            if stop == coordinates.count:
+                break
+            for run in runs:
+                for point in range(points):
+                    diagonal(matrices[run.group], run, point * lanes)[...] = origin[run.group][run.coordinates]
+        self._idle.append((matrices, moved))
+
+    def _workspace(self, rows: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Matrices for so many points and the arrays in them, from an earlier call where there was one."""
+        try:
+            return self._idle.pop()  # atomic, as threads may share this
+        except IndexError:
+            matrices = self._coordinates.matrices(rows)
+            return matrices, self._coordinates.arrays(matrices)
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
-        """The loss and its gradients, coordinate by coordinate."""
+        """The loss and its gradients, a chunk of coordinates at a time."""
         centre, state = self._centre(leaves)
-        gradients = [np.zeros(np.shape(leaves[i]), leaves[i].dtype) for i in self._source.wrt]
-        for position, index, quotients in self._columns(leaves, centre, state):
-            gradients[position][index] = quotients[0]
-        return centre[0], gradients
+        gradients = self._coordinates.vectors()
+        for runs, quotients in self._slopes(leaves, centre, state):
+            for run in runs:
+                self._coordinates.collect(gradients, run, quotients[0][run.lanes])
+        return centre[0], self._coordinates.arrays(gradients)
 
-    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
         centre, state = self._centre(leaves)
-        slopes = [np.zeros_like(np.asarray(c)) for c in centre]
-        for h, parts in self._bands(leaves, tangents):
-            moved = self._moving(leaves)
-
-            def move(sign: float, h=h, parts=parts, moved=moved) -> float:
-                for i, part in zip(self._source.wrt, parts, strict=True):
-                    np.add(leaves[i], np.asarray(sign * h, leaves[i].dtype) * part, out=moved[i])
-                return sign * h
-
-            for slope, part in zip(slopes, self._quotients(centre, moved, move, state), strict=True):
-                slope += np.asarray(part, slope.dtype)
-        return centre, slopes
-
-    def _bands(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> list[tuple[float, list[np.ndarray]]]:
-        """The tangent as a sum of parts whose coordinates agree on the step along it within a factor of 2**BAND."""
-        ratios = []
-        for i, tangent in zip(self._source.wrt, tangents, strict=True):
-            steps = np.asarray(self._backend.step_for(np.asarray(leaves[i])), np.float64)
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                ratios.append(np.where(tangent == 0, np.inf, steps / np.abs(np.asarray(tangent, np.float64))))
-        levels = [
-            np.where(np.isfinite(r) & (r > 0), np.floor(np.log2(np.fmax(r, TINY)) / BAND), np.nan) for r in ratios
-        ]
-        bands = []
-        for level in sorted({float(v) for one in levels for v in np.unique(one) if v == v}):
-            parts = [np.where(one == level, t, 0).astype(t.dtype) for one, t in zip(levels, tangents, strict=True)]
-            h = min(float(np.min(r[one == level], initial=np.inf)) for r, one in zip(ratios, levels, strict=True))
-            bands.append((h, parts))
-        return bands
+        blocks = jacobian_blocks([np.asarray(output) for output in centre], self._variables)
+        for runs, quotients in self._slopes(leaves, centre, state):
+            for run in runs:
+                for row, quotient in zip(blocks, quotients, strict=True):
+                    self._coordinates.columns(row, run, quotient)
+        return centre, blocks
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one quotient per input coordinate, each with its own step."""
         kept = [np.array(leaf) for leaf in leaves]
         outputs, state = self._centre(kept)
+        values = [np.array(output) for output in outputs]
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
-            result = [np.zeros(np.shape(kept[i]), kept[i].dtype) for i in self._source.wrt]
-            for position, index, quotients in self._columns(kept, outputs, state):
-                result[position][index] = sum(
-                    np.sum(np.multiply(c, q)) for c, q in zip(cotangents, quotients, strict=True)
-                )
-            return result
+            result = self._coordinates.vectors()
+            for runs, quotients in self._slopes(kept, values, state):
+                shares = along(quotients, cotangents)
+                for run in runs:
+                    self._coordinates.collect(result, run, shares[run.lanes])
+            return self._coordinates.arrays(result)
 
         return outputs, pullback
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
+        centre, state = self._centre(leaves)
+        slopes = [np.zeros_like(np.asarray(c)) for c in centre]
+        for h, parts in self._bands(leaves, tangents, 1):
+            moved, values = list(leaves), []
+            for way in signs(self._backend.scheme):
+                for i, part in zip(self._source.wrt, parts, strict=True):
+                    moved[i] = np.asarray(leaves[i] + np.asarray(way * h, part.real.dtype) * part)
+                values.append([np.asarray(output) for output in self._nearby(moved, state)])
+            distance = len(values) * h or 1.0
+            for slope, ahead, behind in zip(slopes, values[0], values[1] if values[1:] else centre, strict=True):
+                if slope.dtype.kind in "fc":  # choices have no derivative
+                    with np.errstate(all="ignore"):
+                        slope += np.asarray((ahead - behind) / distance, slope.dtype)
+        return centre, slopes
+
+    def _bands(self, leaves: Sequence[Any], tangents: Sequence[Any], order: int) -> list[tuple[float, list[Any]]]:
+        scheme, step = self._backend.scheme, self._backend.step
+        steps = [step_for(np.abs(leaf) if leaf.dtype.kind == "c" else np.asarray(leaf), scheme, order, step)
+                 for leaf in self._at(leaves)]  # fmt: skip
+        return bands(steps, tangents)
+
+    # -------------------------------------------------------------------- second differences
+
+    def _curvatures(self, values: np.ndarray, lanes: int, products: Any) -> np.ndarray:
+        """Second quotients of a scalar output; ``products`` of both steps, one per used lane."""
+        stencil = SECOND[self._backend.scheme]
+        with np.errstate(all="ignore"):
+            total = np.zeros(len(products), values.dtype)
+            for point, (_, _, weight) in enumerate(stencil.points):
+                total += weight * values[point * lanes : point * lanes + len(products)]
+            return total / nonzero(stencil.divisor * products)
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """Second differences along a coordinate and the vector, a chunk of coordinates at a time."""
+        coordinates, stencil = self._coordinates, SECOND[self._backend.scheme]
+        state = self._centre(leaves)[1]
+        origin = coordinates.flat(self._at(leaves))
+        steps = self._steps(origin, 2)
+        result = coordinates.vectors()
+        for h, parts in self._bands(leaves, vectors, 2):
+            lanes, spans = self._spans("hvp", coordinates.count)
+            along_vector = [np.asarray(h, part.real.dtype) * part for part in coordinates.flat(parts)]
+            products = coordinates.vectors()
+            for start, stop in spans:
+                matrices = [np.concatenate([np.tile(x + second * move, (lanes, 1)) for _, second, _ in stencil.points])
+                            for x, move in zip(origin, along_vector, strict=True)]  # fmt: skip
+                runs = coordinates.runs(start, stop)
+                distance = np.zeros(stop - start)
+                for run in runs:
+                    step = steps[run.group][run.unit][run.coordinates]
+                    distance[run.lanes] = step
+                    for point, (first, _, _) in enumerate(stencil.points):
+                        diagonal(matrices[run.group], run, point * lanes)[...] += first * (1j if run.unit else 1) * step
+                with np.errstate(all="ignore"):
+                    values = self._points("hvp", leaves, coordinates.arrays(matrices), lanes, stop - start, state)[0]
+                slopes = self._curvatures(values, lanes, distance * h)
+                for run in runs:
+                    coordinates.collect(products, run, slopes[run.lanes])
+            result = [total + part for total, part in zip(result, products, strict=True)]
+        return coordinates.arrays(result)
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """Second differences along pairs of coordinates, each pair of real ones once."""
+        pairs, stencil = Pairs(self._variables), SECOND[self._backend.scheme]
+        state = self._centre(leaves)[1]
+        origin = pairs.columns.flat(self._at(leaves))
+        steps = self._steps(origin, 2)
+        blocks = hessian_blocks(self._variables)
+        lanes, spans = self._spans("hessian", pairs.count)
+        for start, stop in spans:
+            matrices = _repeated(origin, lanes * len(stencil.points))
+            rows = pairs.between(start, stop)
+            products = np.zeros(stop - start)
+            for row in rows:
+                run = row.run
+                here, there = steps[row.group][row.unit][row.at], steps[run.group][run.unit][run.coordinates]
+                products[run.lanes] = here * there
+                for point, (first, second, _) in enumerate(stencil.points):
+                    where = slice(point * lanes + run.lane, point * lanes + run.lane + run.length)
+                    matrices[row.group][where, row.at] += first * (1j if row.unit else 1) * here
+                    diagonal(matrices[run.group], run, point * lanes)[...] += second * (1j if run.unit else 1) * there
+            moved = pairs.columns.arrays(matrices)
+            with np.errstate(all="ignore"):
+                values = self._points("hessian", leaves, moved, lanes, stop - start, state)[0]
+            slopes = self._curvatures(values, lanes, products)
+            for row in rows:
+                pairs.write(blocks, row, slopes)
+        return blocks
+
+
+def _repeated(vectors: Sequence[np.ndarray], rows: int) -> list[np.ndarray]:
+    """Each vector as all rows of a matrix."""
+    return [np.tile(vector, (rows, 1)) for vector in vectors]
+
+
+def _quotient(values: np.ndarray, centre: Any, lanes: int, distance: np.ndarray) -> np.ndarray:
+    """First quotients of one output: ahead and behind of it, or ahead and the centre."""
+    used = len(distance)
+    if values.dtype.kind not in "fc":
+        return np.zeros((used, *values.shape[1:]))  # choices have no derivative
+    difference = values[:used] - (values[lanes : lanes + used] if len(values) > lanes else centre)
+    return difference / (distance.reshape(used, *(1,) * (values.ndim - 1)) if values.ndim > 1 else distance)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Tape
-from .protocol import OPERATORS, Cost, Source
+from .protocol import OPERATORS, Cost, Source, block_dtype
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,13 @@ class Null:
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """Only the results themselves."""
-        return Cost(0.0, 0.0, sum(tape.avals[tape.inputs[i]].nbytes for i in wrt))
+        variables = [tape.avals[tape.inputs[i]] for i in wrt]
+        outputs = [tape.avals[number] for number in tape.outputs]
+        if operator == "hessian":
+            outputs = variables
+        elif operator != "jacobian":
+            return Cost(0.0, 0.0, sum(variable.nbytes for variable in variables))
+        return Cost(0.0, 0.0, sum(o.size * v.size * block_dtype(o, v).itemsize for o in outputs for v in variables))
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedNull:
         """Note the shapes of the outputs."""
@@ -65,3 +71,19 @@ class PreparedNull:
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """Zeros."""
         return self.value(leaves), lambda cotangents: self._zeros(leaves)
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """Zeros."""
+        return self.value(leaves), self._blocks(self._outputs, leaves)
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """Zeros."""
+        return self._zeros(leaves)
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """Zeros."""
+        return self._blocks(self._zeros(leaves), leaves)
+
+    def _blocks(self, outputs: Sequence[Any], leaves: Sequence[Any]) -> list[list[Any]]:
+        variables = self._zeros(leaves)
+        return [[np.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]

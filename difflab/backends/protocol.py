@@ -161,8 +161,8 @@ class Backend(Protocol):
         """What one call will cost, before anything is allocated."""
         ...
 
-    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> Prepared:
-        """Do once what need not be done per call."""
+    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> Any:
+        """Do once what need not be done per call; returns a ``Prepared`` with the methods that are declared."""
         ...
 
 

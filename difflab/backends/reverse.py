@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import transforms
 from ..execution.cache import Runner
+from ..execution.chunks import Chunked, check_chunk, chunk_bytes, chunked, lanes_of
 from ..execution.plan import make_plan
 from ..tape import Tape
+from ..transforms.coordinates import Coordinates, Run
+from ..transforms.second_order import avals_of, needs_both, outputs_of
 from ..transforms.split import split
-from .deduced import tangents_from_pullback
 from .protocol import OPERATORS, Cost, Source
+from .sweeps import along, hessian_blocks, jacobian_blocks, result_bytes, unit_chunks
 
 
 @dataclass(frozen=True)
 class Reverse:
     """Reverse-mode automatic differentiation.
 
+    Rows of a Jacobian are pulled back, and columns of a Hessian pushed forward over the gradient (Pearlmutter, 1994), a
+    chunk of them in one pass.
+
+    Args:
+        chunk: how many rows or columns go through the tape at once, or "auto": as many as fill the cache.
+
     Example:
         >>> Reverse()
-        Reverse()
+        Reverse(chunk='auto')
     """
 
+    chunk: str | int = "auto"
     name: str = field(default="reverse", init=False, repr=False)
     family: str = field(default="reverse", init=False, repr=False)
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest")), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_chunk("Reverse", self.chunk)
 
     def unavailable(self) -> str | None:
         """Always there."""
         return None
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
-        """Flops of the derivative tape and bytes of its plan."""
-        derived = transforms.simplify(self.derivative(tape, operator, wrt))
-        results = sum(derived.avals[number].nbytes for number in derived.outputs)
-        nbytes = make_plan(derived, bake_constants=True).nbytes + results
-        return Cost(derived.flops / max(tape.flops, 1.0), derived.flops, nbytes)
+        """Flops of the derivative tape, once or for every chunk of rows or columns, and bytes of its plan."""
+        results, once = result_bytes(tape, operator, wrt), max(tape.flops, 1.0)
+        if operator not in ("jvp", "jacobian", "hessian"):
+            derived = transforms.simplify(self.derivative(tape, operator, wrt))
+            nbytes = make_plan(derived).nbytes + results
+            return Cost(derived.flops / once, derived.flops, nbytes)
+        coordinates, build, flags, single = _sweep(tape, wrt, operator)
+        whole = chunked(build(tape), flags, coordinates.count, self.chunk, single=single)
+        flops = -(-coordinates.count // lanes_of(whole, flags)) * whole.flops
+        return Cost(flops / once, flops, chunk_bytes(whole, flags) + results)
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The tape of the operator's results."""
@@ -45,23 +63,52 @@ class Reverse:
             return transforms.gradient(tape, wrt)
         if operator == "vjp":
             return transforms.vjp(tape, wrt)
+        if operator == "jacobian":
+            return transforms.jacobian(tape, wrt, by="cotangents")
+        if operator == "hvp":
+            return transforms.hvp(tape, wrt)
+        if operator == "hessian":
+            return transforms.hessian(tape, wrt, by="products")
         return transforms.jvp(tape, wrt)
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedReverse:
         """Transform and compile, or find the compiled program."""
-        return PreparedReverse(source, operator)
+        return PreparedReverse(self, source, operator)
+
+
+def _sweep(
+    tape: Tape, wrt: tuple[int, ...], operator: str
+) -> tuple[Coordinates, Callable[[Tape], Tape], list[bool], tuple[int, ...]]:
+    """Directions, the tape of one of them, which of its inputs carry them, and the outputs that do not."""
+    leaves = [False] * len(tape.inputs)
+    if operator == "hessian":
+        variables = avals_of(tape, wrt)
+        coordinates = Coordinates(variables, imaginary=needs_both(variables, variables))
+        return coordinates, lambda recorded: transforms.hvp(recorded, wrt), [*leaves, *[True] * len(wrt)], ()
+    outputs = outputs_of(tape)
+    flags = [*leaves, *[True] * len(outputs)]
+    rows = Coordinates(outputs, imaginary=True)
+    return rows, lambda recorded: transforms.vjp(recorded, wrt), flags, tuple(range(len(outputs)))
 
 
 class PreparedReverse:
-    """Compiled programs for the value, the gradient and the pullback, each made when first needed."""
+    """Compiled programs for the value, the gradient, the pullback and so on, each made when first needed."""
 
-    def __init__(self, source: Source, operator: str):
+    def __init__(self, backend: Reverse, source: Source, operator: str):
+        self._backend = backend
         self._source = source
         self._runners: dict[str, Runner] = {}
-        kind = {"jvp": "vjp", "value_and_gradient": "gradient"}.get(operator, operator)
-        runner = self._runner(kind)
-        self._gradient = runner.direct() if kind == "gradient" else None
-        self.stats: dict[str, Any] = {"primal_calls": 1, **runner.stats}
+        self._sweeps: dict[str, tuple[Coordinates, Chunked]] = {}
+        self._gradient: Callable[[Sequence[Any]], list[Any]] | None = None
+        if operator in ("jvp", "jacobian", "hessian"):
+            notes = self._sweep(operator)[1].stats
+        else:
+            kind = "gradient" if operator == "value_and_gradient" else operator
+            runner = self._runner(kind)
+            notes = runner.stats
+            if kind == "gradient":
+                self._gradient = runner.direct()
+        self.stats: dict[str, Any] = {"primal_calls": 1, **notes}
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
@@ -69,6 +116,7 @@ class PreparedReverse:
             build: dict[str, Callable[[Tape], tuple[Tape, ...]]] = {
                 "value": lambda tape: (tape,),
                 "gradient": lambda tape: (transforms.gradient(tape, wrt),),
+                "hvp": lambda tape: (transforms.hvp(tape, wrt),),
                 "vjp": lambda tape: split(
                     transforms.simplify(transforms.vjp(tape, wrt)), len(tape.outputs), len(tape.outputs)
                 ),
@@ -76,6 +124,23 @@ class PreparedReverse:
             tape = self._source.tape
             self._runners[kind] = Runner(tape, build[kind], ("reverse", kind, wrt), frozen=self._source.frozen)
         return self._runners[kind]
+
+    def _sweep(self, operator: str) -> tuple[Coordinates, Chunked]:
+        kind = "hessian" if operator == "hessian" else "rows"
+        if kind not in self._sweeps:
+            source = self._source
+            coordinates, build, flags, single = _sweep(source.tape, source.wrt, kind)
+            self._sweeps[kind] = coordinates, Chunked(
+                source.tape, build, ("reverse", kind, source.wrt), flags, coordinates.count, self._backend.chunk,
+                single=single, frozen=source.frozen,
+            )  # fmt: skip
+        return self._sweeps[kind]
+
+    def _passes(self, operator: str, leaves: Sequence[Any]) -> Iterator[tuple[list[Run], list[Any]]]:
+        """(runs, results) of every chunk, along the unit vectors or cotangents."""
+        coordinates, sweep = self._sweep(operator)
+        for runs, seeds in unit_chunks(coordinates, sweep):
+            yield runs, sweep.run([*leaves, *seeds])
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
@@ -101,6 +166,40 @@ class PreparedReverse:
         return outputs, pullback
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Tangents by one pullback per output coordinate: possible, and the wrong way round for many outputs."""
-        outputs, pullback = self.vjp(leaves)
-        return outputs, tangents_from_pullback(pullback, outputs, tangents)
+        """Tangents by one row per output coordinate: possible, and the wrong way round for many outputs."""
+        coordinates = self._sweep("jvp")[0]
+        half = len(self._source.tape.outputs)
+        slopes, values = coordinates.vectors(), None
+        for runs, results in self._passes("jvp", leaves):
+            values = results[:half]
+            shares = along(results[half:], tangents)
+            for run in runs:
+                coordinates.collect(slopes, run, shares[run.lanes])
+        return self.value(leaves) if values is None else values, coordinates.arrays(slopes)
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks of the Jacobian, a chunk of rows per pass."""
+        coordinates, outs = self._sweep("jacobian")[0], outputs_of(self._source.tape)
+        blocks = jacobian_blocks(outs, avals_of(self._source.tape, self._source.wrt))
+        values = None
+        for runs, results in self._passes("jacobian", leaves):
+            values = results[: len(outs)]
+            for run in runs:
+                for column, lanes in zip(zip(*blocks, strict=True), results[len(outs) :], strict=True):
+                    coordinates.rows(column, run, lanes)
+        return self.value(leaves) if values is None else values, blocks
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The tangent of the gradient along the vectors."""
+        return self._runner("hvp").run([*leaves, *vectors])
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """The blocks of the Hessian, a chunk of columns per pass."""
+        coordinates = self._sweep("hessian")[0]
+        variables = avals_of(self._source.tape, self._source.wrt)
+        blocks = hessian_blocks(variables)
+        for runs, products in self._passes("hessian", leaves):
+            for run in runs:
+                for row, lanes in zip(blocks, products, strict=True):
+                    coordinates.columns(row, run, lanes)
+        return blocks

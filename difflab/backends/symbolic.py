@@ -21,14 +21,17 @@ from ..execution.arithmetic import evaluate, filled
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
+SECOND_ORDER = ("hvp", "hessian")
 DEFAULT_LIMIT_S = 60.0
 KEPT_DERIVATIONS = 4
 
 # Seconds, measured with SymPy 1.14 on one x86-64 core: to start, to build or differentiate one subexpression, to share
-# and compile one, and to print and compile one operation of a tree when nothing is shared; bytes, likewise.
+# and compile one, to do all of that with a second derivative, and to print and compile one operation of a tree when
+# nothing is shared; bytes, likewise.
 START_S = 0.4
 NODE_S = 1.2e-5
 SHARED_S = 5e-5
+CURVATURE_S = 3.5e-4
 TREE_S = 2.5e-5
 NODE_BYTES = 400
 TREE_BYTES = 400
@@ -56,7 +59,8 @@ class Symbolic:
     time_limit_s: float | None = None
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
-    capabilities: frozenset[str] = field(default=frozenset(OPERATORS), init=False, repr=False)
+    # A product with the Hessian is deduced from it.
+    capabilities: frozenset[str] = field(default=frozenset(OPERATORS) - {"hvp"}, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.engine != "sympy":
@@ -72,14 +76,17 @@ class Symbolic:
         return None
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
-        """``flops``: operations of the gradient as trees; ``seconds``: to build, differentiate and compile it."""
+        """``flops``: operations of the derivatives as trees; ``seconds``: to build, differentiate and compile them."""
         from ..execution.swell import forecast
 
         size = forecast(tape, self.symbolic_leaves(tape, wrt))
-        nodes = size.nodes + size.slopes
-        seconds = START_S + NODE_S * nodes + (SHARED_S * nodes if self.cse else TREE_S * (size.value + size.gradient))
-        nbytes = NODE_BYTES * nodes + (0.0 if self.cse else TREE_BYTES * (size.value + size.gradient))
-        return Cost(0.0, size.value + size.gradient, nbytes, seconds)
+        nodes, trees = size.nodes + size.slopes, size.value + size.gradient
+        twice = size.curvatures if operator in SECOND_ORDER else 0.0
+        trees += size.hessian if twice else 0.0
+        seconds = START_S + NODE_S * nodes
+        seconds += SHARED_S * nodes + CURVATURE_S * twice if self.cse else NODE_S * twice + TREE_S * trees
+        nbytes = NODE_BYTES * (nodes + twice) + (0.0 if self.cse else TREE_BYTES * trees)
+        return Cost(0.0, trees, nbytes, seconds)
 
     def symbolic_leaves(self, tape: Tape, wrt: tuple[int, ...]) -> tuple[int, ...]:
         """Positions of the inputs whose entries become symbols."""
@@ -99,16 +106,24 @@ class Symbolic:
         for i in source.wrt:
             if tape.avals[tape.inputs[i]].dtype.kind != "f":
                 raise UnsupportedError("backend 'symbolic' differentiates by real numbers only; use backend 'reverse'")
-        cost = self.predict(tape, operator, source.wrt)
+        self.refuse_what_takes_long(tape, operator, source.wrt)
+        return PreparedSymbolic(self, source, operator, example)
+
+    def refuse_what_takes_long(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> None:
+        """Hold the forecast against the limit.
+
+        Raises:
+            ForecastError: with the figures.
+        """
+        cost = self.predict(tape, operator, wrt)
         limit = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s
         if cost.seconds > limit:
-            count = sum(tape.avals[tape.inputs[i]].size for i in source.wrt)
+            count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
             raise ForecastError(
-                f"symbolic differentiation by {count} symbols gives about {cost.flops:.2g} operations before common "
+                f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives about {cost.flops:.2g} operations before common "
                 f"subexpressions are shared, and is forecast to take {_duration(cost.seconds)}; the limit is "
                 f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
             )
-        return PreparedSymbolic(self, source, example)
 
 
 def _duration(seconds: float) -> str:
@@ -121,7 +136,10 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Derivation:
-    """The expressions of one set of data, compiled: outputs, and outputs followed by the rows of the Jacobian."""
+    """The expressions of one set of data, compiled: outputs, and outputs followed by their derivatives.
+
+    The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
+    """
 
     value: Callable[[Sequence[float]], list[float]]
     everything: Callable[[Sequence[float]], list[float]]
@@ -131,7 +149,7 @@ class Derivation:
 class PreparedSymbolic:
     """Compiled expressions; data that differs from what was derived is derived anew, and counted in ``stats``."""
 
-    def __init__(self, backend: Symbolic, source: Source, example: Sequence[Any]):
+    def __init__(self, backend: Symbolic, source: Source, operator: str, example: Sequence[Any]):
         self._backend = backend
         self._tape = source.tape
         self._wrt = source.wrt
@@ -139,21 +157,25 @@ class PreparedSymbolic:
         self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
         self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
+        self._order = 2 if operator in SECOND_ORDER else 1
         self._lock = threading.Lock()
         self.stats: dict[str, Any] = {"tape_length": len(source.tape), "primal_calls": 0, "derivations": 0}
         self.stats["computed_in"] = "float64, results cast to the dtype of their leaf"
-        self.stats.update(self._derivation(example).notes)
+        self.stats.update(self._derivation(example, self._order).notes)
 
     # -------------------------------------------------------------------- derivation
 
-    def _derivation(self, leaves: Sequence[Any]) -> Derivation:
-        """The compiled expressions for this data."""
-        key = tuple(np.asarray(leaves[i]).tobytes() for i in self._numeric)
+    def _derivation(self, leaves: Sequence[Any], order: int = 1) -> Derivation:
+        """The compiled expressions for this data, and their derivatives of that order."""
+        key = (order, *[np.asarray(leaves[i]).tobytes() for i in self._numeric])
+        if order > self._order:
+            self._backend.refuse_what_takes_long(self._tape, "hessian", self._wrt)
+            self._order = order
         with self._lock:
             found = self._derivations.get(key)
             if found is None:
                 try:
-                    found = self._derivations[key] = self._derive(leaves)
+                    found = self._derivations[key] = self._derive(leaves, order)
                 except RecursionError:
                     raise ForecastError(
                         "symbolic differentiation met an expression nested too deeply for SymPy's recursive functions "
@@ -166,7 +188,7 @@ class PreparedSymbolic:
                 self._derivations.move_to_end(key)
         return found
 
-    def _derive(self, leaves: Sequence[Any]) -> Derivation:
+    def _derive(self, leaves: Sequence[Any], order: int) -> Derivation:
         from ..execution import expressions
         from ..execution.symbols import SPANS, Symbols, rational, symbol
 
@@ -182,8 +204,13 @@ class PreparedSymbolic:
         roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
         built = time.perf_counter()
         differentiated = scalars[: sum(inputs[i].size for i in self._wrt)]
-        slopes = expressions.Derivatives().jacobian(roots, differentiated)
-        flat = [slope for row in slopes for slope in row]
+        derivatives = expressions.Derivatives()
+        slopes = derivatives.jacobian(roots, differentiated)
+        if order == 2:  # the half of a symmetric matrix
+            twice = derivatives.jacobian(slopes[0], differentiated)
+            flat = [entry for i, row in enumerate(twice) for entry in row[i:]]
+        else:
+            flat = [slope for row in slopes for slope in row]
         derived = time.perf_counter()
         value = expressions.compile_function(scalars, roots, self._backend.cse)
         everything = expressions.compile_function(scalars, [*roots, *flat], self._backend.cse)
@@ -250,6 +277,40 @@ class PreparedSymbolic:
         """The loss and its gradients."""
         values, slopes = self._jacobian(leaves)
         return values[0], self._split(slopes[0], leaves)
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """Outputs and blocks."""
+        values, slopes = self._jacobian(leaves)
+        blocks, at = [], 0
+        for output in values:
+            blocks.append(self._columns(slopes[at : at + output.size], output.shape, leaves))
+            at += output.size
+        return values, blocks
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """The second derivatives, each computed once."""
+        flat = self._derivation(leaves, 2).everything(self._scalars(leaves))
+        count = sum(int(np.size(leaves[i])) for i in self._wrt)
+        matrix = np.zeros((count, count))
+        above = np.triu_indices(count)
+        matrix[above] = flat[1:]
+        matrix.T[above] = flat[1:]
+        rows, at = [], 0
+        for i in self._wrt:
+            size, shape = int(np.size(leaves[i])), np.shape(leaves[i])
+            rows.append(self._columns(matrix[at : at + size], shape, leaves))
+            at += size
+        return rows
+
+    def _columns(self, rows: np.ndarray, shape: tuple[int, ...], leaves: Sequence[Any]) -> list[np.ndarray]:
+        """Some rows of a matrix as one block per differentiated leaf."""
+        result, at = [], 0
+        for i in self._wrt:
+            like = np.asarray(leaves[i])
+            block = rows[:, at : at + like.size].reshape((*shape, *like.shape))
+            result.append(block.astype(like.dtype))
+            at += like.size
+        return result
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Outputs and the Jacobian's product with the tangents."""

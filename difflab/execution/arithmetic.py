@@ -91,6 +91,14 @@ class Arithmetic(Protocol):
         """Matrix products over the last two axes."""
         ...
 
+    def determinants(self, a: np.ndarray) -> np.ndarray:
+        """The determinant of each matrix of a stack."""
+        ...
+
+    def inverses(self, a: np.ndarray) -> np.ndarray:
+        """The inverse of each matrix of a stack."""
+        ...
+
     def sum(self, values: np.ndarray) -> np.ndarray:
         """The sum along the first axis."""
         ...
@@ -153,6 +161,8 @@ def apply(arithmetic: Arithmetic, primitive: Primitive, arrays: Sequence[Any], p
     """One primitive on exact operands."""
     if all(array.dtype != object for array in arrays) and not _becomes_float(primitive, arrays, params):
         return np.asarray(primitive.evaluate(*arrays, **params))
+    if primitive.inexact:
+        raise UnsupportedError(f"the primitive `{primitive.name}` does not run in exact arithmetic: {primitive.inexact}")
     rule = RULES.get(primitive.name, primitive.exact)
     if isinstance(rule, str):
         return arithmetic.scalar(rule)(*arrays)

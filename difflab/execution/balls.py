@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UndecidedError, UnsupportedError
+from . import special_functions
 from .arithmetic import as_array, elementwise, filled, matrix_products
+from .matrices import ball_determinant, ball_inverse, matrices_of, numbers_of
 
 # Arb's working precision belongs to the whole process.
 PRECISION_LOCK = threading.RLock()
@@ -132,6 +134,14 @@ class Balls:
             return filled((rows, columns), product.entries())
 
         return matrix_products(multiply, a, b)
+
+    def determinants(self, a: np.ndarray) -> np.ndarray:
+        """One for each matrix."""
+        return numbers_of(ball_determinant, a)
+
+    def inverses(self, a: np.ndarray) -> np.ndarray:
+        """One for each matrix."""
+        return matrices_of(ball_inverse, a)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """The sum along the first axis."""
@@ -361,4 +371,5 @@ def _functions() -> dict[str, Callable]:
         "floor": lambda x: _rounded(x, "floor"),
         "ceil": lambda x: _rounded(x, "ceil"),
         "stop_gradient": lambda x: x,
+        **special_functions.of_balls(),
     }

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..tape import Tape
+from ..primitives.record import identity
+from ..tape import Equation, Tape
+from .plan import Passed
 from .program import Program
 
 
@@ -23,7 +25,7 @@ def structure(tape: Tape) -> Hashable:
     """Everything about a tape that a program depends on, and nothing of its constants' values."""
     avals = tape.avals
     return (
-        tuple([(e.primitive, e.inputs, *e.params.items()) for e in tape.equations]),
+        tuple([(e.primitive, e.inputs, *_statics(e)) for e in tape.equations]),
         tape.inputs,
         tuple([avals[number] for number in tape.inputs]),
         tuple([(number, avals[number]) for number in tape.constants]),
@@ -32,6 +34,11 @@ def structure(tape: Tape) -> Hashable:
         tuple([(guard.value, type(guard.observed), guard.observed) for guard in tape.guards]),
         tape.quiet_from,
     )
+
+
+def _statics(equation: Equation) -> Iterable[Hashable]:
+    """Metadata of an equation; a user's own primitive may compute with it, so there 1 is not 1.0."""
+    return equation.params.items() if equation.primitive.kind != "own" else identity(equation.params)
 
 
 class ProgramCache:
@@ -79,8 +86,11 @@ def _size(programs: tuple[Program, ...]) -> int:
 
 
 def _bare(tape: Tape) -> Tape:
-    """The tape without its caller's data, which a shared program must not keep alive."""
-    return replace(tape, constants=dict.fromkeys(tape.constants))
+    """The tape without its caller's data: a shared program is given it at each call, and must not keep it alive.
+
+    What the rules of a transform bring along (masks, weights) depends on shapes alone, and is held by the program.
+    """
+    return replace(tape, constants={number: Passed(position) for position, number in enumerate(tape.constants)})
 
 
 # One per process: compiled programs hold no data of their caller, so sharing them is safe.
@@ -103,17 +113,16 @@ class Runner:
             self.constants = None
         else:
             self.programs = SHARED.get(
-                (key, structure(tape)), lambda: tuple(Program(_bare(t), bake_constants=False) for t in transform(tape))
+                (key, structure(tape)), lambda: tuple(Program(each) for each in transform(_bare(tape)))
             )
             # Numbers become arrays: a program may want a view of one.
             self.constants = [c if type(c) is np.ndarray else np.asarray(c) for c in tape.constants.values()]
 
     def run(self, inputs: Sequence[Any], which: int = 0) -> list[Any]:
         """The outputs of program ``which``."""
-        program = self.programs[which]
-        if self.constants is None or not program.tape.constants:
-            return program.run(inputs)
-        return program.run(inputs, self.constants)
+        if self.constants is None:
+            return self.programs[which].run(inputs)
+        return self.programs[which].run(inputs, self.constants)
 
     def direct(self) -> Callable[[Sequence[Any]], list[Any]]:
         """The shortest way to run the first program."""

@@ -13,6 +13,8 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from . import special_functions
+
 # ---------------------------------------------------------------------------- numerical meanings
 
 
@@ -40,7 +42,8 @@ def softmax(k: int, *z: Any) -> Any:
 
 
 MEANINGS: dict[str, Callable] = {
-    "sigmoid": sigmoid, "logsumexp": logsumexp, "logaddexp": logsumexp, "softmax": softmax
+    "sigmoid": sigmoid, "logsumexp": logsumexp, "logaddexp": logsumexp, "softmax": softmax,
+    **special_functions.MEANINGS,
 }  # fmt: skip
 
 
@@ -154,7 +157,8 @@ def functions() -> Any:
         hypot=make(
             "hypot",
             lambda a, b: None,
-            lambda self, position, a, b: (a if position == 0 else b) / self,
+            # As the kink table says: 0 where both are 0.
+            lambda self, position, a, b: piecewise([(zero, vanishes(self))], (a if position == 0 else b) / self),
             lambda a, b: sympy.sqrt(a**2 + b**2),
             nargs=2,
         ),

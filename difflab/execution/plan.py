@@ -2,7 +2,7 @@
 
 Every value of a tape is put into one of these places:
 
-``argument``  given at every call (inputs, and constants that are not baked in)
+``argument``  given at every call (inputs, and constants that are not held for good)
 ``fixed``     made once when the program is set up: literals, baked constants, and all that depends on them alone
 ``buffer``    a preallocated array, overwritten at every call, shared by values that are not alive together
 ``view``      a view of a buffer or fixed value, made once at set-up
@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..primitives.record import Aval
 from ..tape import Equation, Tape
@@ -49,14 +50,20 @@ def padded(nbytes: int) -> int:
     return -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
 
 
-def make_plan(tape: Tape, *, bake_constants: bool) -> Plan:
+class Passed(NamedTuple):
+    """Stands on a tape for the constant at that position among those given at every call; others are held for good."""
+
+    position: int
+
+
+def make_plan(tape: Tape) -> Plan:
     """Give every value of the tape its place and every buffer its slot."""
     plan = Plan()
     places, contiguous = plan.places, plan.contiguous
     for number in tape.inputs:
         places[number] = "argument"
-    for number in tape.constants:
-        places[number] = "fixed" if bake_constants else "argument"
+    for number, value in tape.constants.items():
+        places[number] = "argument" if isinstance(value, Passed) else "fixed"
         contiguous[number] = False
     for number in tape.literals:
         places[number] = "fixed"

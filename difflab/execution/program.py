@@ -10,7 +10,7 @@ import numpy as np
 from ..tape import Tape
 from ..transforms.simplify import simplify
 from .codegen import Writer, compile_text, set_up
-from .plan import make_plan
+from .plan import Passed, make_plan
 
 IDLE_WORKSPACES = 8
 
@@ -20,7 +20,7 @@ class Program:
 
     Args:
         tape: what to compute.
-        bake_constants: hold the tape's constants for good (they are copied); otherwise they are passed at each call.
+            Its constants are copied and held for good, but for those that are ``Passed`` at each call.
 
     Example:
         >>> import numpy as np
@@ -29,20 +29,20 @@ class Program:
         [array([2., 2.])]
     """
 
-    def __init__(self, tape: Tape, *, bake_constants: bool = True):
+    def __init__(self, tape: Tape):
         tape = simplify(tape)
         self.tape = tape
-        self.plan = make_plan(tape, bake_constants=bake_constants)
+        self.plan = make_plan(tape)
         writer = Writer(tape, self.plan)
         parts = writer.write()
         self.text = "".join(part.text for part in parts)
         self._makes = [compile_text(part.text, writer.namespace) for part in parts]
         self._closures = [part.closure for part in parts]
         self._places = len(writer.places)
-        self._passed = tuple(writer.argument_constants())
-        self._baked = {number: tape.constants[number] for number in tape.constants if number not in self._passed}
-        if bake_constants:
-            self._baked = {number: _copied(value) for number, value in self._baked.items()}
+        self._passed = tuple(value.position for value in tape.constants.values() if isinstance(value, Passed))
+        self._baked = {
+            number: _copied(value) for number, value in tape.constants.items() if not isinstance(value, Passed)
+        }
         self._idle: list[Callable] = []
         self.stats: dict[str, Any] = {
             "tape_length": len(tape),
@@ -52,12 +52,12 @@ class Program:
             "sums_by_product": writer.products,
         }
 
-    def run(self, inputs: Sequence[Any], constants: Sequence[Any] | None = None) -> list[Any]:
+    def run(self, inputs: Sequence[Any], constants: Sequence[Any] = ()) -> list[Any]:
         """The outputs at ``inputs``: fresh arrays that alias neither buffers nor inputs.
 
         Args:
             inputs: one array per input of the tape, of the traced shapes and dtypes.
-            constants: the constants in the order of the tape's, where they were not baked in.
+            constants: what the ``Passed`` constants of the tape stand for, by position.
 
         Raises:
             GuardError: Python would branch otherwise at these inputs; trace again.
@@ -68,7 +68,7 @@ class Program:
             workspace = self._workspace()
         try:
             if self._passed:
-                return workspace(*inputs, *(self.tape.constants.values() if constants is None else constants))
+                return workspace(*inputs, *[constants[position] for position in self._passed])
             return workspace(*inputs)
         finally:
             if len(self._idle) < IDLE_WORKSPACES:

@@ -26,13 +26,15 @@ class Swell(NamedTuple):
 
     ``value``: operations of the outputs as trees; ``nodes``: distinct subexpressions of the outputs; ``slopes``: their
     partial derivatives, one for each symbol that a subexpression depends on; ``gradient``: operations of all
-    derivatives as trees.
+    derivatives as trees; ``curvatures`` and ``hessian``: the same of second derivatives, of which half are others'.
     """
 
     value: float
     nodes: float
     slopes: float
     gradient: float
+    curvatures: float
+    hessian: float
 
 
 # Operations that SymPy writes for one application, where it is not one; choices repeat their operands in conditions.
@@ -64,7 +66,7 @@ def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
     constant = Entry(0.0, 0.0)
     entries = {number: constant for number in (*tape.inputs, *tape.constants, *tape.literals)}
     entries.update((tape.inputs[i], Entry(0.0, 1.0)) for i in symbolic)
-    nodes = slopes = 0.0
+    nodes = slopes = curvatures = 0.0
     for equation in taken_whole(tape, SPANS).equations:
         operands = [entries[number] for number in equation.inputs]
         if not any(entry.symbols for entry in operands):
@@ -74,9 +76,10 @@ def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
         entries[equation.output] = Entry(entry.operations, min(entry.symbols, count))
         nodes += sum(number for number, _ in made)
         slopes += sum(number * min(symbols, count) for number, symbols in made)
+        curvatures += sum(number * min(symbols, count) ** 2 for number, symbols in made)
     value = sum(tape.avals[number].size * entries[number].operations for number in tape.outputs)
     gradient = DERIVATIVE_PER_VALUE * value * count if any(entries[n].symbols for n in tape.outputs) else 0.0
-    return Swell(value, nodes, slopes, gradient)
+    return Swell(value, nodes, slopes, gradient, curvatures, DERIVATIVE_PER_VALUE * gradient * count / 2)
 
 
 def _entry(equation: Equation, tape: Tape, operands: list[Entry]) -> tuple[Entry, list[tuple[float, float]]]:

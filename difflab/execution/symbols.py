@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
+from . import special_functions
 from .arithmetic import SpanRule, as_array, elementwise, filled, matrix_products
+from .matrices import matrices_of, numbers_of, symbol_determinant, symbol_inverse
 from .own_functions import functions, piecewise
 
 
@@ -97,6 +99,14 @@ class Symbols:
             return filled((len(rows), len(columns)), entries)
 
         return matrix_products(multiply, a, b)
+
+    def determinants(self, a: np.ndarray) -> np.ndarray:
+        """One for each matrix."""
+        return numbers_of(symbol_determinant, a)
+
+    def inverses(self, a: np.ndarray) -> np.ndarray:
+        """One for each matrix."""
+        return matrices_of(symbol_inverse, a)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """The sum along the first axis, each entry one flat sum."""
@@ -319,6 +329,7 @@ def _functions() -> dict[str, Callable]:
         "floor": own.floor,
         "ceil": own.ceil,
         "stop_gradient": own.stopped,
+        **special_functions.of_symbols(),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elements import holds_traced, joined
+from ..elements import holds_numbers, joined
 from ..errors import TraceError, user_location
 from ..primitives import REGISTRY
 from ..primitives.record import Traced
@@ -34,7 +34,7 @@ def arrayed(value: Any) -> Any:
     if isinstance(value, Traced):
         return value
     array = np.asarray(value)
-    return joined(array) if holds_traced(array) else array
+    return joined(array) if holds_numbers(array) else array
 
 
 def lifted(*values: Any) -> list[Any]:

@@ -27,7 +27,7 @@ def imag(val):
 
 @implements(np.conjugate)
 def conjugate(x):
-    return BIND["conjugate"](x) if is_complex(x) else np.positive(x)
+    return x if x.dtype.kind in "iuf" else apply_ufunc(np.conjugate, (x,))  # of booleans NumPy makes integers
 
 
 @implements(np.absolute)
@@ -39,9 +39,8 @@ def absolute(x):
 def angle(z, deg=False):
     if is_complex(z):
         result = np.arctan2(BIND["imag"](z), BIND["real"](z))
-    else:  # as NumPy, which asks in which half of the line an element is
-        z = z if z.dtype.kind == "f" else BIND["cast"](z, dtype="<f8")
-        result = np.arctan2(BIND["zeros_like"](z), z)
+    else:  # 0 or pi, by the sign
+        result = np.arctan2(0, z)
     return result * (180 / np.pi) if deg else result
 
 

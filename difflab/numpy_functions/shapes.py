@@ -1,4 +1,4 @@
-"""Moves: reshape, transpose, join, pad; and what is known without computing."""
+"""Moves of one array: reshape, transpose, broadcast, flip, roll, repeat; and what is known without computing."""
 
 from __future__ import annotations
 
@@ -9,27 +9,42 @@ from typing import Any
 import numpy as np
 
 from ..errors import TraceError, user_location
+from ..primitives.record import Traced
 from ..primitives.shape import infer
-from ..tracing import TracedArray
-from .common import BIND, implements, normal_axes, normal_axis, promoted, refuse
+from .common import BIND, arrayed, implements, normal_axes, normal_axis
+
+
+def sizes_of(shape: Any) -> tuple[int, ...]:
+    """A shape as NumPy takes it, an integer or a sequence of them, as a tuple of Python integers."""
+    sizes: Any = shape if isinstance(shape, tuple | list | np.ndarray) and np.ndim(shape) else (shape,)
+    return tuple(operator.index(size) for size in sizes)
+
+
+def known_order(order: str, name: str) -> str:
+    """``"C"`` or ``"F"``; how a traced array will lie in memory is not known while it is recorded."""
+    order = str(order).upper()
+    if order not in ("C", "F"):
+        raise TraceError(
+            f"np.{name} at {user_location()}: order={order!r} depends on how an array lies in memory, which a traced "
+            "array does not know; say order='C' or order='F'"
+        )
+    return order
 
 
 @implements(np.reshape)
 def reshape(a, /, shape=None, order="C", *, newshape=None, copy=None):
-    if order != "C":
-        raise TraceError(f"np.reshape at {user_location()}: only order='C' is supported on a traced array")
     shape = newshape if shape is None else shape
-    sizes: Any = shape if isinstance(shape, tuple | list) else (shape,)
-    target = tuple(operator.index(size) for size in sizes)
-    target = infer(target, a.size)
+    target = infer(sizes_of(shape), a.size)
     if math.prod(target) != a.size or any(entry < 0 for entry in target):
         raise TraceError(f"np.reshape at {user_location()}: cannot reshape {a.shape} to {shape}")
+    if known_order(order, "reshape") == "F":
+        return transpose(reshape(transpose(a), target[::-1]))
     return a if target == a.shape else BIND["reshape"](a, shape=target)
 
 
 @implements(np.ravel)
 def ravel(a, order="C"):
-    return reshape(a, (-1,) if a.size else (0,), order)
+    return reshape(a, (a.size,), known_order(order, "ravel"))
 
 
 @implements(np.transpose, np.permute_dims)
@@ -48,13 +63,33 @@ def swapaxes(a, axis1, axis2):
     return transpose(a, axes)
 
 
+def _listed(axis, ndim, name):
+    """Axes in the order given, each once."""
+    axes = [normal_axis(one, ndim, name) for one in sizes_of(axis)]
+    if len(set(axes)) != len(axes):
+        raise TraceError(f"np.{name} at {user_location()}: an axis is named twice in {axis}")
+    return axes
+
+
 @implements(np.moveaxis)
 def moveaxis(a, source, destination):
-    sources = [normal_axis(s, a.ndim, "moveaxis") for s in (source if isinstance(source, tuple | list) else [source])]
-    targets = destination if isinstance(destination, tuple | list) else [destination]
+    sources, targets = _listed(source, a.ndim, "moveaxis"), _listed(destination, a.ndim, "moveaxis")
+    if len(sources) != len(targets):
+        raise TraceError(
+            f"np.moveaxis at {user_location()}: {len(sources)} axes to move and {len(targets)} places for them"
+        )
     order = [axis for axis in range(a.ndim) if axis not in sources]
-    for target, axis in sorted(zip([normal_axis(t, a.ndim, "moveaxis") for t in targets], sources, strict=True)):
+    for target, axis in sorted(zip(targets, sources, strict=True)):
         order.insert(target, axis)
+    return transpose(a, order)
+
+
+@implements(np.rollaxis)
+def rollaxis(a, axis, start=0):
+    axis = normal_axis(axis, a.ndim, "rollaxis")
+    start = normal_axis(start, a.ndim + 1, "rollaxis") if start >= 0 else normal_axis(start, a.ndim, "rollaxis")
+    order = [one for one in range(a.ndim) if one != axis]
+    order.insert(start - (axis < start), axis)
     return transpose(a, order)
 
 
@@ -76,9 +111,28 @@ def squeeze(a, axis=None):
     return reshape(a, tuple(size for i, size in enumerate(a.shape) if i not in axes))
 
 
+def _at_least(name, shaped):
+    def grown(*arys):
+        results = []
+        for one in map(arrayed, arys):
+            target = shaped(one.shape)
+            results.append(one if target == one.shape else np.reshape(one, target))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    grown.__name__ = name
+    return grown
+
+
+atleast_1d = implements(np.atleast_1d)(_at_least("atleast_1d", lambda shape: shape or (1,)))
+atleast_2d = implements(np.atleast_2d)(_at_least("atleast_2d", lambda shape: (1,) * (2 - len(shape)) + shape))
+atleast_3d = implements(np.atleast_3d)(
+    _at_least("atleast_3d", lambda shape: ((1,) * (2 - len(shape)) + shape + (1,)) if len(shape) < 3 else shape)
+)
+
+
 @implements(np.broadcast_to)
 def broadcast_to(array, shape, subok=False):
-    shape = tuple(map(operator.index, shape)) if isinstance(shape, tuple | list) else (operator.index(shape),)
+    shape = sizes_of(shape)
     fits = len(array.shape) <= len(shape) and all(
         size in (1, target) for size, target in zip(reversed(array.shape), reversed(shape), strict=False)
     )
@@ -87,58 +141,133 @@ def broadcast_to(array, shape, subok=False):
     return array if shape == array.shape else BIND["broadcast_to"](array, shape=shape)
 
 
-@implements(np.concatenate)
-def concatenate(arrays, axis=0, out=None, *, dtype=None, casting=None):
-    refuse("concatenate", dtype=dtype, casting=casting)
-    values = promoted(list(arrays))
-    if axis is None:
-        values, axis = [ravel(value) for value in values], 0
-    axis = normal_axis(axis, values[0].ndim, "concatenate")
-    rests = {value.shape[:axis] + value.shape[axis + 1 :] for value in values}
-    if len(rests) != 1:
-        raise TraceError(
-            f"np.concatenate at {user_location()}: shapes {[v.shape for v in values]} differ beside axis {axis}"
-        )
-    return values[0] if len(values) == 1 else BIND["concatenate"](*values, axis=axis)
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args, subok=False):
+    arrays = [arrayed(arg) for arg in args]
+    shapes = [array.shape for array in arrays]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise TraceError(f"np.broadcast_arrays at {user_location()}: shapes {shapes} do not broadcast") from None
+    return tuple(np.broadcast_to(array, shape) for array in arrays)
 
 
-@implements(np.stack)
-def stack(arrays, axis=0, out=None, *, dtype=None, casting=None):
-    refuse("stack", dtype=dtype, casting=casting)
-    values = promoted(list(arrays))
-    if len({value.shape for value in values}) != 1:
-        raise TraceError(f"np.stack at {user_location()}: shapes {[value.shape for value in values]} differ")
-    axis = normal_axis(axis, values[0].ndim + 1, "stack")
-    return concatenate([expand_dims(value, axis) for value in values], axis)
-
-
-@implements(np.vstack)
-def vstack(tup, *, dtype=None, casting=None):
-    refuse("vstack", dtype=dtype, casting=casting)
-    return concatenate([v if v.ndim > 1 else reshape(v, (1, v.size)) for v in promoted(list(tup))], 0)
-
-
-@implements(np.hstack)
-def hstack(tup, *, dtype=None, casting=None):
-    refuse("hstack", dtype=dtype, casting=casting)
-    values = [v if v.ndim else reshape(v, (1,)) for v in promoted(list(tup))]
-    return concatenate(values, 0 if values[0].ndim == 1 else 1)
-
-
-@implements(np.pad)
-def pad(array, pad_width, mode="constant", **kwargs):
-    if mode != "constant" or kwargs.get("constant_values", 0) != 0:
-        raise TraceError(f"np.pad at {user_location()}: only mode='constant' with zeros is supported on a traced array")
-    pairs = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2))
-    if np.any(pairs < 0):
-        raise TraceError(f"np.pad at {user_location()}: pad_width {pad_width!r} is negative")
-    return BIND["pad"](array, widths=tuple((int(low), int(high)) for low, high in pairs))
+# ---------------------------------------------------------------------------- backwards and around
 
 
 @implements(np.flip)
 def flip(m, axis=None):
     axes = normal_axes(axis, m.ndim, "flip")
     return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(m.ndim))]
+
+
+def _needs(a, ndim, name):
+    if a.ndim < ndim:
+        raise TraceError(f"np.{name} at {user_location()}: {ndim} dimensions or more are needed, got {a.ndim}")
+
+
+@implements(np.fliplr)
+def fliplr(m):
+    _needs(m, 2, "fliplr")
+    return flip(m, 1)
+
+
+@implements(np.flipud)
+def flipud(m):
+    _needs(m, 1, "flipud")
+    return flip(m, 0)
+
+
+@implements(np.rot90)
+def rot90(m, k=1, axes=(0, 1)):
+    axes = tuple(axes)
+    if len(axes) != 2:
+        raise TraceError(f"np.rot90 at {user_location()}: a turn takes 2 axes, got {axes}")
+    first, second = _listed(axes, m.ndim, "rot90")
+    turns = operator.index(k) % 4
+    if turns == 2:
+        return flip(m, (first, second))
+    turned = flip(m, second) if turns == 1 else m
+    if turns:
+        turned = swapaxes(turned, first, second)
+    return flip(turned, second) if turns == 3 else turned
+
+
+@implements(np.roll)
+def roll(a, shift, axis=None):
+    if axis is None:
+        return reshape(_rolled(ravel(a), sum(sizes_of(shift)), 0), a.shape)
+    shifts, axes = sizes_of(shift), [normal_axis(one, a.ndim, "roll") for one in sizes_of(axis)]
+    if len(shifts) != len(axes) and 1 not in (len(shifts), len(axes)):
+        raise TraceError(f"np.roll at {user_location()}: {len(shifts)} shifts do not fit {len(axes)} axes")
+    total = dict.fromkeys(axes, 0)
+    count = max(len(shifts), len(axes)) if shifts and axes else 0
+    for i in range(count):
+        total[axes[i % len(axes)]] += shifts[i % len(shifts)]
+    for one, by in total.items():
+        a = _rolled(a, by, one)
+    return a
+
+
+def _rolled(a, by, axis):
+    size = a.shape[axis]
+    by = by % size if size else 0
+    if not by:
+        return a
+    before = (slice(None),) * axis
+    return BIND["concatenate"](a[(*before, slice(size - by, None))], a[(*before, slice(0, size - by))], axis=axis)
+
+
+# ---------------------------------------------------------------------------- again and again
+
+
+@implements(np.tile)
+def tile(A, reps):
+    times = sizes_of(reps)
+    shape = (1,) * (len(times) - A.ndim) + A.shape
+    times = (1,) * (len(shape) - len(times)) + times
+    if any(count < 0 for count in times):
+        raise TraceError(f"np.tile at {user_location()}: {reps!r} holds a negative number of times")
+    paired = [(count, size) for count, size in zip(times, shape, strict=True)]
+    apart = reshape(A, tuple(part for _, size in paired for part in (1, size)))
+    wide = broadcast_to(apart, tuple(part for pair in paired for part in pair))
+    return reshape(wide, tuple(count * size for count, size in paired))
+
+
+@implements(np.repeat)
+def repeat(a, repeats, axis=None):
+    if isinstance(repeats, Traced):
+        raise TraceError(
+            f"np.repeat at {user_location()}: how often elements are repeated decides the shape of the result, so the "
+            "counts cannot be traced; give a plain integer or array"
+        )
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = normal_axis(axis, a.ndim, "repeat")
+    size = a.shape[axis]
+    counts = np.asarray(repeats)
+    try:
+        places = np.repeat(np.arange(size), counts)
+    except (TypeError, ValueError) as error:
+        raise TraceError(f"np.repeat at {user_location()}: {error}") from None
+    if counts.size != 1:
+        return a[(*(slice(None),) * axis, places)]
+    count = int(counts.ravel()[0])
+    before, after = a.shape[:axis], a.shape[axis + 1 :]
+    wide = broadcast_to(reshape(a, (*before, size, 1, *after)), (*before, size, count, *after))
+    return reshape(wide, (*before, size * count, *after))
+
+
+@implements(np.resize)
+def resize(a, new_shape):
+    shape = sizes_of(new_shape)
+    if any(size < 0 for size in shape):
+        raise TraceError(f"np.resize at {user_location()}: the shape {shape} holds a negative size")
+    size = math.prod(shape)
+    if not a.size or not size:
+        return np.zeros(shape, a.dtype)
+    flat = tile(ravel(a), -(-size // a.size)) if size > a.size else ravel(a)
+    return reshape(flat[:size], shape)
 
 
 # ---------------------------------------------------------------------------- what is known without computing
@@ -156,25 +285,7 @@ def ndim(a):
 
 @implements(np.size)
 def size(a, axis=None):
-    return a.size if axis is None else a.shape[axis]
-
-
-@implements(np.zeros_like)
-def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    return np.zeros(a.shape if shape is None else shape, dtype or a.dtype)
-
-
-@implements(np.ones_like)
-def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    return np.ones(a.shape if shape is None else shape, dtype or a.dtype)
-
-
-@implements(np.full_like)
-def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    target = tuple(a.shape if shape is None else shape)
-    if isinstance(fill_value, TracedArray):
-        return broadcast_to(fill_value.astype(dtype or a.dtype), target)
-    return np.full(target, fill_value, dtype or a.dtype)
+    return math.prod(a.shape[one] for one in normal_axes(axis, a.ndim, "size"))
 
 
 @implements(np.copy)

@@ -1,6 +1,52 @@
 """The primitives, one record each; importing this package fills the registry."""
 
-from . import complexes, contract, elementwise, index, neural, reduce, shape
+from . import (
+    casts,
+    choices,
+    complexes,
+    contract,
+    determinants,
+    eigen,
+    elementwise,
+    factor,
+    gammas,
+    index,
+    integers,
+    linalg,
+    neural,
+    order,
+    positions,
+    reduce,
+    scan,
+    shape,
+    special,
+    spectral,
+)
 from .record import REGISTRY, Aval, Primitive, Traced
 
-__all__ = ["REGISTRY", "Aval", "Primitive", "Traced", "complexes", "contract", "elementwise", "index", "neural", "reduce", "shape"]
+__all__ = [
+    "REGISTRY",
+    "Aval",
+    "Primitive",
+    "Traced",
+    "casts",
+    "choices",
+    "complexes",
+    "contract",
+    "determinants",
+    "eigen",
+    "elementwise",
+    "factor",
+    "gammas",
+    "index",
+    "integers",
+    "linalg",
+    "neural",
+    "order",
+    "positions",
+    "reduce",
+    "scan",
+    "shape",
+    "special",
+    "spectral",
+]

@@ -51,3 +51,22 @@ def stacked(name: str, *cores: int) -> Callable:
         return REGISTRY[name](*aligned, **params)
 
     return batch
+
+
+def over_axes(name: str) -> Callable:
+    """The batching rule of what reduces one operand along ``axes``: they stand one further back."""
+
+    def batch(size: int, flags: tuple[bool, ...], x: Any, *, axes: tuple[int, ...], **params: Any) -> Any:
+        return REGISTRY[name](x, axes=tuple(axis + 1 for axis in axes), **params)
+
+    return batch
+
+
+def over_axis(name: str) -> Callable:
+    """The batching rule of what runs along one ``axis`` of all its operands, which have one shape."""
+
+    def batch(size: int, flags: tuple[bool, ...], *operands: Any, axis: int, **params: Any) -> Any:
+        spread = [spread_lanes(size, flag, operand) for flag, operand in zip(flags, operands, strict=True)]
+        return REGISTRY[name](*spread, axis=axis + 1, **params)
+
+    return batch

@@ -34,11 +34,13 @@ def elementwise(
     into: Callable[..., Call] | None = None,
     excuse: str = "",
     inexact: str = "",
+    samples: Callable[[], list] | None = None,
 ) -> Primitive:
     """A primitive that acts on each element.
 
     ``partials`` holds one entry per argument: a function ``(y, *args)`` giving the partial derivative, the numbers
-    1 or -1, or ``None`` where the derivative is zero everywhere.  JVP and VJP both come from it.
+    1 or -1, or ``None`` where the derivative is zero everywhere.  JVP and VJP both come from it.  With ``samples`` of
+    its own it takes integers, or is otherwise no function of any floating operands.
     """
     arity = len(partials)
 
@@ -68,7 +70,7 @@ def elementwise(
     return REGISTRY.add(
         Primitive(
             name=name or ufunc.__name__,
-            kind="elementwise",
+            kind="elementwise" if samples is None else "general",
             evaluate=ufunc,
             abstract=abstract,
             jvp=jvp if differentiable else None,
@@ -80,6 +82,7 @@ def elementwise(
             flops=lambda avals, out: flops * out.size,
             domain=pairs,
             special=special,
+            samples=samples,
             excuse=excuse,
             inexact=inexact,
             batch=broadcasting(name or ufunc.__name__),

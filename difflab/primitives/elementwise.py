@@ -10,10 +10,25 @@ import math
 import numpy as np
 
 from ..arrays import special_function
+from . import exact_choices
 from . import exact_rules as exact
 from .batching import broadcasting
-from .constructors import elementwise, general, linear
-from .record import OUT, REGISTRY, Aval, Call, Operand, boolean, literal, same_dtype, unbroadcast
+from .casts import cast as cast
+from .casts import copy as copy
+from .casts import stop_gradient as stop_gradient
+from .casts import zeros_like as zeros_like
+from .choices import absolute as absolute
+from .choices import equal as equal
+from .choices import isfinite as isfinite
+from .choices import less as less
+from .choices import logical_and as logical_and
+from .choices import maximum as maximum
+from .choices import minimum as minimum
+from .choices import relu as relu
+from .choices import sign as sign
+from .choices import where as where
+from .constructors import elementwise, general
+from .record import OUT, REGISTRY, Aval, Call, Operand, literal
 
 POSITIVE = (0.1, 3.0)
 
@@ -35,8 +50,10 @@ square = elementwise(np.square, lambda y, x: 2.0 * x, exact=exact.square, specia
 
 
 def _power_base(y, x, p):
-    slope = p * power(x, p - 1.0)
-    return where(equal(p, 0.0), 0.0, slope)
+    # Of x**0 nothing moves, also where x**-1 is infinite; there another exponent stands in, so that no NaN arises.
+    size = REGISTRY["complex_abs" if x.dtype.kind == "c" else "absolute"](x)
+    flat = logical_and(equal(p, 0.0), less(size, float(np.finfo(x.dtype).tiny)))
+    return p * power(x, where(flat, 1.0, p) - 1.0)
 
 
 def _power_exponent(y, x, p):
@@ -93,6 +110,7 @@ sqrt = elementwise(np.sqrt, lambda y, x: 0.5 / y, exact=exact.sqrt, flops=4, dom
 exp = elementwise(np.exp, lambda y, x: y, exact="exp", flops=8, special=(0.0, -800.0))
 exp2 = elementwise(np.exp2, lambda y, x: log(literal(2.0, x)) * y, exact="exp2", flops=8)
 expm1 = elementwise(np.expm1, lambda y, x: y + 1.0, exact="expm1", flops=10, special=(0.0, 1e-18))
+cbrt = elementwise(np.cbrt, lambda y, x: 1.0 / (3.0 * y * y), exact=exact_choices.cbrt, flops=12, domain=POSITIVE)
 log = elementwise(np.log, lambda y, x: 1.0 / x, exact="log", flops=8, domain=POSITIVE, special=(1.0, math.inf))
 log2 = elementwise(np.log2, lambda y, x: 1.0 / (log(literal(2.0, x)) * x), exact="log2", flops=8, domain=POSITIVE)
 log10 = elementwise(np.log10, lambda y, x: 1.0 / (log(literal(10.0, x)) * x), exact="log10", flops=8, domain=POSITIVE)
@@ -106,18 +124,32 @@ logaddexp = elementwise(
     special=((1e4, -1e4),),
 )
 
+logaddexp2 = elementwise(
+    np.logaddexp2,
+    lambda y, a, b: sigmoid((a - b) * log(literal(2.0, a))),
+    lambda y, a, b: sigmoid((b - a) * log(literal(2.0, a))),
+    exact=exact_choices.logaddexp2,
+    flops=20,
+    special=((1e4, -1e4),),
+)
+
 # ---------------------------------------------------------------------------- trigonometric and hyperbolic
 
 sin = elementwise(np.sin, lambda y, x: cos(x), exact="sin", flops=10)
 cos = elementwise(np.cos, lambda y, x: -sin(x), exact="cos", flops=10)
 tan = elementwise(np.tan, lambda y, x: 1.0 + y * y, exact="tan", flops=12, domain=(-1.2, 1.2))
-arcsin = elementwise(np.arcsin, lambda y, x: 1.0 / sqrt(1.0 - x * x), exact="arcsin", flops=12, domain=(-0.9, 0.9))
-arccos = elementwise(np.arccos, lambda y, x: -1.0 / sqrt(1.0 - x * x), exact="arccos", flops=12, domain=(-0.9, 0.9))
+# (1 - x) * (1 + x) is as good as the dtype also near the ends of the interval, where 1 - x * x cancels.
+arcsin = elementwise(
+    np.arcsin, lambda y, x: 1.0 / sqrt((1.0 - x) * (1.0 + x)), exact="arcsin", flops=12, domain=(-0.9, 0.9)
+)
+arccos = elementwise(
+    np.arccos, lambda y, x: -1.0 / sqrt((1.0 - x) * (1.0 + x)), exact="arccos", flops=12, domain=(-0.9, 0.9)
+)
 arctan = elementwise(np.arctan, lambda y, x: 1.0 / (1.0 + x * x), exact="arctan", flops=12)
 arctan2 = elementwise(
     np.arctan2,
-    lambda y, a, b: b / (a * a + b * b),
-    lambda y, a, b: -a / (a * a + b * b),
+    lambda y, a, b: _over_square(b, hypot(a, b)),
+    lambda y, a, b: -_over_square(a, hypot(a, b)),
     exact=exact.arctan2,
     flops=20,
     domain=(POSITIVE, POSITIVE),
@@ -125,11 +157,45 @@ arctan2 = elementwise(
 sinh = elementwise(np.sinh, lambda y, x: cosh(x), exact="sinh", flops=12)
 cosh = elementwise(np.cosh, lambda y, x: sinh(x), exact="cosh", flops=12)
 tanh = elementwise(np.tanh, lambda y, x: 1.0 - y * y, exact="tanh", flops=8, domain=(-3, 3), special=(0.0, 1000.0))
-arcsinh = elementwise(np.arcsinh, lambda y, x: 1.0 / sqrt(x * x + 1.0), exact="arcsinh", flops=12)
-arccosh = elementwise(np.arccosh, lambda y, x: 1.0 / sqrt(x * x - 1.0), exact="arccosh", flops=12, domain=(1.2, 3.0))
-arctanh = elementwise(np.arctanh, lambda y, x: 1.0 / (1.0 - x * x), exact="arctanh", flops=12, domain=(-0.9, 0.9))
+arcsinh = elementwise(np.arcsinh, lambda y, x: 1.0 / _root_of_square_plus_one(x), exact="arcsinh", flops=12)
+# Two roots: their product is on the branch of the complex function, the root of the product is not.
+arccosh = elementwise(
+    np.arccosh, lambda y, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)), exact="arccosh", flops=12, domain=(1.2, 3.0)
+)
+arctanh = elementwise(
+    np.arctanh, lambda y, x: 1.0 / ((1.0 - x) * (1.0 + x)), exact="arctanh", flops=12, domain=(-0.9, 0.9)
+)
 hypot = elementwise(
-    np.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, exact=exact.hypot, flops=12, domain=(POSITIVE, POSITIVE)
+    np.hypot,
+    lambda y, a, b: a / where(equal(y, 0.0), 1.0, y),
+    lambda y, a, b: b / where(equal(y, 0.0), 1.0, y),
+    exact=exact.hypot,
+    flops=12,
+    domain=(POSITIVE, POSITIVE),
+)
+
+
+def _over_square(a, length):
+    """a / length**2 without overflow."""
+    return a / length / length
+
+
+def _root_of_square_plus_one(x):
+    return sqrt(x * x + 1.0) if x.dtype.kind == "c" else hypot(x, literal(1.0, x))
+
+
+# A quarter of pi is the arctangent of 1, in every kind of number.
+degrees = elementwise(
+    np.degrees,
+    lambda y, x: literal(45.0, x) / arctan(literal(1.0, x)),
+    exact=exact_choices.degrees,
+    domain=(-3, 3),
+)
+radians = elementwise(
+    np.radians,
+    lambda y, x: arctan(literal(1.0, x)) / literal(45.0, x),
+    exact=exact_choices.radians,
+    domain=(-200, 200),
 )
 
 
@@ -146,180 +212,3 @@ sigmoid = elementwise(
     special=(0.0, 1000.0, -1000.0),
     into=lambda avals: Call(special_function("expit"), (Operand(0), OUT)),
 )
-
-# ---------------------------------------------------------------------------- choices (kinks: see semantics)
-
-FLAT = "piecewise constant: its derivative is zero wherever it exists"
-sign = elementwise(np.sign, None, exact=exact.sign, special=(0.0, 2.0, -2.0), excuse=FLAT)
-absolute = elementwise(np.absolute, lambda y, x: sign(x), exact=exact.absolute, special=(0.0,))
-
-
-def _share(larger, a, b):
-    """1 where a wins, 1/2 at a tie, 0 where b wins."""
-    if larger:
-        return 0.5 * (cast(greater(a, b), dtype=a.dtype.str) + cast(greater_equal(a, b), dtype=a.dtype.str))
-    return 0.5 * (cast(less(a, b), dtype=a.dtype.str) + cast(less_equal(a, b), dtype=a.dtype.str))
-
-
-maximum = elementwise(
-    np.maximum,
-    lambda y, a, b: _share(True, a, b),
-    lambda y, a, b: _share(True, b, a),
-    exact=exact.maximum,
-    special=((1.0, 1.0),),
-)
-minimum = elementwise(
-    np.minimum,
-    lambda y, a, b: _share(False, a, b),
-    lambda y, a, b: _share(False, b, a),
-    exact=exact.minimum,
-    special=((1.0, 1.0),),
-)
-
-
-def _relu(x):
-    return np.maximum(x, np.zeros((), x.dtype))
-
-
-relu = elementwise(
-    _relu,
-    lambda y, x: sign(y),  # y >= 0, so this is 1 where x > 0 and 0 at the kink
-    name="relu",
-    exact=exact.relu,
-    special=(0.0, -0.0),
-    into=lambda avals: Call(np.maximum, (Operand(0), np.zeros((), avals[0].dtype), OUT), keyword=True),
-)
-
-greater = elementwise(np.greater, None, None, abstract=boolean, exact=exact.greater, excuse=FLAT)
-greater_equal = elementwise(np.greater_equal, None, None, abstract=boolean, exact=exact.greater_equal, excuse=FLAT)
-less = elementwise(np.less, None, None, abstract=boolean, exact=exact.less, excuse=FLAT)
-less_equal = elementwise(np.less_equal, None, None, abstract=boolean, exact=exact.less_equal, excuse=FLAT)
-equal = elementwise(np.equal, None, None, abstract=boolean, exact=exact.equal, excuse=FLAT)
-not_equal = elementwise(np.not_equal, None, None, abstract=boolean, exact=exact.not_equal, excuse=FLAT)
-logical_and = elementwise(np.logical_and, None, None, abstract=boolean, exact=exact.logical_and, excuse=FLAT)
-logical_or = elementwise(np.logical_or, None, None, abstract=boolean, exact=exact.logical_or, excuse=FLAT)
-logical_not = elementwise(np.logical_not, None, abstract=boolean, exact=exact.logical_not, excuse=FLAT)
-isnan = elementwise(np.isnan, None, abstract=boolean, exact=exact.isnan, excuse=FLAT)
-isinf = elementwise(np.isinf, None, abstract=boolean, exact=exact.isinf, excuse=FLAT)
-isfinite = elementwise(np.isfinite, None, abstract=boolean, exact=exact.isfinite, excuse=FLAT)
-floor = elementwise(np.floor, None, exact=exact.floor, excuse=FLAT)
-ceil = elementwise(np.ceil, None, exact=exact.ceil, excuse=FLAT)
-
-
-def _where_into(condition, a, b, out):
-    np.copyto(out, b)
-    np.copyto(out, a, where=condition)
-
-
-def _where_abstract(condition, a, b):
-    return Aval(np.broadcast_shapes(condition.shape, a.shape, b.shape), a.dtype)
-
-
-def _where_jvp(tangents, y, condition, a, b):
-    _, ta, tb = tangents
-    if ta is None and tb is None:
-        return None
-    tangent = where(condition, 0.0 if ta is None else ta, 0.0 if tb is None else tb)
-    return tangent if tangent.shape == y.shape else REGISTRY["broadcast_to"](tangent, shape=y.shape)
-
-
-def _where_vjp(cotangent, y, condition, a, b, *, wanted):
-    return (
-        None,
-        unbroadcast(where(condition, cotangent, 0.0), a.shape) if wanted[1] else None,
-        unbroadcast(where(condition, 0.0, cotangent), b.shape) if wanted[2] else None,
-    )
-
-
-where = general(
-    np.where,
-    _where_jvp,
-    _where_vjp,
-    name="where",
-    batch=broadcasting("where"),
-    abstract=_where_abstract,
-    into=lambda avals: Call(_where_into, (Operand(0), Operand(1), Operand(2), OUT)),
-    exact=exact.where,
-    samples=lambda: [
-        ((np.array([True, False, True]), np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])), {}),
-        ((np.array([[True], [False]]), np.array([1.0, 2.0, 3.0]), np.array(0.5)), {}),
-    ],
-)
-
-# ---------------------------------------------------------------------------- copies, casts and stops
-
-
-def _cast(x, *, dtype):
-    return np.asarray(x).astype(dtype)
-
-
-def _cast_into(x, out):
-    np.copyto(out, x, casting="unsafe")
-
-
-def _cast_transpose(cotangent, x, *, wanted, dtype):
-    if not wanted[0] or x.dtype.kind not in "fc" or np.dtype(dtype).kind not in "fc":
-        return (None,)
-    if x.dtype.kind == "f" and cotangent.dtype.kind == "c":  # the other part belongs to nothing that x can move
-        cotangent = REGISTRY["real"](cotangent)
-    return (cotangent if cotangent.dtype == x.dtype else cast(cotangent, dtype=x.dtype.str),)
-
-
-def _cast_abstract(x, *, dtype):
-    target = np.dtype(dtype)
-    if x.dtype.kind == "c" and target.kind not in "cb":
-        raise ValueError(
-            f"a complex array is to become {target.name}, which would drop its imaginary part; take np.real or np.abs"
-        )
-    return Aval(x.shape, target)
-
-
-cast = linear(
-    _cast,
-    _cast_transpose,
-    name="cast",
-    batch=broadcasting("cast"),
-    abstract=_cast_abstract,
-    into=lambda avals, dtype: (
-        Call(np.copyto, (OUT, Operand(0)))
-        if np.can_cast(avals[0].dtype, dtype, "same_kind")
-        else Call(_cast_into, (Operand(0), OUT))
-    ),
-    exact=exact.cast,
-    samples=lambda: [((np.array([1.5, -2.0]),), {"dtype": "<f4"}), ((np.array([1.5, -2.0], "f4"),), {"dtype": "<f8"})],
-)
-zeros_like = linear(
-    lambda x: np.zeros_like(x),
-    lambda cotangent, x, wanted: (None,),
-    name="zeros_like",
-    batch=broadcasting("zeros_like"),
-    abstract=same_dtype,
-    into=lambda avals: Call(_fill_zero, (OUT,)),
-    exact=exact.zeros_like,
-    samples=lambda: [((np.array([1.5, -2.0]),), {})],
-)
-copy = linear(
-    lambda x: np.array(x),
-    lambda cotangent, x, wanted: (cotangent,),
-    name="copy",
-    batch=broadcasting("copy"),
-    abstract=same_dtype,
-    into=lambda avals: Call(_cast_into, (Operand(0), OUT)),
-    samples=lambda: [((np.array([1.5, -2.0]),), {})],
-)
-stop_gradient = general(
-    lambda x: x,
-    None,
-    None,
-    name="stop_gradient",
-    batch=broadcasting("stop_gradient"),
-    abstract=same_dtype,
-    view=True,
-    exact=exact.stop_gradient,
-    samples=lambda: [((np.array([1.5, -2.0]),), {})],
-    excuse="its derivative is zero by definition",
-)
-
-
-def _fill_zero(out):
-    out.fill(0)

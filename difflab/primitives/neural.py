@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
+from .batching import spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, zeros
 
@@ -60,6 +61,22 @@ def _fold_into(avals, *, size, stride, shape):
     return Call(run, (Operand(0), OUT))
 
 
+def _more_images(name):
+    """The batching rule of what treats each image by itself: lanes of images are more images."""
+
+    def batch(count, flags, /, *operands, **params):
+        together = []
+        for operand, flag in zip(operands, flags, strict=True):
+            lanes = spread_lanes(count, flag, operand)
+            together.append(REGISTRY["reshape"](lanes, shape=(count * lanes.shape[1], *lanes.shape[2:])))
+        if "shape" in params:
+            params["shape"] = (count * params["shape"][0], *params["shape"][1:])
+        result = REGISTRY[name](*together, **params)
+        return REGISTRY["reshape"](result, shape=(count, result.shape[0] // count, *result.shape[1:]))
+
+    return batch
+
+
 def _images(*shape):
     return np.sin(1.3 * np.arange(1.0, 1.0 + np.prod(shape))).reshape(shape)
 
@@ -72,6 +89,7 @@ windows = linear(
         fold(cotangent, size=size, stride=stride, shape=x.shape) if wanted[0] else None,
     ),
     name="windows",
+    batch=_more_images("windows"),
     abstract=_windows_abstract,
     view=True,
     samples=lambda: [((_images(2, 4, 5, 2),), {"size": size, "stride": stride}) for size, stride in WINDOWS],
@@ -83,6 +101,7 @@ fold = linear(
         windows(cotangent, size=size, stride=stride) if wanted[0] else None,
     ),
     name="fold",
+    batch=_more_images("fold"),
     abstract=lambda g, size, stride, shape: Aval(shape, g.dtype),
     into=_fold_into,
     flops=lambda avals, out, **params: float(avals[0].size),
@@ -224,6 +243,7 @@ max_pool = general(
         pool_route(cotangent, x, y, size=size, stride=stride) if wanted[0] else None,
     ),
     name="max_pool",
+    batch=_more_images("max_pool"),
     abstract=_max_pool_abstract,
     into=_filling(_max_pool_fill, 1),
     exact=exact.max_pool,
@@ -239,6 +259,7 @@ pool_select = linear(
         None,
     ),
     name="pool_select",
+    batch=_more_images("pool_select"),
     abstract=lambda t, x, y, size, stride: Aval(y.shape, t.dtype),
     into=_filling(_pool_select_fill, 3),
     exact=exact.pool_select,
@@ -254,6 +275,7 @@ pool_route = linear(
         None,
     ),
     name="pool_route",
+    batch=_more_images("pool_route"),
     abstract=lambda g, x, y, size, stride: Aval(x.shape, g.dtype),
     into=_filling(_pool_route_fill, 3),
     exact=exact.pool_route,

@@ -9,6 +9,7 @@ lets transforms compose.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -221,12 +222,48 @@ def literal(value: float, like: Any) -> Any:
     return like.literal(value) if isinstance(like, Traced) else np.asarray(value, like.dtype)
 
 
+class Own:
+    """Base of a user's primitive, so that a tape finds its records by ``module:variable`` without importing upward."""
+
+    __slots__ = ()
+    name: str
+
+    @property
+    def records(self) -> Mapping[str, Primitive]:
+        """The primitive itself under the empty name, and those that run its rules under theirs."""
+        raise TypeError("only difflab.own_primitives has records")
+
+
 def find(name: str) -> Primitive:
-    """The primitive of that name, or a sentence about which there are."""
+    """The primitive of that name, or a sentence about which there are; ``module:variable`` is imported."""
     records: Mapping[str, Primitive] = REGISTRY.records
-    if name not in records:
-        raise KeyError(f"no primitive is called {name!r}; import the module that registers it first")
-    return records[name]
+    if name in records:
+        return records[name]
+    if ":" in name:
+        return _imported(name)
+    raise KeyError(f"no primitive is called {name!r}; import the module that registers it first")
+
+
+def _imported(name: str) -> Primitive:
+    where, _, part = name.partition("#")
+    module, _, path = where.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for step in path.split("."):
+            found = getattr(found, step)
+    except (ImportError, AttributeError) as error:
+        raise KeyError(
+            f"the tape needs the primitive {where!r}, which cannot be imported ({error}); define it at the top of a "
+            "module that can be imported, under the name that it has"
+        ) from None
+    if not isinstance(found, Own) or part not in found.records:
+        raise KeyError(f"the tape needs the primitive {name!r}, and what is there is not made by @difflab.primitive")
+    return found.records[part]
+
+
+def identity(params: Mapping[str, Any]) -> tuple:
+    """Static values told apart by type and bits: 1, 1.0, True, 0.0 and -0.0 are five."""
+    return tuple([(key, type(value), value, repr(value)) for key, value in params.items()])
 
 
 def composite(name: str) -> Callable[[Callable], Callable]:

@@ -6,13 +6,17 @@ import math
 
 import numpy as np
 
+from . import exact_order
 from . import exact_rules as exact
+from .batching import over_axes, over_axis
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand
+from .scan import previous
 
 INTEGER = np.dtype(np.int64)
 # One object each, so that generated code binds one name.
-ADD_REDUCE, MAXIMUM_REDUCE, MINIMUM_REDUCE = np.add.reduce, np.maximum.reduce, np.minimum.reduce
+ADD_REDUCE, MULTIPLY_REDUCE = np.add.reduce, np.multiply.reduce
+MAXIMUM_REDUCE, MINIMUM_REDUCE = np.maximum.reduce, np.minimum.reduce
 
 
 def _reduced(aval: Aval, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -43,6 +47,47 @@ sum = linear(
     into=lambda avals, axes: Call(ADD_REDUCE, (Operand(0), axes, None, OUT)),
     flops=lambda avals, out, axes: float(avals[0].size),
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))],
+    batch=over_axes("sum"),
+)
+
+
+def _others(x, axes):
+    """For every element the product of those it is multiplied with; without division, so that zeros may occur."""
+    if math.prod(x.shape) == 0:
+        return x
+    kept = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+    order = (*kept, *axes)
+    moved = REGISTRY["transpose"](x, axes=order)
+    rest = tuple(x.shape[axis] for axis in kept)
+    line = REGISTRY["reshape"](moved, shape=(*rest, count(x.shape, axes)))
+    last = len(rest)
+    before = REGISTRY["cumprod"](previous(line, last, False, 1.0), axis=last, reverse=False)
+    after = REGISTRY["cumprod"](previous(line, last, True, 1.0), axis=last, reverse=True)
+    back = REGISTRY["reshape"](before * after, shape=moved.shape)
+    return REGISTRY["transpose"](back, axes=tuple(sorted(range(len(order)), key=order.__getitem__)))
+
+
+def _prod_jvp(tangents, y, x, *, axes):
+    return sum(tangents[0] * _others(x, axes), axes=axes)
+
+
+def _prod_vjp(cotangent, y, x, *, wanted, axes):
+    return (spread(cotangent, x.shape, axes) * _others(x, axes) if wanted[0] else None,)
+
+
+prod = general(
+    lambda x, *, axes: np.multiply.reduce(x, axis=axes),
+    _prod_jvp,
+    _prod_vjp,
+    name="prod",
+    abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
+    into=lambda avals, axes: Call(MULTIPLY_REDUCE, (Operand(0), axes, None, OUT)),
+    exact=exact_order.prod,
+    flops=lambda avals, out, axes: float(avals[0].size),
+    samples=lambda: [
+        ((np.array([[1.5, 0.0, -2.0], [0.5, -1.0, 0.0]]),), {"axes": axes}) for axes in ((0,), (1,), (0, 1))
+    ],
+    batch=over_axes("prod"),
 )
 
 
@@ -80,6 +125,7 @@ def _extreme(name, reduce, rule):
         exact=rule,
         flops=lambda avals, out, axes: float(avals[0].size),
         samples=_extreme_samples,
+        batch=over_axes(name),
     )
 
 
@@ -106,6 +152,7 @@ def _position(name, search, rule):
         exact=rule,
         samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
         excuse=FLAT,
+        batch=over_axis(name),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.record import Aval
+from ..primitives.record import Aval, identity
 from ..tape import Equation, Guard, Span, Tape, literal_array
 
 FOLDED = frozenset({"cast", "negative", "add", "subtract", "multiply", "divide", "sqrt", "square", "reciprocal", "log"})
@@ -60,7 +60,8 @@ def _forward_pass(tape: Tape) -> Tape:
                 renamed[equation.output] = number
                 equations.append(None)
                 continue
-        key = (name, inputs, *params.items())
+        statics = params.items() if equation.primitive.kind != "own" else identity(params)
+        key = (equation.primitive, inputs, *statics)
         if key in seen:
             renamed[equation.output] = seen[key]
             equations.append(None)

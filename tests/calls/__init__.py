@@ -7,6 +7,14 @@ arrays alike.  A ``~`` in its name says that NumPy rounds otherwise than the tap
 from collections.abc import Callable
 from typing import Any
 
-from . import elementwise, moves, products, scans
+from . import elementwise, factor, indexing, metadata, moves, products, scans
 
-CALLS: dict[str, Callable[..., Any]] = {**elementwise.CALLS, **moves.CALLS, **products.CALLS, **scans.CALLS}
+CALLS: dict[str, Callable[..., Any]] = {
+    **elementwise.CALLS,
+    **factor.CALLS,
+    **indexing.CALLS,
+    **metadata.CALLS,
+    **moves.CALLS,
+    **products.CALLS,
+    **scans.CALLS,
+}

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import elementwise, moves, products, scans
+from . import elementwise, factor, lanes, moves, products, scans
 
 REFERENCES: dict[str, Callable[..., Any]] = {
     **elementwise.REFERENCES,
+    **factor.REFERENCES,
+    **lanes.REFERENCES,
     **moves.REFERENCES,
     **products.REFERENCES,
     **scans.REFERENCES,

@@ -1,0 +1,126 @@
+"""What backends that go through directions chunk by chunk share: pairs of directions, and bytes of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..execution.chunks import Chunked
+from ..tape import Tape
+from ..transforms.coordinates import Coordinates, Run, diagonal
+from ..transforms.second_order import avals_of, needs_both, outputs_of
+from .protocol import block_dtype
+
+
+class Row(NamedTuple):
+    """Lanes that share their first direction: coordinate ``at`` of a group, times 1 or i; the second go along a run."""
+
+    group: int
+    at: int
+    unit: int
+    run: Run
+
+
+class Pairs:
+    """Pairs of directions: all rows against all columns, or only those on and above the diagonal.
+
+    Args:
+        variables: the arrays whose directions are meant.
+
+    Second derivatives of real variables are symmetric and computed once.  Rows of complex ones go along 1 and i
+    (df/dRe - i df/dIm); their columns as well where a row belongs to a real variable.
+    """
+
+    def __init__(self, variables: Sequence[Any]):
+        self.rows = Coordinates(variables, imaginary=True)
+        self.columns = Coordinates(variables, imaginary=needs_both(variables, variables))
+        self.symmetric = all(variable.dtype.kind != "c" for variable in variables)
+        across = self.columns.count
+        lengths = np.arange(across, 0, -1) if self.symmetric else np.full(self.rows.count, across)
+        self._ends = np.concatenate([[0], np.cumsum(lengths)])
+        self.count = int(self._ends[-1])
+
+    def between(self, start: int, stop: int) -> list[Row]:
+        """The pairs ``start`` to ``stop``, one per lane, row by row."""
+        found = []
+        row = int(np.searchsorted(self._ends, start, "right")) - 1
+        at = start
+        while at < stop:
+            end = min(stop, int(self._ends[row + 1]))
+            first = at - int(self._ends[row]) + (row if self.symmetric else 0)
+            (direction,) = self.rows.runs(row, row + 1)
+            for run in self.columns.runs(first, first + end - at):
+                shifted = run._replace(lane=run.lane + at - start)
+                found.append(Row(direction.group, direction.first, direction.unit, shifted))
+            at, row = end, row + 1
+        return found
+
+    def write(self, blocks: Sequence[Sequence[np.ndarray]], row: Row, values: np.ndarray) -> None:
+        """Write second derivatives, one per lane, into the blocks of a Hessian, and below the diagonal as well."""
+        ((i, here, _),) = self.rows.pieces(Run(row.group, 0, row.at, 1, row.unit))
+        for j, there, lanes in self.columns.pieces(row.run):
+            sizes = [place.stop - place.start for place in (self.rows.places[i], self.rows.places[j])]
+            target = blocks[i][j].reshape(sizes)[here.start, there]
+            if row.run.unit and self.rows.groups[row.group].units == 2:
+                continue  # a gradient of a complex variable is taken for holomorphic
+            if row.unit == row.run.unit == 0:
+                target[...] = values[lanes].real if target.dtype.kind == "f" else values[lanes]
+            elif values.dtype.kind == "f":
+                target -= 1j * values[lanes]
+            if self.symmetric:
+                blocks[j][i].reshape(sizes[::-1])[there, here.start] = target
+
+
+def hessian_blocks(variables: Sequence[Any]) -> list[list[np.ndarray]]:
+    """Zeros for every two arrays."""
+    return [[np.zeros((*a.shape, *b.shape), block_dtype(a, b)) for b in variables] for a in variables]
+
+
+def jacobian_blocks(outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[np.ndarray]]:
+    """Zeros for every output and every array."""
+    return [[np.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]
+
+
+def result_bytes(tape: Tape, operator: str, wrt: Sequence[int]) -> int:
+    """Bytes of an operator's results, known before anything is computed."""
+    variables, outputs = avals_of(tape, wrt), outputs_of(tape)
+    values = sum(output.nbytes for output in outputs)
+    if operator == "jvp":
+        return 2 * values
+    if operator in ("jacobian", "hessian"):
+        rows = outputs if operator == "jacobian" else variables
+        blocks = sum(row.size * v.size * block_dtype(row, v).itemsize for row in rows for v in variables)
+        return blocks + (values if operator == "jacobian" else 0)
+    return sum(variable.nbytes for variable in variables) + values
+
+
+def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:
+    """Re<cotangent, tangent> for every lane."""
+    total: Any = 0.0
+    for tangent, cotangent in zip(tangents, cotangents, strict=True):
+        if tangent.dtype.kind in "fc":
+            total = total + np.tensordot(tangent, cotangent, np.ndim(cotangent)).real
+    return np.broadcast_to(total, len(tangents[0]))
+
+
+def unit_chunks(coordinates: Coordinates, sweep: Chunked) -> Iterator[tuple[list[Run], list[np.ndarray]]]:
+    """(runs, unit vectors) of every chunk; the vectors are reused, so use them before the next.
+
+    Where one chunk holds all directions, they are made once and kept with the program.
+    """
+    if sweep.lanes == coordinates.count:
+        if not sweep.kept:
+            sweep.kept.append((coordinates.runs(0, sweep.lanes), coordinates.units(0, sweep.lanes)))
+        yield sweep.kept[0]
+        return
+    matrices = coordinates.matrices(sweep.lanes)
+    seeds = coordinates.arrays(matrices)
+    for start, stop in sweep.spans():
+        runs = coordinates.runs(start, stop)
+        for run in runs:
+            diagonal(matrices[run.group], run)[...] = 1j if run.unit else 1
+        yield runs, seeds
+        for run in runs:
+            diagonal(matrices[run.group], run)[...] = 0

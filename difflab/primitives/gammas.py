@@ -1,0 +1,195 @@
+"""Gamma, beta and Bessel functions, and integrals of exponentials, of SciPy.
+
+Source: NIST Digital Library of Mathematical Functions, sections 5.2, 5.12, 6.2, 8.8, 8.17, 10.6, 10.29 and 25.11.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import special_function
+from . import elementwise as e
+from .choices import greater, maximum, sign, where
+from .record import OUT, Aval, Call, Operand, broadcast_shapes, literal
+from .special import NO_SYMBOL, POSITIVE, UFUNCS, UNIT, _of_reals, family, of_order, refused, special, xlog1py, xlogy
+
+# ---------------------------------------------------------------------------- gamma and beta
+
+
+def _polygamma(x, order):
+    if order == 0:
+        return special_function("psi")(x).astype(x.dtype, copy=False)
+    return np.asarray(special_function("polygamma")(order, x), x.dtype)
+
+
+def _psi_slope(y, x):
+    _of_reals("psi", x)
+    return polygamma(x, order=1)
+
+
+# Of order n: the derivative of psi of order n.
+polygamma = family("polygamma", "", _polygamma, e.exact_choices.polygamma, domain=POSITIVE)
+psi = special("psi", _psi_slope, exact="digamma", domain=POSITIVE)
+gamma = special("gamma", lambda y, x: y * psi(x), exact="gamma", domain=POSITIVE)
+gammaln = special("gammaln", lambda y, x: psi(x), exact="gammaln", domain=POSITIVE)
+loggamma = special("loggamma", lambda y, x: psi(x), exact="gammaln", domain=POSITIVE)
+beta = special(
+    "beta",
+    lambda y, a, b: y * (psi(a) - psi(a + b)),
+    lambda y, a, b: y * (psi(b) - psi(a + b)),
+    domain=(POSITIVE, POSITIVE),
+)
+betaln = special(
+    "betaln", lambda y, a, b: psi(a) - psi(a + b), lambda y, a, b: psi(b) - psi(a + b), domain=(POSITIVE, POSITIVE)
+)
+
+
+def _gamma_density(a, x):
+    a = of_order(a, x.dtype)
+    return e.exp(xlogy(a - 1.0, x) - x - gammaln(a))
+
+
+def _beta_density(a, b, x):
+    a, b = of_order(a, x.dtype), of_order(b, x.dtype)
+    return e.exp(xlogy(a - 1.0, x) + xlog1py(b - 1.0, -x) - betaln(a, b))
+
+
+def _shapes_and(*points: float):
+    return lambda: [((np.array([[1], [2]], np.int16), np.array(points)), {})]
+
+
+gammainc = special(
+    "gammainc",
+    refused("gammainc", "shape"),
+    lambda y, a, x: _gamma_density(a, x),
+    samples=_shapes_and(0.3, 1.0, 2.5),
+)
+gammaincc = special(
+    "gammaincc",
+    refused("gammaincc", "shape"),
+    lambda y, a, x: -_gamma_density(a, x),
+    samples=_shapes_and(0.3, 1.0, 2.5),
+)
+gammaincinv = special(
+    "gammaincinv",
+    refused("gammaincinv", "shape"),
+    lambda y, a, p: 1.0 / _gamma_density(a, y),
+    samples=_shapes_and(0.2, 0.5, 0.8),
+)
+betainc = special(
+    "betainc",
+    refused("betainc", "shape"),
+    refused("betainc", "shape"),
+    lambda y, a, b, x: _beta_density(a, b, x),
+    domain=(POSITIVE, POSITIVE, UNIT),
+    samples=lambda: [((np.array([[1], [2]], np.int16), np.array(3, np.int16), np.array([0.2, 0.5, 0.8])), {})],
+)
+
+
+def _zeta(s, q):
+    return np.asarray(special_function("zeta")(s, q), q.dtype)
+
+
+def _zeta_into(s, q, out):
+    special_function("zeta")(s, q, out)
+
+
+zeta = e.elementwise(
+    _zeta,
+    refused("zeta", "exponent"),
+    lambda y, s, q: -of_order(s, q.dtype) * zeta(of_order(s, q.dtype) + 1.0, q),
+    name="zeta",
+    abstract=lambda s, q: Aval(broadcast_shapes(s.shape, q.shape), q.dtype),
+    into=lambda avals: Call(_zeta_into, (Operand(0), Operand(1), OUT)),
+    samples=lambda: [((np.array([[2], [3]], np.int16), np.array([0.5, 1.0, 2.5])), {})],
+    inexact=NO_SYMBOL,
+)
+
+UFUNCS["_zeta"] = zeta
+
+# ---------------------------------------------------------------------------- Bessel functions
+
+
+def _bessel(name: str, slope: Any, exact: str | None = None) -> Any:
+    """A family of Bessel functions; ``slope(lower, upper, y, x)`` is the derivative by the neighbouring orders."""
+
+    def partial(y, v, x):
+        v = of_order(v, x.dtype)
+        return slope(record(v - 1.0, x), record(v + 1.0, x), y, x)
+
+    record = special(
+        name,
+        refused(name, "order"),
+        partial,
+        exact=exact,
+        domain=((0.0, 3.0), POSITIVE),
+        samples=lambda: [((np.array([[0], [1], [3]], np.int16), np.array([0.5, 1.0, 2.5])), {})],
+    )
+    return record
+
+
+def _minus_growth(x):
+    """The derivative of -abs(real part): of what SciPy scales its exponentially scaled functions with."""
+    _of_reals("ive", x)
+    return -sign(x)
+
+
+jv = _bessel("jv", lambda lower, upper, y, x: 0.5 * (lower - upper), exact="jv")
+yv = _bessel("yv", lambda lower, upper, y, x: 0.5 * (lower - upper), exact="yv")
+iv = _bessel("iv", lambda lower, upper, y, x: 0.5 * (lower + upper), exact="iv")
+kv = _bessel("kv", lambda lower, upper, y, x: -0.5 * (lower + upper), exact="kv")
+yn = _bessel("yn", lambda lower, upper, y, x: 0.5 * (lower - upper))
+ive = _bessel("ive", lambda lower, upper, y, x: 0.5 * (lower + upper) + _minus_growth(x) * y)
+kve = _bessel("kve", lambda lower, upper, y, x: y - 0.5 * (lower + upper))
+
+
+def _second(family, x):
+    return family(literal(2.0, x), x)
+
+
+j0 = special("j0", lambda y, x: -j1(x))
+j1 = special("j1", lambda y, x: 0.5 * (j0(x) - _second(jv, x)))
+y0 = special("y0", lambda y, x: -y1(x), domain=POSITIVE)
+y1 = special("y1", lambda y, x: 0.5 * (y0(x) - _second(yv, x)), domain=POSITIVE)
+i0 = special("i0", lambda y, x: i1(x))
+i1 = special("i1", lambda y, x: 0.5 * (i0(x) + _second(iv, x)))
+k0 = special("k0", lambda y, x: -k1(x), domain=POSITIVE)
+k1 = special("k1", lambda y, x: -0.5 * (k0(x) + _second(kv, x)), domain=POSITIVE)
+i0e = special("i0e", lambda y, x: i1e(x) - sign(x) * y)
+i1e = special("i1e", lambda y, x: 0.5 * (i0e(x) + _second(ive, x)) - sign(x) * y)
+k0e = special("k0e", lambda y, x: y - k1e(x), domain=POSITIVE)
+k1e = special("k1e", lambda y, x: y - 0.5 * (k0e(x) + _second(kve, x)), domain=POSITIVE)
+
+
+def _numpy_i0_into(x, out):
+    np.copyto(out, np.i0(x))
+
+
+# NumPy's own, which rounds otherwise than SciPy's.
+numpy_i0 = e.elementwise(
+    lambda x: np.asarray(np.i0(x)),
+    lambda y, x: i1(x),
+    name="numpy_i0",
+    flops=30.0,
+    into=lambda avals: Call(_numpy_i0_into, (Operand(0), OUT)),
+    inexact=NO_SYMBOL,
+)
+
+# ---------------------------------------------------------------------------- integrals of exponentials
+
+
+def _expn_slope(y, n, x):
+    n = of_order(n, x.dtype)
+    return -where(greater(n, 0.0), expn(maximum(n - 1.0, literal(0.0, x)), x), e.exp(-x) * (1.0 + x) / (x * x))
+
+
+expi = special("expi", lambda y, x: e.exp(x) / x, domain=POSITIVE)
+exp1 = special("exp1", lambda y, x: -e.exp(-x) / x, domain=POSITIVE)
+expn = special(
+    "expn",
+    refused("expn", "order"),
+    _expn_slope,
+    samples=lambda: [((np.array([[0], [1], [3]], np.int16), np.array([0.5, 1.0, 2.5])), {})],
+)

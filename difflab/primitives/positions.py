@@ -1,0 +1,77 @@
+"""Where elements are: positions of what a mask selects, positions in a flattened array; integers all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import GuardError, UnsupportedError
+from .batching import broadcasting
+from .constructors import general
+from .record import REGISTRY, Aval, broadcast_shapes
+
+INTEGER = np.dtype(np.intp)
+EXCUSE = "positions are integers, which do not move with the data"
+
+
+def _nonzero(mask, *, count):
+    found = np.nonzero(mask)[-1]
+    if np.any(np.count_nonzero(mask, axis=-1) != count):
+        raise GuardError(f"a mask selects another number of elements than the {count} it did when it was recorded")
+    return found.reshape(*mask.shape[:-1], count)
+
+
+def _nonzero_exact(arithmetic: Any, mask: Any, *, count: int) -> np.ndarray:
+    conditions = arithmetic.conditions(mask)
+    if conditions.dtype == object:
+        raise UnsupportedError(
+            "a mask selects elements, and which ones depends on symbols; use np.where, or a numerical backend"
+        )
+    return _nonzero(conditions, count=count)
+
+
+nonzero = general(
+    _nonzero,
+    None,
+    None,
+    name="nonzero",
+    abstract=lambda mask, count: Aval((*mask.shape[:-1], count), INTEGER),
+    exact=_nonzero_exact,
+    batch=lambda size, flags, mask, count: REGISTRY["nonzero"](mask, count=count),
+    flops=lambda avals, out, **params: float(avals[0].size),
+    samples=lambda: [
+        ((np.array([True, False, True, True]),), {"count": 3}),
+        ((np.array([[False, True, False], [True, False, False]]),), {"count": 1}),
+        ((np.array([False, False]),), {"count": 0}),
+    ],
+    excuse=EXCUSE,
+)
+
+unravel_index = general(
+    lambda positions, *, shape, order, axis: np.unravel_index(positions, shape, order)[axis],
+    None,
+    None,
+    name="unravel_index",
+    abstract=lambda positions, **params: Aval(positions.shape, INTEGER),
+    batch=broadcasting("unravel_index"),
+    samples=lambda: [
+        ((np.array([[0, 7], [11, 4]]),), {"shape": (3, 4), "order": order, "axis": axis})
+        for order, axis in (("C", 0), ("F", 1))
+    ],
+    excuse=EXCUSE,
+)
+
+ravel_multi_index = general(
+    lambda *indices, shape, mode, order: np.ravel_multi_index(indices, shape, mode=mode, order=order),
+    None,
+    None,
+    name="ravel_multi_index",
+    abstract=lambda *indices, **params: Aval(broadcast_shapes(*[index.shape for index in indices]), INTEGER),
+    batch=broadcasting("ravel_multi_index"),
+    samples=lambda: [
+        ((np.array([0, 2, 1]), np.array([[3], [0]])), {"shape": (3, 4), "mode": "raise", "order": "C"}),
+        ((np.array([-1, 7]), np.array([9, -9])), {"shape": (3, 4), "mode": ("wrap", "clip"), "order": "F"}),
+    ],
+    excuse=EXCUSE,
+)

@@ -1,0 +1,245 @@
+"""Special functions of SciPy that are no ufuncs, on plain and on traced arrays alike.
+
+SciPy's ufuncs (``scipy.special.erf``, ``expit``, ``gammaln``, ``jv``, ...) work on traced arrays as they are, and stand
+here under the same names.  Its functions written in Python do not, so they are written again here: same arguments, and
+of plain arrays SciPy's own values.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from . import nn
+from .arrays import special_function
+from .errors import InputError, user_location
+from .primitives import REGISTRY
+from .primitives.record import Traced
+from .primitives.special import UFUNCS
+
+__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "zeta"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _public():
+        raise AttributeError(
+            f"difflab.special has no {name!r}; it has {', '.join(__all__)} and SciPy's ufuncs {', '.join(_public())}"
+        )
+    return special_function(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_public()])
+
+
+def _public() -> list[str]:
+    return sorted(name for name in UFUNCS if not name.startswith("_"))
+
+
+def _any_traced(*values: Any) -> bool:
+    return any(isinstance(value, Traced) for value in values)
+
+
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    """log(sum(b * exp(a))) along ``axis``, without overflow, as ``scipy.special.logsumexp``.
+
+    Args:
+        a: array of any shape, floating, integer or boolean.
+        axis: an integer, a tuple of different ones, or None for all.
+        b: weights that broadcast against a, of any sign; where one is 0 the element does not count, also if infinite.
+        keepdims: whether the reduced axes stay with size 1.
+        return_sign: whether to return the logarithm of the sum's magnitude, and the sum's sign.
+
+    Returns:
+        Array without the reduced axes, floating; NaN where the sum is negative.  With ``return_sign`` a pair of the
+        logarithms of the magnitudes and the signs.
+
+    Raises:
+        InputError: axes that a does not have, or without elements.
+
+    Example:
+        >>> round(float(logsumexp([1.0, 2.0], b=[-1.0, 1.0])), 6)
+        1.541325
+    """
+    if not _any_traced(a, b):
+        return special_function("logsumexp")(a, axis, b, keepdims, return_sign)
+    if b is None and not return_sign:
+        return nn.logsumexp(a, axis, keepdims)
+    if b is None:
+        result = nn.logsumexp(a, axis, keepdims)
+        return result, np.where(result == -np.inf, 0.0, np.ones_like(result))
+    a, b = (value if isinstance(value, Traced) else np.asarray(value) for value in (a, b))
+    counts = np.not_equal(b, 0)
+    shape = np.broadcast_shapes(np.shape(a), np.shape(b))
+    axes = nn.arguments.axes(axis, shape, "logsumexp")
+    level = np.broadcast_to(np.where(counts, a, -np.inf), shape)
+    top = nn.stop_gradient(np.max(level, axis=axes, keepdims=True))
+    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    total = np.sum(b * np.exp(np.where(counts, a - top, 0.0)) * counts, axis=axes, keepdims=True)
+    size = np.abs(total) if return_sign else total
+    positive = size > 0
+    # SciPy raises no warning for a sum of zero, nor for a negative one.
+    outside = np.where(size == 0, np.full_like(size, -np.inf), np.nan)
+    result = np.where(positive, np.log(np.where(positive, size, 1.0)) + top, outside)
+    kept = result.shape if keepdims else tuple(n for i, n in enumerate(shape) if i not in axes)
+    result = np.reshape(result, kept)
+    return (result, np.reshape(np.sign(total), kept)) if return_sign else result
+
+
+def softmax(x: Any, axis: Any = None) -> Any:
+    """exp(x) over its sum along ``axis``, without overflow, as ``scipy.special.softmax``.
+
+    Args:
+        x: array of any shape, floating, integer or boolean.
+        axis: an integer, a tuple of different ones, or None for all.
+
+    Returns:
+        Array of the same shape, summing to 1 along ``axis``; same dtype, float64 from integers and booleans.
+
+    Raises:
+        InputError: axes that x does not have, or without elements.
+
+    Example:
+        >>> softmax([[0.0, 0.0]])
+        array([[0.5, 0.5]])
+    """
+    return nn.softmax(x, axis) if _any_traced(x) else special_function("softmax")(x, axis)
+
+
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    """The logarithm of softmax along ``axis``, without overflow, as ``scipy.special.log_softmax``.
+
+    Args:
+        x: array of any shape, floating, integer or boolean.
+        axis: an integer, a tuple of different ones, or None for all.
+
+    Returns:
+        Array of the same shape; same dtype, float64 from integers and booleans.
+
+    Raises:
+        InputError: axes that x does not have, or without elements.
+
+    Example:
+        >>> log_softmax([1000.0, 0.0])
+        array([    0., -1000.])
+    """
+    if not _any_traced(x):
+        return special_function("log_softmax")(x, axis)
+    return x - nn.logsumexp(x, axis, keepdims=True)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)) without overflow, as ``scipy.special.softplus``.
+
+    Args:
+        x: array of any shape, floating, integer or boolean.
+
+    Returns:
+        Array of the same shape; same dtype, float64 from integers and booleans.
+
+    Example:
+        >>> round(float(softplus(0.0)), 6)
+        0.693147
+    """
+    return np.logaddexp(0, x)
+
+
+def _orders(n: Any, name: str) -> np.ndarray:
+    """Plain non-negative integers, also written as floats."""
+    if not isinstance(n, Traced):
+        orders = np.asarray(n)
+        if orders.dtype.kind in "iuf" and np.all(orders == np.floor(orders)) and np.all(orders >= 0):
+            return orders.astype(int)
+    raise InputError(
+        f"the order of {name} at {user_location()} is a plain integer from 0 on, or an array of such, not {n!r}"
+    )
+
+
+def polygamma(n: Any, x: Any) -> Any:
+    """The n-th derivative of the digamma function, as ``scipy.special.polygamma``.
+
+    Args:
+        n: order, a plain non-negative integer or an array of such that broadcasts against x.
+        x: array of any shape, floating or integer.
+
+    Returns:
+        Array of the broadcast shape, float64.
+
+    Raises:
+        InputError: an order that is traced, negative, or no integer.
+
+    Example:
+        >>> round(float(polygamma(1, 1.0)), 6)
+        1.644934
+    """
+    if not _any_traced(n, x):
+        return special_function("polygamma")(n, x)
+    orders = _orders(n, "polygamma")
+    x = REGISTRY["cast"](x, dtype="<f8") if x.dtype != np.float64 else x
+    parts = [(order, REGISTRY["polygamma"](x, order=int(order))) for order in np.unique(orders)]
+    result = np.broadcast_to(parts[0][1], np.broadcast_shapes(orders.shape, x.shape))
+    for order, part in parts[1:]:
+        result = np.where(orders == order, part, result)
+    return result
+
+
+def zeta(x: Any, q: Any = None, out: Any = None) -> Any:
+    """Hurwitz' zeta function, the sum of (k + q)**-x over k from 0 on, as ``scipy.special.zeta``.
+
+    Args:
+        x: exponent, a plain number or array: there is no derivative in it.
+        q: start of the sum, floating; by default 1, which makes it Riemann's function.
+        out: as in SciPy, of plain arrays only.
+
+    Returns:
+        Array of the broadcast shape.
+
+    Raises:
+        InputError: a traced exponent, or a traced array to be written into ``out``.
+
+    Example:
+        >>> round(float(zeta(2.0, 1.0)), 6)
+        1.644934
+    """
+    if not _any_traced(x, q, out):
+        return special_function("zeta")(x, q, out)
+    if out is not None or isinstance(x, Traced):
+        raise InputError(
+            f"zeta at {user_location()} is differentiated in its second argument only, and writes into no array; give "
+            "the exponent as a plain number or array"
+        )
+    dtype = np.result_type(np.float32 if q.dtype == np.float32 and isinstance(x, int | float) else np.float64, q.dtype)
+    return REGISTRY["zeta"](np.asarray(x, dtype), REGISTRY["cast"](q, dtype=dtype.str) if q.dtype != dtype else q)
+
+
+def multigammaln(a: Any, d: int) -> Any:
+    """The logarithm of the multivariate gamma function, as ``scipy.special.multigammaln``.
+
+    Args:
+        a: array of any shape, floating, greater than (d - 1) / 2.
+        d: dimension, a positive integer.
+
+    Returns:
+        Array of the same shape.
+
+    Raises:
+        InputError: a dimension that is no positive integer.
+
+    Example:
+        >>> round(float(multigammaln(3.0, 2)), 6)
+        1.550195
+    """
+    if not _any_traced(a):
+        return special_function("multigammaln")(a, d)
+    try:
+        count = operator.index(d)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"multigammaln at {user_location()} takes a dimension from 1 on, not {d!r}")
+    total = 0.25 * count * (count - 1) * np.log(np.pi).item()
+    for k in range(count):
+        total = total + special_function("gammaln")(a - 0.5 * k)
+    return total

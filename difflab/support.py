@@ -1,0 +1,109 @@
+"""Tables of what is supported, generated from the registries for README and for ``difflab list``.
+
+``python -m difflab.support README.md`` writes them anew between their markers.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from . import backends
+from .backends.protocol import OPERATORS
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Args:
+        header: one title per column.
+        rows: one text per column each.
+
+    Returns:
+        Its lines.
+
+    Example:
+        >>> print(markdown(["a", "b"], [["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    lines = [header, *rows]
+    texts = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([texts[0], "|" + "---|" * len(header), *texts[1:]])
+
+
+def reasons(found: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str, str]]:
+    """What is refused: backend, operators, why.
+
+    Args:
+        found: for each backend by name how it comes by each operator.
+
+    Returns:
+        One entry per backend and reason.
+
+    Example:
+        >>> reasons({"mine": {"hvp": "refused: no time", "hessian": "refused: no time", "jvp": "native"}})
+        [('mine', 'hvp, hessian', 'no time')]
+    """
+    result = []
+    for name, ways in found.items():
+        by_reason: dict[str, list[str]] = {}
+        for operator, way in ways.items():
+            kind, _, why = way.partition(": ")
+            if kind == "refused":
+                by_reason.setdefault(why, []).append(operator)
+        result.extend((name, ", ".join(refused), why) for why, refused in by_reason.items())
+    return result
+
+
+def operators() -> str:
+    """Backend x operator: native, deduced and from what, refused and why; for the built-in backends.
+
+    Returns:
+        Markdown: a table and what it cannot say.
+
+    Example:
+        >>> operators().splitlines()[0]
+        '| backend | gradient | value_and_gradient | jvp | vjp | jacobian | hvp | hessian |'
+    """
+    found = {one.name: one.ways for one in backends.listing() if one.name in backends.BUILT_IN}
+    rows = [[f"`{name}`", *[ways[one].partition(":")[0] for one in OPERATORS]] for name, ways in found.items()]
+    notes = [f"* `{name}` refuses {refused}: {why}." for name, refused, why in reasons(found)]
+    note = "What is deduced from a gradient is for functions with one output of shape ()."
+    return "\n".join([markdown(["backend", *OPERATORS], rows), "", note, "", *notes]).rstrip()
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"operators": operators}
+"""The generated parts of README by name; each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``."""
+
+
+def updated(text: str) -> str:
+    """A document with its generated parts as they are now.
+
+    Args:
+        text: with the markers of some of ``SECTIONS``.
+
+    Returns:
+        The same text, and between each pair of markers what its function returns.
+
+    Raises:
+        KeyError: a marker of an unknown name.
+
+    Example:
+        >>> updated("no markers")
+        'no markers'
+    """
+    return re.sub(
+        r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)",
+        lambda found: f"{found[1]}{SECTIONS[found[2]]()}\n{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        Path(name).write_text(updated(Path(name).read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""Containers of results and of directions: values, Jacobians and Hessians as trees, tangents and vectors as leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backends.protocol import block_dtype
+from .calls import ARRAY, SCALAR, Bound, describe, finished
+from .containers import LEAF, Structure, flatten, same, unflatten
+from .errors import InputError
+from .flat import Function
+from .primitives.record import Traced
+from .tape import show
+
+LAYOUTS = ("numerator", "denominator")
+
+
+def value_tree(flat: Function, values: Sequence[Any]) -> Any:
+    """Outputs in the function's own structure; those of shape () are NumPy scalars."""
+    assert flat.structure is not None
+    if len(values) == 1 and flat.structure is LEAF:
+        value = values[0]
+        return value if isinstance(value, np.generic) or np.ndim(value) else finished(value, SCALAR)
+    return unflatten(flat.structure, [finished(v, SCALAR if np.ndim(v) == 0 else ARRAY) for v in values])
+
+
+def _block(block: Any, kind: str, dtype: np.dtype) -> Any:
+    """One leaf of a Jacobian: in its dtype, a NumPy scalar for a number by a number."""
+    if isinstance(block, Traced):
+        return block if block.dtype == dtype else block.astype(dtype)  # type: ignore[attr-defined] (traced arrays)
+    array = np.asarray(block)
+    if array.dtype != dtype:
+        array = array.astype(dtype)
+    return array if kind is ARRAY or array.ndim else array[()]
+
+
+def _by_variable(bound: Bound, leaves: Sequence[Any]) -> Any:
+    """One entry per differentiated leaf in the structure of the differentiated arguments; a tuple for a tuple."""
+    trees, at = [], 0
+    for structure in bound.targets:
+        trees.append(unflatten(structure, list(leaves[at : at + structure.size])))
+        at += structure.size
+    return trees[0] if bound.single else tuple(trees)
+
+
+def jacobian_tree(
+    flat: Function, bound: Bound, outputs: Sequence[Any], blocks: Sequence[Sequence[Any]], layout: str = "numerator"
+) -> Any:
+    """Blocks as trees: the outputs' structure outside and the arguments' inside, or the other way round.
+
+    Args:
+        flat: the function, whose output structure is known.
+        bound: its arguments.
+        outputs: values of the outputs.
+        blocks: ``blocks[o][i]`` of shape out + in.
+        layout: "numerator", or "denominator" for shapes in + out.
+
+    Returns:
+        A tree of trees.
+    """
+    assert flat.structure is not None
+    variables = [(bound.kinds[i], bound.avals[i]) for i in bound.wrt]
+    table = [
+        [_block(block, kind, block_dtype(output, aval)) for block, (kind, aval) in zip(row, variables, strict=True)]
+        for output, row in zip(outputs, blocks, strict=True)
+    ]
+    if layout == "numerator":
+        return unflatten(flat.structure, [_by_variable(bound, row) for row in table])
+    turned = [[_turned(row[i], len(aval.shape)) for row in table] for i, (_, aval) in enumerate(variables)]
+    return _by_variable(bound, [unflatten(flat.structure, column) for column in turned])
+
+
+def _turned(block: Any, inner: int) -> Any:
+    """A block of shape out + in as one of shape in + out."""
+    outer = np.ndim(block) - inner
+    if not inner or not outer:
+        return block
+    turned = np.transpose(block, (*range(outer, outer + inner), *range(outer)))
+    return turned if isinstance(turned, Traced) else np.ascontiguousarray(turned)
+
+
+def hessian_tree(bound: Bound, blocks: Sequence[Sequence[Any]]) -> Any:
+    """Blocks as a tree of trees, both in the structure of the differentiated arguments."""
+    variables = [(bound.kinds[i], bound.avals[i]) for i in bound.wrt]
+    rows = []
+    for (outer, first), row in zip(variables, blocks, strict=True):
+        entries = [
+            _block(block, ARRAY if outer is ARRAY else inner, block_dtype(first, second))
+            for block, (inner, second) in zip(row, variables, strict=True)
+        ]
+        rows.append(_by_variable(bound, entries))
+    return _by_variable(bound, rows)
+
+
+def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) -> list[Any]:
+    """Tangents as leaves, checked against the primals they belong to."""
+    tangents = tuple(tangents)
+    if len(tangents) != len(bound.targets):
+        raise InputError(
+            f"jvp of {describe(function)}: {len(tangents)} tangents for {len(bound.targets)} differentiated primals"
+        )
+    leaves: list[Any] = []
+    for tree, target in zip(tangents, bound.targets, strict=True):
+        parts, structure = flatten(tree)
+        if not same(structure, target):
+            raise InputError(f"jvp of {describe(function)}: a tangent does not have the structure of its primal")
+        leaves.extend(parts)
+    return [
+        matched(leaf, bound.avals[i], f"jvp of {describe(function)}: a tangent")
+        for leaf, i in zip(leaves, bound.wrt, strict=True)
+    ]
+
+def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
+    """The arguments of a Hessian-vector product: those of the function, and the vector."""
+    if len(args) < 2:
+        raise InputError(
+            f"hvp of {describe(function)} takes the positional arguments of {describe(function)} and after them the "
+            f"vector, and was given {len(args)} in all"
+        )
+    return tuple(args[:-1]), args[-1]
+
+
+def vector_leaves(vector: Any, bound: Bound, function: Callable) -> list[Any]:
+    """The vector of a Hessian-vector product as leaves, checked against the arguments to differentiate."""
+    where = f"hvp of {describe(function)}"
+    trees = (vector,) if bound.single else vector
+    if not isinstance(trees, tuple | list) or len(trees) != len(bound.targets):
+        raise InputError(f"{where}: the vector is a tuple of {len(bound.targets)}, one per entry of argnums")
+    leaves: list[Any] = []
+    for tree, target in zip(trees, bound.targets, strict=True):
+        parts, structure = flatten(tree)
+        if not same(structure, target):
+            raise InputError(f"{where}: the vector does not have the structure of the argument that it belongs to")
+        leaves.extend(parts)
+    return [matched(leaf, bound.avals[i], f"{where}: a vector") for leaf, i in zip(leaves, bound.wrt, strict=True)]
+
+
+def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure, function: Callable) -> list[Any]:
+    """Cotangents as leaves, checked against the outputs they belong to."""
+    leaves, found = flatten(cotangent)
+    if not same(found, structure):
+        raise InputError(f"vjp of {describe(function)}: the cotangent does not have the structure of the output")
+    return [
+        matched(leaf, value, f"vjp of {describe(function)}: a cotangent")
+        for leaf, value in zip(leaves, values, strict=True)
+    ]
+
+
+def matched(leaf: Any, like: Any, what: str) -> Any:
+    """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
+    if isinstance(leaf, Traced):
+        if leaf.shape != like.shape:
+            raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
+        return leaf.astype(like.dtype)  # type: ignore[attr-defined] (traced arrays have it)
+    array = np.asarray(leaf)
+    if array.shape != like.shape:
+        raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
+    if array.dtype.kind not in ("fciub" if like.dtype.kind == "c" else "fiub"):
+        raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
+    return np.array(array, dtype=like.dtype)
