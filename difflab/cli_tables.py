@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do how."""
+    """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do."""
     from . import backends
     from .harness.study import shipped
     from .problems import PROBLEMS

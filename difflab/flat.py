@@ -156,8 +156,8 @@ def require_scalar(outputs: Tape | Sequence[Any], function: Callable, operator: 
     if len(avals) != 1 or avals[0].shape != ():
         shapes = ", ".join(str(aval.shape) for aval in avals)
         raise InputError(
-            f"{where} needs one output of shape (), and it returns shape {shapes}; reduce it with np.sum or np.mean, or "
-            "use dl.vjp, dl.jvp or dl.jacobian"
+            f"{where} needs one output of shape (), and it returns shape {shapes}; reduce it with np.sum or np.mean, "
+            "or use dl.vjp, dl.jvp or dl.jacobian"
         )
     dtype = avals[0].dtype
     if dtype.kind == "c":

@@ -10,8 +10,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import backends
+from . import backends, special
 from .backends.protocol import OPERATORS
+from .numpy_functions.coverage import coverage
+from .primitives import REGISTRY
+from .transforms.batch import how
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -76,8 +79,64 @@ def operators() -> str:
     return "\n".join([markdown(["backend", *OPERATORS], rows), "", note, "", *notes]).rstrip()
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"operators": operators}
-"""The generated parts of README by name; each stands between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``."""
+def numpy_refused() -> str:
+    """NumPy's functions that cannot be recorded, and what to do instead.
+
+    Returns:
+        Markdown: a table of reasons.
+
+    Example:
+        >>> numpy_refused().splitlines()[0]
+        '| not supported | because it |'
+    """
+    by_reason: dict[str, list[str]] = {}
+    for prefix, found in coverage().items():
+        for name, reason in found.refused.items():
+            by_reason.setdefault(reason, []).append(f"`{prefix}.{name}`")
+    return markdown(["not supported", "because it"], [(", ".join(names), why) for why, names in by_reason.items()])
+
+
+def numpy_recorded() -> str:
+    """NumPy's and SciPy's functions that can be recorded.
+
+    Returns:
+        Markdown: a list per module.
+
+    Example:
+        >>> numpy_recorded().startswith("* `np` (")
+        True
+    """
+    found = {prefix: one.recorded for prefix, one in coverage().items()}
+    found["scipy.special"] = tuple(name for name in dir(special) if not name.startswith("_"))
+    lines = [
+        f"* `{prefix}` ({len(names)}): {' '.join(f'`{name}`' for name in names)}" for prefix, names in found.items()
+    ]
+    return "\n".join(lines)
+
+
+def batching() -> str:
+    """How each primitive is carried out for many lanes at once.
+
+    Returns:
+        Markdown: a table with a row for each way.
+
+    Example:
+        >>> batching().splitlines()[0]
+        '| batched | primitives |'
+    """
+    ways: dict[str, list[str]] = {}
+    for primitive in sorted(REGISTRY, key=lambda primitive: primitive.name):
+        ways.setdefault(how(primitive), []).append(f"`{primitive.name}`")
+    return markdown(["batched", "primitives"], [(way, ", ".join(names)) for way, names in sorted(ways.items())])
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "operators": operators,
+    "numpy-recorded": numpy_recorded,
+    "numpy-refused": numpy_refused,
+    "batching": batching,
+}
+"""The generated parts of README by name, each between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``."""
 
 
 def updated(text: str) -> str:

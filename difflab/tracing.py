@@ -212,7 +212,8 @@ class TracedArray(Traced):
         raise TraceError(
             f"{kind}() of a traced value{' (or writing it into a plain array)' if kind == 'float' else ''} at "
             f"{user_location()} would cut it off the tape; keep it an array (NumPy functions work on it, np.stack "
-            "joins values), or use dl.nn.stop_gradient if that is what you mean"
+            "joins values, start + step * np.arange(n) stands for np.arange of traced bounds), or use "
+            "dl.nn.stop_gradient if that is what you mean"
         )
 
     def __float__(self) -> float:

@@ -113,6 +113,7 @@ def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) ->
         for leaf, i in zip(leaves, bound.wrt, strict=True)
     ]
 
+
 def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
     """The arguments of a Hessian-vector product: those of the function, and the vector."""
     if len(args) < 2:

@@ -1,4 +1,4 @@
-"""Many lanes at once: every primitive under every pattern of flags, compositions, derivatives, guards, lanes of lanes."""
+"""Many lanes at once: every primitive under every pattern of flags, compositions, derivatives, guards."""
 
 from __future__ import annotations
 

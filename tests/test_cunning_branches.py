@@ -91,3 +91,24 @@ def test_a_jacobian_whose_rows_branch_on_their_own_variables(backend: str):
         wanted = np.diag(np.where(x > 0, 2 * x, 3.0))
         for run in (dl.jacobian(f, backend=backend), dl.prepare(f, X, operator="jacobian", backend=backend)):
             np.testing.assert_allclose(run(x), wanted, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+@pytest.mark.parametrize("prepared", [False, True])
+def test_quotients_whose_points_lie_on_both_sides_of_a_branch(scheme: str, prepared: bool):
+    """Many points may be computed at once; each is on the side where it lies."""
+
+    def f(x):
+        if x[0] > 0.0:
+            x = x * 2.0
+        return np.sum(x * x) if x[1] < 1.0 else np.sum(x) - x[2]
+
+    h = 2.0**-10
+    for x in (np.array([h / 4, 0.3, 2.0]), np.array([-h / 4, 1.0 - h / 4, 2.0]), np.array([h / 4, 0.5 - h / 8, 1.0])):
+        behind = [f(x - h * e) if scheme == "central" else f(x) for e in np.eye(3)]
+        wanted = [
+            (f(x + h * e) - b) / (2 * h if scheme == "central" else h) for e, b in zip(np.eye(3), behind, strict=True)
+        ]
+        backend = dl.Finite(scheme=scheme, step=h)
+        run = dl.prepare(f, np.ones(3), backend=backend) if prepared else dl.gradient(f, backend=backend)
+        np.testing.assert_allclose(run(x), wanted, rtol=1e-9)

@@ -273,9 +273,9 @@ def test_derivatives_of_remainders_against_differences():
 THREE: list[Any] = [1, 2, 3]
 
 REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
-    (lambda x: np.frexp(x)[0], r"np\.frexp \(called at test_elementwise\.py:\d+\) has no derivative rule"),
-    (lambda x: np.nextafter(x, 1.0), r"np\.nextafter .* has no derivative rule"),
-    (lambda x: np.spacing(x), r"np\.spacing .* has no derivative rule"),
+    (lambda x: np.frexp(x)[0], r"np\.frexp \(called at test_elementwise\.py:\d+\) .*derivative"),
+    (lambda x: np.nextafter(x, 1.0), r"np\.nextafter \(called at test_elementwise\.py:\d+\) .*derivative"),
+    (lambda x: np.spacing(x), r"np\.spacing \(called at test_elementwise\.py:\d+\) .*derivative"),
     (lambda x: np.sin(x, where=x > 0), r"np\.sin at .*the argument 'where' is not supported"),
     (lambda x: np.clip(x, 0, 1, casting="unsafe"), r"np\.clip at .*the argument 'casting' is not supported"),
     (lambda x: np.where(x > 0, x), r"np\.where at test_elementwise\.py:\d+ takes both values to choose from, or none"),

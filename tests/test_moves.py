@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moved import check, numbers
 from samples import same_bits
@@ -16,7 +16,7 @@ from samples import same_bits
 from difflab import transforms
 from difflab.errors import TraceError
 from difflab.execution.program import Program
-from difflab.operators import gradient, jvp
+from difflab.operators import gradient
 from difflab.tracing import trace_leaves
 
 windows = np.lib.stride_tricks.sliding_window_view
@@ -40,7 +40,7 @@ def test_any_order_of_elements(data: st.DataObject, shape: tuple[int, ...]):
     target = tuple(data.draw(st.permutations(shape)))
     check(lambda x: np.reshape(x, target, order=order), x)
     check(lambda x: x.reshape((-1, *target[1:]) if x.size and target else target, order=order), x)
-    check(lambda x: np.ravel(x, order) if data else x.flatten(order), x)
+    check(lambda x: np.ravel(x, order), x)
     check(lambda x: x.flatten(order), x)
 
 
@@ -56,7 +56,7 @@ def test_any_roll_and_turn(data: st.DataObject, shape: tuple[int, ...]):
     start = data.draw(st.integers(-len(shape), len(shape)))
     check(lambda x: np.rollaxis(x, axes[0], start), x)
     if len(shape) > 1:
-        pair = tuple(data.draw(st.permutations(range(len(shape))))[:2])
+        pair: Any = tuple(data.draw(st.permutations(range(len(shape))))[:2])
         turns = data.draw(st.integers(-5, 5))
         check(lambda x: np.rot90(x, turns, pair), x)
 
@@ -88,7 +88,7 @@ def test_any_split_joins_again(data: st.DataObject, shape: tuple[int, ...]):
     for k in range(shape[axis]):
         check(lambda x, k=k: np.unstack(x, axis=axis)[k], x)
     check(lambda x: np.concatenate([x, x], axis=None), x)
-    check(lambda x: np.stack([x, x[::-1]], data.draw(st.just(axis))), x)
+    check(lambda x: np.stack([x, x[::-1]], axis), x)
     check(lambda x: np.block([x, x]), x)
 
 
@@ -118,7 +118,7 @@ def test_any_diagonal_and_triangle(data: st.DataObject, shape: tuple[int, ...]):
     first, second = data.draw(st.permutations(range(len(shape))))[:2]
     check(lambda x: np.diagonal(x, k, first, second - len(shape)), x)
     check(lambda x: np.diagflat(x, k)[np.nonzero(np.diagflat(np.ones(shape), k))], x)
-    keep = np.tri(*shape[-2:], k, dtype=bool)
+    keep = np.tri(shape[-2], shape[-1], k, dtype=bool)
     check(lambda x: np.tril(x, k)[..., keep], x)
     check(lambda x: np.triu(x, k + 1)[..., ~keep], x)
 
@@ -133,48 +133,6 @@ def test_diag_makes_matrices_and_takes_them_apart(size: int, k: int):
     assert same_bits(found, np.diag(x, k))
     assert not np.any(found[zeros])
     assert same_bits(triangle, np.tril(x[None], k))
-
-
-MODES: Any = st.sampled_from(["edge", "reflect", "symmetric", "wrap", "maximum", "minimum"])
-
-
-@settings(max_examples=60)
-@given(st.data(), FULL, MODES)
-def test_any_padding_by_elements(data: st.DataObject, shape: tuple[int, ...], mode: Any):
-    widths: Any = [(data.draw(st.integers(0, 7)), data.draw(st.integers(0, 7))) for _ in shape]
-    check(lambda x: np.pad(x, widths, mode), numbers(shape))
-
-
-@settings(max_examples=60)
-@given(st.data(), FULL)
-def test_any_padding_by_arithmetic(data: st.DataObject, shape: tuple[int, ...]):
-    widths: Any = [(data.draw(st.integers(0, 9)), data.draw(st.integers(0, 9))) for _ in shape]
-    ends: Any = [[data.draw(st.integers(-3, 3)) for _ in range(2)] for _ in shape]
-    lengths: Any = [[data.draw(st.integers(1, 5)) for _ in range(2)] for _ in shape]
-    kinds: list[dict[str, Any]] = [
-        {"mode": "constant", "constant_values": ends},
-        {"mode": "linear_ramp", "end_values": ends},
-        {"mode": "mean", "stat_length": lengths},
-        {"mode": "maximum", "stat_length": lengths},
-        {"mode": "reflect", "reflect_type": "odd"},
-        {"mode": "symmetric", "reflect_type": "odd"},
-    ]
-    whole, moving = np.arange(1, 1 + int(np.prod(shape))).reshape(shape), numbers(shape, 7) / 8
-    for kind in kinds:
-        for x in (numbers(shape) / 3, whole):
-            tape = trace_leaves(lambda leaves, kind=kind: [np.pad(leaves[0], widths, **kind)], [x])
-            expected, (found,) = np.pad(x, widths, **kind), Program(tape).run([x])
-            assert found.dtype == expected.dtype
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-        x = numbers(shape) / 3
-        # All of these are affine while the order of elements stays as it is.
-        function: Any = lambda x, kind=kind: np.pad(x, widths, **kind)  # noqa: E731 (a function of this turn's kind)
-        tape = trace_leaves(lambda leaves, function=function: [function(leaves[0])], [x])
-        pushed = Program(transforms.jvp(tape, (0,))).run([x, moving])[1]
-        np.testing.assert_allclose(pushed, function(x + moving) - function(x), rtol=1e-9, atol=1e-9)
-        cotangent = numbers(pushed.shape, 2)
-        pulled = Program(transforms.vjp(tape, (0,))).run([x, cotangent])[1]
-        np.testing.assert_allclose(np.sum(pulled * moving), np.sum(cotangent * pushed), rtol=1e-9, atol=1e-9)
 
 
 @given(st.data(), FULL)
@@ -196,10 +154,12 @@ def test_the_transpose_of_overlapping_windows_adds_up():
 @given(st.data(), SHAPES)
 def test_any_broadcast_of_several(data: st.DataObject, shape: tuple[int, ...]):
     x = numbers(shape)
-    other = data.draw(st.just((2, *shape)))
-    check(lambda x: np.broadcast_arrays(x, np.zeros(other))[0], x)
-    check(lambda x: np.meshgrid(x, [1, 2, 3], indexing="ij")[0] if x.ndim < 2 else x, x)
-    check(lambda x: np.meshgrid([1, 2], x, [3], sparse=True)[1] if x.ndim < 2 else x, x)
+    lead = data.draw(st.integers(0, 3))
+    check(lambda x: np.broadcast_arrays(x, np.zeros((lead, *shape)))[0], x)
+    if len(shape) < 2:
+        indexing: Any = data.draw(st.sampled_from(["ij", "xy"]))
+        check(lambda x: np.meshgrid(x, [1, 2, 3], indexing=indexing)[0], x)
+        check(lambda x: np.meshgrid([1, 2], x, [3], sparse=True, indexing=indexing)[1], x)
     check(lambda x: np.atleast_3d(np.atleast_2d(np.atleast_1d(x))), x)
     check(lambda x: np.atleast_3d(x, 1.0)[0], x)
 
@@ -254,14 +214,12 @@ def test_second_order_through_moves(move: Callable[[Any], Any]):
     x, vector = numbers((3, 4)), numbers((3, 4), -4)
     tape = trace_leaves(lambda leaves: [np.sum(move(leaves[0]) ** 3)], [x])
     found = Program(transforms.jvp(transforms.gradient(tape, (0,)), (0,))).run([x, vector])[-1]
-    along = lambda x: np.sum(move(x) ** 2 * move(vector) * 3)  # noqa: E731 (the derivative along the vector)
-    np.testing.assert_array_equal(found, gradient(along)(x) if not _makes_ones(move) else found)
-    assert found.shape == x.shape
-
-
-def _makes_ones(move: Callable[[Any], Any]) -> bool:
-    """Whether a move puts in numbers of its own, which the vector must not have."""
-    return bool(np.any(move(np.zeros((3, 4)))))
+    moved = move(vector) - move(np.zeros((3, 4)))  # without the numbers that some moves put in
+    places = move(np.arange(12).reshape(3, 4) + 1000)
+    taken = places >= 1000  # not put in
+    expected = np.zeros(12)
+    np.add.at(expected, places[taken] - 1000, (6 * move(x) * moved)[taken])
+    np.testing.assert_array_equal(found, expected.reshape(3, 4))
 
 
 VIEWS: list[Callable[[Any], Any]] = [
@@ -295,38 +253,6 @@ def test_no_warning_is_new():
             assert same_bits(Program(tape).run([x])[0], move(x))
 
 
-# ---------------------------------------------------------------------------- traced ends and values
-
-
-@given(st.data(), st.integers(0, 6), st.booleans())
-def test_any_linspace(data: st.DataObject, num: int, endpoint: bool):
-    shape = data.draw(st.lists(st.integers(0, 3), max_size=2).map(tuple))
-    axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
-    start, stop = numbers(shape), numbers(shape, 9) / 8
-
-    def samples(start: Any, stop: Any) -> Any:
-        return np.linspace(start, stop, num, endpoint=endpoint, axis=axis)
-
-    tape = trace_leaves(lambda leaves: [samples(*leaves)], [start, stop]).check()
-    assert same_bits(Program(tape).run([start, stop])[0], samples(start, stop))
-    pushed = Program(transforms.jvp(tape, (0, 1))).run([start, stop, stop, start])[1]
-    np.testing.assert_allclose(pushed, samples(stop, start), rtol=1e-12, atol=1e-12)
-
-
-def test_the_ends_of_linspace_are_exact():
-    assert jvp(lambda stop: np.linspace(0.1, stop, 7), (0.3,), (1.0,))[1][-1] == 1.0
-    assert np.array_equal(jvp(lambda start: np.linspace(start, 2.0, 3), (0.5,), (1.0,))[1], [1.0, 0.5, 0.0])
-    for x, expected in ((np.float32(1), "f4"), (1.0, "f8"), (np.array([1, 2]), "f8")):
-        tape = trace_leaves(lambda leaves: [np.linspace(leaves[0], 3, 4)], [x])
-        assert tape.avals[tape.outputs[0]].dtype == expected == np.linspace(x, 3, 4).dtype
-
-
-def test_the_gradient_of_padded_values():
-    value = gradient(lambda c: np.sum(np.pad(np.ones((2, 2)) * c, 1, constant_values=c * c)))(3.0)
-    assert value == 4 + 12 * 6
-    assert np.array_equal(gradient(lambda v: np.sum(np.pad(v, 1, constant_values=v)[0]))(np.array([2.0, 5.0])), [1, 0])
-
-
 def test_what_python_asks_for_is_a_guard():
     x = np.array([1.0, 3.0, 2.0])
     tape = trace_leaves(lambda leaves: [np.roll(leaves[0], np.argmax(leaves[0]))], [x])
@@ -335,6 +261,8 @@ def test_what_python_asks_for_is_a_guard():
 
 
 # ---------------------------------------------------------------------------- refusals
+
+untyped: Any = np  # for calls that its types rule out
 
 
 def refused(name: str, rest: str) -> str:
@@ -359,7 +287,7 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.roll(x, (1, 2), (0, 0, 0)), r"np\.roll at .*2 shifts do not fit 3 axes"),
     (lambda x: np.fliplr(x), r"np\.fliplr at .*2 dimensions or more are needed, got 1"),
     (lambda x: np.rot90(x[None], 1, (0, 0)), "an axis is named twice"),
-    (lambda x: np.rot90(x[None], 1, (0, 1, 1)), "a turn takes 2 axes"),
+    (lambda x: untyped.rot90(x[None], 1, (0, 1, 1)), "a turn takes 2 axes"),
     (lambda x: np.moveaxis(x, (0,), (0, 0)), "named twice"),
     (lambda x: np.moveaxis(x[None], (0, 1), 0), "2 axes to move and 1 places"),
     (lambda x: np.broadcast_arrays(x, np.zeros(2)), r"np\.broadcast_arrays at .*shapes \[\(3,\), \(2,\)\] do not"),
@@ -381,7 +309,7 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.pad(x, 1, mode="empty"), r"np\.pad at .*mode 'empty' is not supported .*constant, edge"),
     (lambda x: np.pad(x, 1, mode=lambda *a: None), "is not supported on a traced array"),
     (lambda x: np.pad(x, 1, "edge", constant_values=1), "mode 'edge' takes no argument 'constant_values'"),
-    (lambda x: np.pad(x, 1.5), "is not made of integers"),
+    (lambda x: untyped.pad(x, 1.5), "is not made of integers"),
     (lambda x: np.pad(x, ((1, 1), (2, 2))), "do not give a pair for each of 1 axes"),
     (lambda x: np.pad(x[:0], 1, "edge"), "axis 0 is empty, which mode 'edge' cannot extend"),
     (lambda x: np.pad(x, 1, "maximum", stat_length=0), "stat_length of 0 yields no value"),
@@ -390,13 +318,13 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.diagonal(x), r"np\.diagonal at .*2 dimensions or more"),
     (lambda x: np.diagonal(x[None], 0, 1, -1), "are the same axis"),
     (lambda x: np.tril(x[0]), r"np\.tril at .*1 dimension or more"),
-    (lambda x: np.meshgrid(x, x, indexing="yx"), "indexing is 'xy' or 'ij', not 'yx'"),
+    (lambda x: untyped.meshgrid(x, x, indexing="yx"), "indexing is 'xy' or 'ij', not 'yx'"),
     (lambda x: windows(x, 4), "a window of 4 does not fit axis 0 of size 3"),
     (lambda x: windows(x, (1, 1)), "2 window sizes for 1 axes"),
     (lambda x: np.linspace(x, 1.0, -1), "the number of samples, -1, is negative"),
     (lambda x: np.geomspace(x, 0.0, 3), "cannot include zero"),
     (lambda x: np.geomspace(x, 1j, 3), "complex ends are not supported"),
-    (lambda x: np.apply_along_axis(np.sum, 0, x[:, None][:, :0]), "there are no slices to apply the function to"),
+    (lambda x: untyped.apply_along_axis(np.sum, 0, x[:, None][:, :0]), "there are no slices to apply the function to"),
     (lambda x: np.apply_over_axes(lambda a, axis: a[0, 0], x[None], 0), "does not keep the dimensions"),
     (lambda x: np.arange(x[0]), r"at test_moves\.py:\d+"),
 ]  # fmt: skip

@@ -346,10 +346,10 @@ def test_finite_differences_take_black_boxes(kind: str):
         if kind == "float()":
             return np.float64(float(x[0]) ** 2 + float(x[1]))
         if kind == "attribute":
-            return x.cumsum()[-1] + x[0] ** 2 - x[0]
+            return float(x.tobytes()[0] * 0) + x[0] ** 2 + x[1]
         if kind == "library":
             return sum([x.tobytes() and x[0] ** 2, x[1]])
-        return np.linalg.det(np.diag(x * np.array([1.0, 1.0]))) / x[1] * x[0] + x[1]
+        return np.sum(np.roots(np.array([1.0, -1.0]) * 0 + [1.0, -1.0])) * x[0] ** 2 + x[1] * len(np.union1d(x, x)) / 2
 
     x = np.array([3.0, 2.0])
     np.testing.assert_allclose(dl.gradient(f, backend="finite")(x), [6.0, 1.0], rtol=1e-8)

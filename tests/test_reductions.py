@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_checks import drawn, right_in_both_modes, right_twice, same_as_numpy
-from samples import cases_of, rng_of
+from samples import cases_of, central, rng_of
 
 import difflab as dl
 from difflab.errors import TraceError
@@ -39,6 +39,7 @@ MASKED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SMOOTH)
+@settings(max_examples=15)
 @given(st.data(), SIZES, st.booleans())
 def test_any_axes(name: str, data: st.DataObject, shape: tuple[int, ...], keepdims: bool):
     axes = tuple(data.draw(st.sets(st.integers(0, len(shape) - 1), min_size=1)))
@@ -51,6 +52,7 @@ def test_any_axes(name: str, data: st.DataObject, shape: tuple[int, ...], keepdi
 
 
 @pytest.mark.parametrize("name", MASKED)
+@settings(max_examples=15)
 @given(st.data(), SIZES)
 def test_any_mask(name: str, data: st.DataObject, shape: tuple[int, ...]):
     bits = data.draw(st.lists(st.booleans(), min_size=math.prod(shape), max_size=math.prod(shape)))
@@ -91,7 +93,8 @@ def test_any_difference_and_integral(data: st.DataObject, shape: tuple[int, ...]
     right_in_both_modes(lambda z: np.trapezoid(z, axis=axis), x)
     right_in_both_modes(lambda z: np.trapezoid(z, np.arange(shape[axis]) ** 2.0, axis=axis), x)
     if shape[axis] > 2:
-        for order in (1, 2):
+        orders: tuple[Any, ...] = (1, 2)
+        for order in orders:
             places = np.cumsum(np.abs(drawn((shape[axis],), "places")) + 0.1)
             right_in_both_modes(lambda z, p, k=order: np.gradient(z, p, axis=axis, edge_order=k), x, places)
 
@@ -243,10 +246,43 @@ def test_second_order(name: str):
     right_twice(TWICE[name], drawn((3, 3), "twice"))
 
 
+# ---------------------------------------------------------------------------- complex numbers
+
+COMPLEX: dict[str, Callable[[Any], Any]] = {
+    "prod": lambda z: np.real(np.prod(z)),
+    "cumprod": lambda z: np.sum(np.imag(np.cumprod(z, axis=0))),
+    "var": np.var,
+    "std of part": lambda z: np.std(z, where=np.eye(3) > 0),
+    "convolve": lambda z: np.sum(np.real(np.convolve(z[0], z[1]) ** 2)),
+    "correlate": lambda z: np.sum(np.imag(np.correlate(z[0], z[1], "full") ** 2)),
+    "cov": lambda z: np.sum(np.abs(np.cov(z)) ** 2),
+    "corrcoef": lambda z: np.real(np.corrcoef(z)[0, 1]),
+    "sort": lambda z: np.imag(np.sum(np.sort(z, axis=0) * np.arange(9.0).reshape(3, 3))),
+    "average": lambda z: np.imag(np.average(z[0], weights=z[1])),
+    "interp": lambda z: np.imag(np.sum(np.interp([0.3, 1.2], [0.0, 1.0, 2.0], z[0]) ** 2)),
+    "polyval": lambda z: np.imag(np.sum(np.polyval(z[0], z[1]))),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_by_real_and_imaginary_differences(name: str):
+    function = COMPLEX[name]
+    z = drawn((3, 3), "real") + 1j * drawn((3, 3), "imaginary")
+    found = gradient(function)(z)
+    for place in np.ndindex(z.shape):
+        unit = np.zeros((3, 3))
+        unit[place] = 1.0
+        along, across = (central(lambda h, u=part * unit: function(z + h * u)) for part in (1.0, 1j))
+        expected = along - 1j * across
+        assert abs(found[place] - expected) <= 1e-7 * (1 + abs(expected))
+
+
 # ---------------------------------------------------------------------------- lanes
 
-LANES = ("sum", "prod", "max", "min", "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "recurrence", "slide",
-         "argsort", "argpartition", "partition_order", "searchsorted")  # fmt: skip
+LANES = (
+    "sum", "prod", "max", "min", "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "recurrence", "slide",
+    "argsort", "argpartition", "partition_order", "searchsorted",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LANES)
@@ -272,8 +308,22 @@ def test_many_lanes_at_once_are_each_lane_on_its_own(name: str):
                 np.testing.assert_allclose(found[k], expected, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", ["cumprod", "running maximum", "median", "convolve", "interp", "sort", "std"])
+def test_jacobians_of_all_lanes_at_once(name: str):
+    x = drawn((3, 3), "twice")
+    found = dl.jacobian(TWICE[name])(x)
+    for place in np.ndindex(x.shape):
+        unit = np.zeros((3, 3))
+        unit[place] = 1.0
+        np.testing.assert_allclose(
+            found[..., place[0], place[1]], jvp(TWICE[name], (x,), (unit,))[1], rtol=1e-12, atol=1e-13
+        )
+
+
 # ---------------------------------------------------------------------------- refusals
 
+THREE: Any = 3
+HALF: Any = "half"
 REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (
         lambda x: np.max(x, where=x > 1),
@@ -301,14 +351,14 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.cov(x[None, None]), r"np\.cov at .*an array with 3 axes"),
     (lambda x: np.cumulative_sum(x[None]), r"np\.cumulative_sum at .*an array with 2 axes; name one with axis="),
     (lambda x: np.diff(x, -1), r"np\.diff at .*order -1 is negative"),
-    (lambda x: np.gradient(x, edge_order=3), "edge_order is 1 or 2, not 3"),
+    (lambda x: np.gradient(x, edge_order=THREE), "edge_order is 1 or 2, not 3"),
     (lambda x: np.gradient(x[:1]), "1 elements along axis 0 are too few"),
     (lambda x: np.gradient(x, 1.0, 2.0), "2 spacings for 1 axes"),
     (lambda x: np.gradient(x, [0.0, 1.0]), r"coordinates of shape \(2,\) along axis 0 of size 3"),
     (lambda x: np.interp(x, [1.0, 2.0], [1.0]), r"np\.interp at .*knots of shape \(2,\) and values of shape \(1,\)"),
     (lambda x: np.interp(x, x, x, left=0.0, period=2.0), "'left' is not supported"),
     (lambda x: np.convolve(x, x[:0]), r"np\.convolve at .*both are sequences"),
-    (lambda x: np.convolve(x, x, "half"), "mode is 'full', 'same' or 'valid'"),
+    (lambda x: np.convolve(x, x, HALF), "mode is 'full', 'same' or 'valid'"),
     (lambda x: np.polyder(x, -1), r"np\.polyder at .*order -1 is negative"),
     (lambda x: np.polyint(x, 2, k=[1.0, 2.0, 3.0][:0]), "0 constants for 2 integrations; give 2"),
     (lambda x: np.polyfit(x, x, 1, full=True), "only the coefficients for one degree are known"),

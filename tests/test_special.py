@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from samples import central, rng_of, same_bits
 
 import difflab as dl
-from difflab import special
+from difflab import special, transforms
 from difflab.errors import InputError, TraceError, UnsupportedError
+from difflab.execution.exact import certify
 from difflab.operators import gradient, jvp
 from difflab.primitives.special import UFUNCS
 from difflab.tracing import trace_leaves
@@ -205,6 +206,43 @@ def test_orders_and_shapes_broadcast_as_arrays():
     np.testing.assert_allclose(found, np.sum(sp.jvp(orders, x), axis=0), rtol=1e-12)
     several = gradient(lambda t: np.sum(special.polygamma(orders, t)))(x)
     np.testing.assert_allclose(several, np.sum(sp.polygamma(orders + 1, x), axis=0), rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------- exact arithmetic
+
+EXACT = (
+    "erf erfc expm1 log1p exp2 cbrt psi gamma gammaln jv yv iv kv polygamma j0 i1 i0e k0e logit log_expit exp10 cosm1 "
+    "sindg cosdg ndtr huber pseudo_huber"
+).split()
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_balls_and_symbols_know_the_same_function(name: str):
+    function, truth, points = KNOWN[name]
+    x = points[-1]
+    tape = trace_leaves(lambda leaves: [function(leaves[0])], [x])
+    found = certify(transforms.gradient(tape, (0,)), [x])
+    with mp.workdps(60):
+        for output, expected in enumerate([truth(mp.mpf(x)), mp.diff(truth, mp.mpf(x))]):
+            computed = mp.mpf(float(found.high[output])) + mp.mpf(float(found.low[output]))
+            assert abs(computed - expected) <= abs(expected) * mp.mpf(10) ** -25
+    slope = gradient(function, backend="symbolic")(x)
+    assert float(slope) == pytest.approx(float(gradient(function)(x)), rel=1e-12)
+
+
+def test_sinc_in_exact_arithmetic_also_at_zero():
+    for x in (0.0, 0.3, -1.7):
+        tape = trace_leaves(lambda leaves: [np.sinc(leaves[0])], [x])
+        found = certify(transforms.gradient(tape, (0,)), [x])
+        with mp.workdps(40):
+            slope = float(mp.diff(mp.sincpi, mp.mpf(x))) if x else 0.0
+        assert float(found.high[1]) == pytest.approx(slope, rel=1e-15)
+        assert float(gradient(np.sinc, backend="symbolic")(x)) == pytest.approx(slope, rel=1e-13, abs=1e-15)
+
+
+def test_what_exact_arithmetic_does_not_know_is_refused():
+    with pytest.raises(UnsupportedError, match="`erfcx` does not run in exact arithmetic: neither balls nor"):
+        gradient(sp.erfcx, backend="symbolic")(0.3)
 
 
 # ---------------------------------------------------------------------------- difflab.special

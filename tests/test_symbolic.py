@@ -82,7 +82,7 @@ def test_tiny_problems_against_the_certified_reference(name: str, dtype: str) ->
     assert stats["computed_in"].startswith("float64")
 
 
-CASES = [case for case in all_cases(REGISTRY, ("float64",)) if case.ordinary]
+CASES = [case for case in all_cases(REGISTRY, ("float64",)) if case.ordinary and not case.primitive.inexact]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)

@@ -28,12 +28,20 @@ X, Y = np.array([0.3, -0.7, 1.2]), np.array([0.5, 1.5, 2.0])
 # ---------------------------------------------------------------------------- primitives
 
 
-@pytest.mark.parametrize("name", ["tanh", "matmul", "gather", "where", "sum", "slice", "concatenate", "stop_gradient"])
+# A cast loses what differences of its value would show, and the samples of max_pool are ties on purpose.
+OURS = [primitive.name for primitive in REGISTRY if primitive.name not in ("cast", "max_pool")]
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_our_own_primitives_pass(name: str):
     primitive = REGISTRY[name]
-    samples = [] if primitive.samples else [(X, Y)[: primitive.arity]]
+    samples: list[tuple] = []
+    if primitive.samples is None:
+        rng = np.random.default_rng(0)
+        drawn = [rng.uniform(*ends, size=3) for ends in primitive.domain]
+        samples = [tuple(a > 0 for a in drawn) if primitive.name.startswith("logical") else tuple(drawn)]
     report = check_primitive(primitive, *samples)
-    assert report.comparisons > (4 if name == "stop_gradient" else 20)
+    assert report.comparisons > (4 if primitive.jvp is None else 20)
     assert str(report).startswith(f"the primitive {name}: {report.comparisons} comparisons, no fault")
 
 

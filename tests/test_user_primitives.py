@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -256,23 +257,6 @@ def test_any_number_of_positional_arrays():
     assert [part[0] for part in found] == [1.0, 2.0, 3.0]
 
 
-def test_arrays_that_function_and_rules_close_over():
-    table = np.array([1.0, 2.0, 3.0])
-
-    @dl.primitive
-    def weighted(x):
-        return x * table
-
-    weighted.vjp(lambda cotangent, out, x: (cotangent * table * np.ones(3),))
-    for _ in range(2):
-        for mode in MODES:
-            np.testing.assert_array_equal(dl.gradient(lambda x: np.sum(weighted(x) * X), backend=mode)(X), table * X)
-            product = dl.gradient(lambda x: np.sum(dl.gradient(lambda z: np.sum(weighted(z) ** 2))(x)), backend=mode)
-            np.testing.assert_array_equal(product(X), 2 * table**2)
-    _, pullback = dl.vjp(weighted, X)
-    np.testing.assert_array_equal(pullback(X)[0], table * X)
-
-
 # ---------------------------------------------------------------------------- other people's functions
 
 
@@ -327,48 +311,44 @@ def test_opaque_functions_are_refused_there_by_name():
         dl.gradient(lambda x: np.sum(black(x, 2.0)), backend="symbolic")(X)
 
 
-# ---------------------------------------------------------------------------- batching
+# ---------------------------------------------------------------------------- together with everything else
 
 
-@every
-@pytest.mark.parametrize("flags", [(True, False), (False, True), (True, True)])
-def test_lanes_are_what_each_lane_gives(own: Any, flags: tuple):
-    from difflab.transforms.batch import batch
-
-    x = np.stack([X, 2 * X]) if flags[0] else X
-    y = np.array([0.5, 2.0]) if flags[1] else np.array(0.5)
-    rows = [(x[i] if flags[0] else x, y[i] if flags[1] else y) for i in range(2)]
-    tape = trace_leaves(lambda leaves: [np.sum(own(*leaves, k=2))], list(rows[0]))
-    tapes = [tape, transforms.gradient(tape, (0, 1))]
-    if own in TRACED:
-        tapes.append(transforms.vjp(transforms.gradient(tape, (0,)), (0, 1)))
-    for each in tapes:
-        extra = [np.ones(each.avals[number].shape) for number in each.inputs[2:]]
-        whole = batch(each, (*flags, *[False] * len(extra)), 2).check()
-        found = whole.evaluate([x, y, *extra])
-        for lane, row in enumerate(rows):
-            for a, b in zip(found, each.evaluate([*row, *extra]), strict=True):
-                np.testing.assert_allclose(a[lane], b, rtol=1e-13, atol=1e-15)
-
-
-def test_the_derivative_of_lanes_is_by_the_users_rule():
-    from difflab.transforms.batch import batch
-
+def test_primitives_inside_primitives():
     @dl.primitive
-    def odd(x, y):
-        return x * y
+    def outer(x):
+        return gate(x, 2.0, k=2) * pushed(x, x)
 
-    odd.vjp(lambda cotangent, out, x, y: (cotangent * 7.0, cotangent * x))
-    x, y = np.array([1.0, 2.0, 3.0]), np.array(4.0)
-    tape = trace_leaves(lambda leaves: [odd(*leaves)], [x[0], y])
-    lanes = batch(tape, (True, False), 3)
-    pulled = transforms.vjp(lanes, (0, 1)).evaluate([x, y, np.ones(3)])[1:]
-    np.testing.assert_array_equal(pulled[0], np.full(3, 7.0))
-    assert pulled[1] == 6.0
-    along = transforms.jvp(lanes, (0,)).evaluate([x, y, np.ones(3)])[1]
-    np.testing.assert_array_equal(along, np.full(3, 7.0))
-    twice = batch(lanes, (True, True), 2)
-    np.testing.assert_array_equal(twice.evaluate([np.stack([x, -x]), np.array([1.0, 2.0])])[0], [x, -2 * x])
+    outer.vjp(lambda c, out, x: (c * (dl.gradient(lambda z: np.sum(gate(z, 2.0, k=2) * pushed(z, z)))(x)),))
+    wanted = dl.gradient(lambda x: np.sum(plainly(x, 2.0, k=2) * plainly(x, x)))
+    for mode in MODES:
+        np.testing.assert_allclose(dl.gradient(lambda x: np.sum(outer(x)), backend=mode)(X), wanted(X), rtol=1e-13)
+    second = dl.gradient(lambda x: np.sum(dl.gradient(lambda z: np.sum(outer(z)))(x)))(X)
+    np.testing.assert_allclose(second, dl.gradient(lambda x: np.sum(wanted(x)))(X), rtol=1e-11)
+
+
+def test_complex_arrays_are_arguments_like_others():
+    @dl.primitive
+    def cube(z):
+        return z * z * z
+
+    cube.vjp(lambda cotangent, out, z: (3.0 * cotangent * z * z,))
+    z = np.array([1.0 + 2.0j, 0.5 - 1.0j])
+    for mode in MODES:
+        found = dl.gradient(lambda z: np.sum(np.abs(cube(z)) ** 2), backend=mode)(z)
+        np.testing.assert_allclose(found, dl.gradient(lambda z: np.sum(np.abs(z**3) ** 2))(z), rtol=1e-13)
+    real = dl.gradient(lambda x: np.sum(np.real(cube(x * (1.0 + 1.0j)))))(X)
+    np.testing.assert_allclose(real, -6.0 * X**2, rtol=1e-13)
+
+
+@pytest.mark.parametrize("own", [gate, black], ids=lambda own: own.__name__)
+def test_a_prepared_runs_it_in_eight_threads(own: Any):
+    prepared = dl.prepare(lambda x: np.sum(own(x, 2.0, k=3)), X)
+    points = [X * (1 + i / 8) for i in range(8)]
+    wanted = [prepared(x) for x in points]
+    with ThreadPoolExecutor(8) as pool:
+        for i, found in enumerate(pool.map(lambda i: prepared(points[i % 8]), range(80))):
+            np.testing.assert_array_equal(found, wanted[i % 8])
 
 
 # ---------------------------------------------------------------------------- stop_gradient

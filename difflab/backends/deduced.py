@@ -22,16 +22,6 @@ Pullback = Callable[[Sequence[Any]], Sequence[Any]]
 """From one cotangent per output to one per variable."""
 
 
-def basis(leaves: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...], list[np.ndarray]]]:
-    """(leaf, index, unit tangents) for every coordinate; the tangents are reused, so use them before the next."""
-    unit = [np.zeros(np.shape(leaf), leaf.dtype) for leaf in leaves]
-    for position, direction in enumerate(unit):
-        for index in np.ndindex(direction.shape):
-            direction[index] = 1
-            yield position, index, unit
-            direction[index] = 0
-
-
 def units(likes: Sequence[Any], position: int, factor: complex = 1) -> Iterator[list[np.ndarray]]:
     """Arrays like ``likes`` that are zero but for one entry of the one at ``position``; fresh ones for each."""
     for index in np.ndindex(likes[position].shape):
@@ -67,19 +57,13 @@ def _stacked(entries: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype, ax
     """Entries side by side along a new axis, which is then given its shape."""
     if not entries:
         return np.zeros(shape, dtype)
-    if not any(isinstance(entry, Traced) for entry in entries):
-        return np.reshape(np.stack(entries, axis), shape)
-    return np.reshape(np.stack([_on(entry) for entry in entries], axis), shape)
-
-
-def _on(entry: Any) -> Any:
-    return entry if isinstance(entry, Traced) else np.asarray(entry)
+    return np.reshape(np.stack(entries, axis), shape)
 
 
 # ------------------------------------------------------------------------------------ products with the Jacobian
 
 
-def pulled_back(tangents_of: Tangents, outputs: Sequence[Any], variables: Sequence[Any]) -> Pullback:
+def pulled_back(tangents_of: Tangents, variables: Sequence[Any]) -> Pullback:
     """A pullback by one tangent pass per coordinate of the variables, two where it is complex."""
 
     def entry(cotangents: Sequence[Any], position: int, direction: Sequence[Any]) -> Any:
@@ -109,33 +93,6 @@ def tangents_by(pullback: Pullback, outputs: Sequence[Any], tangents: Sequence[A
             other = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position, -1j)]
             entries = [a + 1j * b for a, b in zip(entries, other, strict=True)]
         result.append(_as(_stacked(entries, like.shape, like.dtype), like.dtype))
-    return result
-
-
-def pullback_from_tangents(
-    tangents_of: Callable[[list[np.ndarray]], list[Any]], leaves: Sequence[Any]
-) -> Callable[[Sequence[Any]], list[Any]]:
-    """A pullback computed with one tangent pass per coordinate of the differentiated ``leaves``, in place."""
-
-    def pullback(cotangents: Sequence[Any]) -> list[Any]:
-        result = [np.zeros(np.shape(leaf), leaf.dtype) for leaf in leaves]
-        for position, index, unit in basis(leaves):
-            tangents = tangents_of(unit)
-            result[position][index] = sum(np.sum(np.multiply(c, t)) for c, t in zip(cotangents, tangents, strict=True))
-        return result
-
-    return pullback
-
-
-def tangents_from_pullback(
-    pullback: Callable[[Sequence[Any]], list[Any]], outputs: Sequence[Any], tangents: Sequence[Any]
-) -> list[Any]:
-    """Tangents computed with one pullback per coordinate of the ``outputs``, in place."""
-    outputs = [np.asarray(output) for output in outputs]
-    result = [np.zeros(output.shape, output.dtype) for output in outputs]
-    for position, index, unit in basis(outputs):
-        gradients = pullback(unit)
-        result[position][index] = sum(np.sum(np.multiply(g, t)) for g, t in zip(gradients, tangents, strict=True))
     return result
 
 
@@ -295,14 +252,12 @@ class Deduced:
         at = self._at(kept)
         if source == "jvp":
             values = self.value(kept)
-            return values, pulled_back(lambda unit: self._own.jvp(kept, unit)[1], values, at)
+            return values, pulled_back(lambda unit: self._own.jvp(kept, unit)[1], at)
         if source == "jacobian":
             values, blocks = self._own.jacobian(kept)
             return values, lambda cotangents: applied_from_the_left(blocks, at, cotangents)
         values, gradients = self._gradients(kept)
-        return values, lambda cotangents: [
-            _as(cotangents[0] * gradient, gradient.dtype) for gradient in gradients
-        ]
+        return values, lambda cotangents: [_as(cotangents[0] * gradient, gradient.dtype) for gradient in gradients]
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks, by columns or by rows."""
@@ -361,6 +316,3 @@ def require_one_number(backend: Backend, operator: str, outputs: Sequence[Any]) 
             f"backend {backend.name!r} does {operator!r} by its gradient, which needs one real output of shape (), and "
             f"the function returns {shapes}; use backend 'forward' or 'reverse'"
         )
-
-
-__all__ = ["Deduced", "basis", "pullback_from_tangents", "require_one_number", "tangents_from_pullback"]

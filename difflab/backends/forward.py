@@ -16,7 +16,7 @@ from ..tape import Tape
 from ..transforms.coordinates import Coordinates, diagonal
 from ..transforms.second_order import avals_of, outputs_of
 from .protocol import OPERATORS, Cost, Source, count
-from .sweeps import Pairs, along, hessian_blocks, jacobian_blocks, result_bytes, unit_chunks
+from .sweeps import Pairs, along, hessian_blocks, jacobian_blocks, result_bytes, shown, unit_chunks
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Forward:
 
     Example:
         >>> Forward()
-        Forward(chunk='auto')
+        Forward()
     """
 
     chunk: str | int = "auto"
@@ -38,6 +38,9 @@ class Forward:
 
     def __post_init__(self) -> None:
         check_chunk("Forward", self.chunk)
+
+    def __repr__(self) -> str:
+        return shown("Forward", self.chunk)
 
     def unavailable(self) -> str | None:
         """Always there."""

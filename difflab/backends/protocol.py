@@ -97,7 +97,7 @@ class Prepared(Protocol):
         ...
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
-        """The outputs, and ``blocks[o][i]`` of shape ``output.shape + leaf.shape`` and ``block_dtype(output, leaf)``."""
+        """The outputs, and ``blocks[o][i]`` of shape ``output.shape + leaf.shape`` in ``block_dtype(output, leaf)``."""
         ...
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:

@@ -98,7 +98,8 @@ class _Quotients:
         for position, unit in zip(self.wrt, self.units, strict=True):
             x = stop_gradient(self.operands[position])
             if x.dtype.kind == "c":
-                found.append(self._size(np.real(x), order) * unit.real + 1j * (self._size(np.imag(x), order) * unit.imag))
+                along, across = self._size(np.real(x), order), self._size(np.imag(x), order)
+                found.append(along * np.real(unit) + 1j * (across * np.imag(unit)))
             else:
                 found.append(self._size(x, order) * unit)
         return found

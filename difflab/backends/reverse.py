@@ -15,7 +15,7 @@ from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, needs_both, outputs_of
 from ..transforms.split import split
 from .protocol import OPERATORS, Cost, Source
-from .sweeps import along, hessian_blocks, jacobian_blocks, result_bytes, unit_chunks
+from .sweeps import along, hessian_blocks, jacobian_blocks, result_bytes, shown, unit_chunks
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Reverse:
 
     Example:
         >>> Reverse()
-        Reverse(chunk='auto')
+        Reverse()
     """
 
     chunk: str | int = "auto"
@@ -40,6 +40,9 @@ class Reverse:
 
     def __post_init__(self) -> None:
         check_chunk("Reverse", self.chunk)
+
+    def __repr__(self) -> str:
+        return shown("Reverse", self.chunk)
 
     def unavailable(self) -> str | None:
         """Always there."""

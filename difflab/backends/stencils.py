@@ -57,7 +57,7 @@ def step_for(x: np.ndarray, scheme: str, order: int, step: str | float) -> np.nd
     return (x + h) - x
 
 
-def steps_for(x: np.ndarray, scheme: str, order: int, step: str | float) -> tuple[np.ndarray, ...]:
+def steps_for(x: Any, scheme: str, order: int, step: str | float) -> tuple[np.ndarray, ...]:
     """The steps along 1, and for complex coordinates those along i."""
     parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
     return tuple(step_for(part, scheme, order, step) for part in parts)

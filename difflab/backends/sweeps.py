@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..execution.chunks import Chunked
+from ..execution.chunks import KEPT, Chunked
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, needs_both, outputs_of
@@ -57,7 +57,7 @@ class Pairs:
             at, row = end, row + 1
         return found
 
-    def write(self, blocks: Sequence[Sequence[np.ndarray]], row: Row, values: np.ndarray) -> None:
+    def write(self, blocks: Sequence[Sequence[np.ndarray]], row: Row, values: Any) -> None:
         """Write second derivatives, one per lane, into the blocks of a Hessian, and below the diagonal as well."""
         ((i, here, _),) = self.rows.pieces(Run(row.group, 0, row.at, 1, row.unit))
         for j, there, lanes in self.columns.pieces(row.run):
@@ -101,7 +101,7 @@ def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:
     total: Any = 0.0
     for tangent, cotangent in zip(tangents, cotangents, strict=True):
         if tangent.dtype.kind in "fc":
-            total = total + np.tensordot(tangent, cotangent, np.ndim(cotangent)).real
+            total = total + np.real(np.tensordot(tangent, cotangent, np.ndim(cotangent)))
     return np.broadcast_to(total, len(tangents[0]))
 
 
@@ -110,7 +110,7 @@ def unit_chunks(coordinates: Coordinates, sweep: Chunked) -> Iterator[tuple[list
 
     Where one chunk holds all directions, they are made once and kept with the program.
     """
-    if sweep.lanes == coordinates.count:
+    if sweep.lanes == coordinates.count and sum(group.size for group in coordinates.groups) * sweep.lanes * 16 <= KEPT:
         if not sweep.kept:
             sweep.kept.append((coordinates.runs(0, sweep.lanes), coordinates.units(0, sweep.lanes)))
         yield sweep.kept[0]
@@ -124,3 +124,9 @@ def unit_chunks(coordinates: Coordinates, sweep: Chunked) -> Iterator[tuple[list
         yield runs, seeds
         for run in runs:
             diagonal(matrices[run.group], run)[...] = 0
+
+
+def shown(kind: str, chunk: str | int, **options: Any) -> str:
+    """A backend as one writes it; that its chunk is the usual one goes without saying."""
+    options = options if chunk == "auto" else {**options, "chunk": chunk}
+    return f"{kind}({', '.join(f'{name}={value!r}' for name, value in options.items())})"

@@ -120,8 +120,9 @@ class Symbolic:
         if cost.seconds > limit:
             count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
             raise ForecastError(
-                f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives about {cost.flops:.2g} operations before common "
-                f"subexpressions are shared, and is forecast to take {_duration(cost.seconds)}; the limit is "
+                f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives "
+                f"about {cost.flops:.2g} operations before common subexpressions are shared, and is forecast to take "
+                f"{_duration(cost.seconds)}; the limit is "
                 f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
             )
 

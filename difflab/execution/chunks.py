@@ -28,6 +28,8 @@ USUAL_CACHE = 1 << 20
 """Bytes assumed where the machine does not say."""
 USUAL_MEMORY = 1 << 30
 """Bytes for one chunk where the machine does not say how much memory it has."""
+KEPT = 1 << 24
+"""Bytes of points or unit vectors that a backend may keep from one call to the next."""
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 

@@ -32,9 +32,10 @@ def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
 
 @implements(np.full_like)
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    target, fill = _target(a, shape), arrayed(fill_value)
+    target = _target(a, shape)
+    fill: Any = arrayed(fill_value)
     if isinstance(fill, Traced):
-        return broadcast_to(fill.astype(dtype or a.dtype), target)
+        return broadcast_to(innermost((fill,)).promoted(fill, np.dtype(dtype or a.dtype)), target)
     return np.full(target, fill, dtype or a.dtype)
 
 
@@ -181,7 +182,8 @@ def _finished(values: Any, axis: Any, dtype: Any) -> Any:
 
 @implements(np.logspace)
 def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
-    start, stop, base = (one if isinstance(one, Traced | float | int) else arrayed(one) for one in (start, stop, base))
+    given: list[Any] = [start, stop, base]
+    start, stop, base = (one if isinstance(one, float | int) else arrayed(one) for one in given)
     if np.ndim(base):
         ndim = max(np.ndim(start), np.ndim(stop), np.ndim(base))
         start, stop, base = (

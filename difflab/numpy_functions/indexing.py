@@ -38,6 +38,8 @@ def _is_array(entry: Any) -> bool:
 
 def _entry(entry: Any) -> Any:
     """One entry of a key as None, dots, a slice, a Python integer, a plain array, or a traced array."""
+    if type(entry) is int:
+        return entry
     if entry is None or entry is Ellipsis or isinstance(entry, slice | Traced):
         return entry
     if isinstance(entry, bool | np.bool_):
@@ -114,11 +116,10 @@ def basic(x: Any, key: Key) -> Any:
             _check_bounds(entry, entry, axis, extent)
             slices.append((entry % extent, entry % extent + 1, 1))
         axis += 1
-    result = x
     if slices != [(0, n, 1) for n in x.shape]:
-        start, stop, step = (tuple(one[part] for one in slices) for part in range(3))
-        result = BIND["slice"](x, start=start, stop=stop, step=step)
-    return reshape(result, tuple(target))
+        start, stop, step = zip(*slices, strict=True)
+        x = BIND["slice"](x, start=start, stop=stop, step=step)
+    return x if x.shape == (shape := tuple(target)) else BIND["reshape"](x, shape=shape)
 
 
 def _ends(entry: slice, extent: int) -> tuple[int, int, int]:
@@ -192,6 +193,8 @@ def selected(mask: Any) -> Any:
     """Positions in the flattened mask where it holds; of a traced one, their number is a guard."""
     if not isinstance(mask, Traced):
         return np.flatnonzero(mask)
-    holds = mask if mask.dtype.kind == "b" else np.not_equal(mask, 0)
+    holds: Any = mask
+    if mask.dtype.kind != "b":
+        holds = np.not_equal(holds, 0)
     holds = np.ravel(holds)
     return BIND["nonzero"](holds, count=operator.index(np.sum(holds)))

@@ -138,10 +138,10 @@ def split(ary, indices_or_sections, axis=0):
     return _split(ary, indices_or_sections, axis, "split", equal=True)
 
 
-def _split(ary, sections, axis, name, equal=False):
+def _split(ary, sections: Any, axis, name, equal=False):
     axis = normal_axis(axis, ary.ndim, name)
     size = ary.shape[axis]
-    if isinstance(sections, Sequence | np.ndarray) and np.ndim(sections):
+    if np.ndim(sections):
         ends = [0, *[operator.index(point) for point in sections], size]
     else:
         count = operator.index(sections)

@@ -49,7 +49,7 @@ def pad(array, pad_width, mode="constant", **kwargs):
     if mode in ("edge", "wrap") or (mode in ("reflect", "symmetric") and kwargs.get("reflect_type", "even") == "even"):
         return _repeated(array, widths, mode)
     if mode in ("reflect", "symmetric"):
-        return _each_axis(array, widths, [()] * array.ndim, lambda *args: _mirrored(*args, mode))
+        return _each_axis(array, widths, [mode] * array.ndim, _mirrored)
     if mode == "linear_ramp":
         return _each_axis(array, widths, _pairs(kwargs.get("end_values", 0), array.ndim), _ramps)
     return _each_axis(array, widths, _lengths(kwargs.get("stat_length"), array.ndim), _statistics(mode))
@@ -126,7 +126,7 @@ def _repeated(array, widths, mode):
     return array
 
 
-def _mirrored(array, axis, width, _, mode):
+def _mirrored(array, axis, width, mode):
     """The array continued point-symmetrically about its ends, piece by piece where the pad is wider than it."""
     size = array.shape[axis]
     if size == 1:

@@ -126,7 +126,7 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
 @implements(np.bincount)
 def bincount(x, /, weights=None, minlength=0):
     """Linear in the weights; where ``x`` is traced, how many bins there are is guarded."""
-    known = x if isinstance(x, Traced) else np.asarray(x)
+    known: Any = x if isinstance(x, Traced) else np.asarray(x)
     x, *rest = lifted(x) if weights is None else lifted(x, weights)
     if x.ndim != 1 or x.dtype.kind not in "iub":
         raise TraceError(f"np.bincount at {user_location()}: takes a sequence of integers, not {x!r}")

@@ -220,7 +220,7 @@ def all(a, axis=None, out=None, keepdims=NOTHING, *, where=NOTHING):
 
 
 def _conditions(function: Callable, ufunc: np.ufunc) -> Callable:
-    def reduce(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial=NOTHING, where=NOTHING):
+    def reduce(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial: Any = NOTHING, where=NOTHING):
         refuse(f"{ufunc.__name__}.reduce", dtype=None if dtype in (None, bool, BOOL) else dtype)
         result = function(a, axis, None, keepdims, where=where)
         return ufunc(result, np.not_equal(initial, 0)) if given(initial) else result
@@ -234,7 +234,7 @@ REDUCTIONS[np.logical_and] = _conditions(all, np.logical_and)
 # ---------------------------------------------------------------------------- log of a sum of powers
 
 
-def _logaddexp(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial=NOTHING, where=NOTHING):
+def _logaddexp(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial: Any = NOTHING, where=NOTHING):
     (a,) = lifted(a)
     a = a if dtype is None else a.astype(dtype)
     if a.dtype.kind == "c":

@@ -16,8 +16,9 @@ from .common import BIND, arrayed, implements, normal_axes, normal_axis
 
 def sizes_of(shape: Any) -> tuple[int, ...]:
     """A shape as NumPy takes it, an integer or a sequence of them, as a tuple of Python integers."""
-    sizes: Any = shape if isinstance(shape, tuple | list | np.ndarray) and np.ndim(shape) else (shape,)
-    return tuple(operator.index(size) for size in sizes)
+    if isinstance(shape, tuple | list) or (isinstance(shape, np.ndarray) and shape.ndim):
+        return tuple([operator.index(size) for size in shape])
+    return (operator.index(shape),)
 
 
 def known_order(order: str, name: str) -> str:

@@ -15,6 +15,7 @@ from ..elements import holds_numbers
 from ..errors import InputError, TraceError, user_location
 from ..primitives.record import Own, Primitive, Traced
 from ..promotion import innermost
+from .closures import closed_over
 from .definition import WEAK, Definition
 from .opaque import opaque_records
 from .traced import traced_record
@@ -26,8 +27,8 @@ class OwnPrimitive(Own):
     On plain arrays it runs the function.  On traced arrays it is one equation; without any rule, and not opaque, the
     function is traced through and its span stays on the tape.  Positional arguments are arrays, keyword-only ones are
     metadata: hashable, and part of the program.  The result is one array or number.  A function written in NumPy is
-    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data; arrays that it or its rules close over
-    are frozen at their first use.
+    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data.  Data that it or its rules close over are
+    seen as they are when it is called.
 
     Example:
         >>> import numpy as np, difflab as dl
@@ -60,6 +61,7 @@ class OwnPrimitive(Own):
         self._abstract = abstract
         self._rules: dict[str, Callable] = {}
         self._records: Mapping[str, Primitive] | None = None
+        self._seen: dict[tuple[int, str], Any] = {}
         self._lock = threading.Lock()
         try:
             self._signature = inspect.signature(function)
@@ -112,8 +114,10 @@ class OwnPrimitive(Own):
     @property
     def records(self) -> Mapping[str, Primitive]:
         """The primitive under the empty name; those that run the rules of an opaque one under "jvp" and "vjp"."""
+        functions = [self._function, *self._rules.values()]
+        now = {} if self._opaque else closed_over(functions)
         with self._lock:
-            if self._records is None:
+            if self._records is None or now != self._seen:
                 definition = Definition(
                     self.name,
                     self._function,
@@ -123,6 +127,7 @@ class OwnPrimitive(Own):
                     self._rules.get("vjp"),
                 )
                 self._records = opaque_records(definition) if self._opaque else {"": traced_record(definition)}
+                self._seen = now
             return self._records
 
     # -------------------------------------------------------------------- calls

@@ -29,11 +29,9 @@ from .definition import (
     RuleError,
     applied,
     closed,
-    computed,
     cotangents,
     one_output,
     part,
-    plain,
 )
 from .lanes import with_lanes
 
@@ -243,8 +241,8 @@ def traced_record(definition: Definition) -> Primitive:
     rules = TracedRules(definition)
 
     def evaluate(*operands: Any, **params: Any) -> Any:
-        call = closed([np.asarray(x) for x in operands], params)
-        return computed(definition, plain(operands, call), call, rules.shape(call))
+        # The tape, not the function: what the function closes over may have changed since.
+        return through(*map(np.asarray, operands), **params)
 
     def exact(arithmetic: Any, *operands: Any, **params: Any) -> Any:
         from ..execution.arithmetic import evaluate as exactly

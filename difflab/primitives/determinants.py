@@ -1,4 +1,7 @@
-"""Determinants of the matrices in the last two axes, with derivatives of every order, also where they vanish."""
+"""Determinants of the matrices in the last two axes, with derivatives of every order, also where they vanish.
+
+The logarithm of a determinant that vanishes has none: its derivative raises NumPy's error for a singular matrix.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import special_function
 from . import elementwise as e
+from . import exact_special as exact
 from .choices import greater, maximum, sign, where
 from .record import OUT, Aval, Call, Operand, broadcast_shapes, literal
 from .special import NO_SYMBOL, POSITIVE, UFUNCS, UNIT, _of_reals, family, of_order, refused, special, xlog1py, xlogy
@@ -39,10 +40,15 @@ beta = special(
     "beta",
     lambda y, a, b: y * (psi(a) - psi(a + b)),
     lambda y, a, b: y * (psi(b) - psi(a + b)),
+    exact=exact.beta,
     domain=(POSITIVE, POSITIVE),
 )
 betaln = special(
-    "betaln", lambda y, a, b: psi(a) - psi(a + b), lambda y, a, b: psi(b) - psi(a + b), domain=(POSITIVE, POSITIVE)
+    "betaln",
+    lambda y, a, b: psi(a) - psi(a + b),
+    lambda y, a, b: psi(b) - psi(a + b),
+    exact=exact.betaln,
+    domain=(POSITIVE, POSITIVE),
 )
 
 
@@ -140,7 +146,7 @@ jv = _bessel("jv", lambda lower, upper, y, x: 0.5 * (lower - upper), exact="jv")
 yv = _bessel("yv", lambda lower, upper, y, x: 0.5 * (lower - upper), exact="yv")
 iv = _bessel("iv", lambda lower, upper, y, x: 0.5 * (lower + upper), exact="iv")
 kv = _bessel("kv", lambda lower, upper, y, x: -0.5 * (lower + upper), exact="kv")
-yn = _bessel("yn", lambda lower, upper, y, x: 0.5 * (lower - upper))
+yn = _bessel("yn", lambda lower, upper, y, x: 0.5 * (lower - upper), exact="yv")
 ive = _bessel("ive", lambda lower, upper, y, x: 0.5 * (lower + upper) + _minus_growth(x) * y)
 kve = _bessel("kve", lambda lower, upper, y, x: y - 0.5 * (lower + upper))
 
@@ -149,18 +155,18 @@ def _second(family, x):
     return family(literal(2.0, x), x)
 
 
-j0 = special("j0", lambda y, x: -j1(x))
-j1 = special("j1", lambda y, x: 0.5 * (j0(x) - _second(jv, x)))
-y0 = special("y0", lambda y, x: -y1(x), domain=POSITIVE)
-y1 = special("y1", lambda y, x: 0.5 * (y0(x) - _second(yv, x)), domain=POSITIVE)
-i0 = special("i0", lambda y, x: i1(x))
-i1 = special("i1", lambda y, x: 0.5 * (i0(x) + _second(iv, x)))
-k0 = special("k0", lambda y, x: -k1(x), domain=POSITIVE)
-k1 = special("k1", lambda y, x: -0.5 * (k0(x) + _second(kv, x)), domain=POSITIVE)
-i0e = special("i0e", lambda y, x: i1e(x) - sign(x) * y)
-i1e = special("i1e", lambda y, x: 0.5 * (i0e(x) + _second(ive, x)) - sign(x) * y)
-k0e = special("k0e", lambda y, x: y - k1e(x), domain=POSITIVE)
-k1e = special("k1e", lambda y, x: y - 0.5 * (k0e(x) + _second(kve, x)), domain=POSITIVE)
+j0 = special("j0", lambda y, x: -j1(x), exact=exact.bessel("jv", 0))
+j1 = special("j1", lambda y, x: 0.5 * (j0(x) - _second(jv, x)), exact=exact.bessel("jv", 1))
+y0 = special("y0", lambda y, x: -y1(x), exact=exact.bessel("yv", 0), domain=POSITIVE)
+y1 = special("y1", lambda y, x: 0.5 * (y0(x) - _second(yv, x)), exact=exact.bessel("yv", 1), domain=POSITIVE)
+i0 = special("i0", lambda y, x: i1(x), exact=exact.bessel("iv", 0))
+i1 = special("i1", lambda y, x: 0.5 * (i0(x) + _second(iv, x)), exact=exact.bessel("iv", 1))
+k0 = special("k0", lambda y, x: -k1(x), exact=exact.bessel("kv", 0), domain=POSITIVE)
+k1 = special("k1", lambda y, x: -0.5 * (k0(x) + _second(kv, x)), exact=exact.bessel("kv", 1), domain=POSITIVE)
+i0e = special("i0e", lambda y, x: i1e(x) - sign(x) * y, exact=exact.decaying("iv", 0))
+i1e = special("i1e", lambda y, x: 0.5 * (i0e(x) + _second(ive, x)) - sign(x) * y, exact=exact.decaying("iv", 1))
+k0e = special("k0e", lambda y, x: y - k1e(x), exact=exact.decaying("kv", 0), domain=POSITIVE)
+k1e = special("k1e", lambda y, x: y - 0.5 * (k0e(x) + _second(kve, x)), exact=exact.decaying("kv", 1), domain=POSITIVE)
 
 
 def _numpy_i0_into(x, out):
@@ -174,7 +180,7 @@ numpy_i0 = e.elementwise(
     name="numpy_i0",
     flops=30.0,
     into=lambda avals: Call(_numpy_i0_into, (Operand(0), OUT)),
-    inexact=NO_SYMBOL,
+    exact=exact.bessel("iv", 0),
 )
 
 # ---------------------------------------------------------------------------- integrals of exponentials

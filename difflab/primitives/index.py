@@ -8,7 +8,7 @@ import numpy as np
 
 from .batching import spread_lanes, widen
 from .constructors import linear
-from .record import OUT, Aval, Call, Operand, zeros
+from .record import OUT, Aval, Call, Operand, broadcast_shapes, zeros
 from .shape import inverse, transpose
 
 
@@ -98,7 +98,7 @@ def index_place(axes: tuple[int, ...]) -> int:
 
 def gathered_shape(shape, axes, index_shapes) -> tuple[int, ...]:
     """The shape of ``gather``: NumPy's rule for index arrays at ``axes`` and full slices elsewhere."""
-    index_shape = np.broadcast_shapes(*index_shapes)
+    index_shape = broadcast_shapes(*index_shapes)
     rest = [size for axis, size in enumerate(shape) if axis not in axes]
     at = index_place(axes)
     return (*rest[:at], *index_shape, *rest[at:])

@@ -164,6 +164,8 @@ def _positive(*shape):
     return x @ np.swapaxes(x, -1, -2) + 2.0 * np.eye(shape[-1])
 
 
+# NumPy reads one triangle, so that the other has derivative 0, as differences of NumPy's function say as well.  Where
+# both triangles of a symmetric matrix move together (Murray's convention), the gradient is the symmetric part of ours.
 cholesky = general(
     np.linalg.cholesky,
     _cholesky_jvp,
@@ -191,6 +193,8 @@ def _missing(product):
 
 def _pinv_jvp(tangents, y, a, rcond):
     """The derivative among matrices of one rank (Golub and Pereyra 1973, theorem 4.3)."""
+    if tangents[0] is None:
+        return None  # only the cut moves
     moved = adjoint(tangents[0])
     inside = matmul(matmul(y, tangents[0]), y)
     rows = matmul(matmul(matmul(y, adjoint(y)), moved), _missing(matmul(a, y)))

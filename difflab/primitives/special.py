@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import special_function
 from ..errors import UnsupportedError, user_location
 from . import elementwise as e
+from . import exact_special as exact
 from .choices import equal, greater, logical_and, sign, where
 from .complexes import real_dtype
 from .constructors import elementwise, general
@@ -105,14 +106,14 @@ erfcx = special("erfcx", lambda y, x: 2.0 * x * y - _two_over_root_pi(x))
 erfinv = special("erfinv", lambda y, x: e.exp(y * y) / _two_over_root_pi(x), domain=(-0.9, 0.9))
 erfcinv = special("erfcinv", lambda y, x: -e.exp(y * y) / _two_over_root_pi(x), domain=(0.1, 1.9))
 dawsn = special("dawsn", lambda y, x: 1.0 - 2.0 * x * y)
-ndtr = special("ndtr", lambda y, x: e.exp(-0.5 * x * x) / _root_two_pi(x))
+ndtr = special("ndtr", lambda y, x: e.exp(-0.5 * x * x) / _root_two_pi(x), exact=exact.ndtr)
 # The density over the distribution: both vanish far to the left, their ratio does not.
 log_ndtr = special(
     "log_ndtr", lambda y, x: e.sqrt(2.0 / _pi(x)) / erfcx(-x / e.sqrt(literal(2.0, x))), special=(-30.0, 30.0)
 )
 ndtri = special("ndtri", lambda y, x: _root_two_pi(x) * e.exp(0.5 * y * y), domain=UNIT)
-logit = special("logit", lambda y, x: 1.0 / (x * (1.0 - x)), domain=UNIT)
-log_expit = special("log_expit", lambda y, x: e.sigmoid(-x), special=(1000.0, -1000.0))
+logit = special("logit", lambda y, x: 1.0 / (x * (1.0 - x)), exact=exact.logit, domain=UNIT)
+log_expit = special("log_expit", lambda y, x: e.sigmoid(-x), exact=exact.log_expit, special=(1000.0, -1000.0))
 
 # ---------------------------------------------------------------------------- SciPy's own elementary functions
 
@@ -120,10 +121,10 @@ scipy_expm1 = special("expm1", lambda y, x: y + 1.0, name="scipy_expm1", exact="
 scipy_log1p = special("log1p", lambda y, x: 1.0 / (1.0 + x), name="scipy_log1p", exact="log1p", domain=(-0.9, 3.0))
 scipy_exp2 = special("exp2", lambda y, x: e.log(literal(2.0, x)) * y, name="scipy_exp2", exact="exp2")
 scipy_cbrt = special("cbrt", lambda y, x: 1.0 / (3.0 * y * y), name="scipy_cbrt", exact=e.cbrt.exact, domain=POSITIVE)
-exp10 = special("exp10", lambda y, x: e.log(literal(10.0, x)) * y)
-cosm1 = special("cosm1", lambda y, x: -e.sin(x))
-sindg = special("sindg", lambda y, x: cosdg(x) * e.radians(literal(1.0, x)))
-cosdg = special("cosdg", lambda y, x: -sindg(x) * e.radians(literal(1.0, x)))
+exp10 = special("exp10", lambda y, x: e.log(literal(10.0, x)) * y, exact=exact.exp10)
+cosm1 = special("cosm1", lambda y, x: -e.sin(x), exact=exact.cosm1)
+sindg = special("sindg", lambda y, x: cosdg(x) * e.radians(literal(1.0, x)), exact=exact.sindg)
+cosdg = special("cosdg", lambda y, x: -sindg(x) * e.radians(literal(1.0, x)), exact=exact.cosdg)
 
 # ---------------------------------------------------------------------------- entropies; 0 * log(0) is 0
 
@@ -172,6 +173,7 @@ huber = special(
     "huber",
     lambda y, delta, r: where(_linear_part(delta, r), e.absolute(r) - delta, 0.0),
     lambda y, delta, r: where(_linear_part(delta, r), delta * sign(r), r),
+    exact=exact.huber,
     domain=((0.4, 0.6), (0.7, 2.0)),
     special=((1.0, 1.0),),
 )
@@ -179,6 +181,7 @@ pseudo_huber = special(
     "pseudo_huber",
     lambda y, delta, r: 2.0 * y / delta - r * r / (delta * e.hypot(r / delta, literal(1.0, r))),
     lambda y, delta, r: r / e.hypot(r / delta, literal(1.0, r)),
+    exact=exact.pseudo_huber,
     domain=(POSITIVE, (-2.0, 2.0)),
 )
 boxcox = special(

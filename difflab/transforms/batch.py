@@ -122,7 +122,9 @@ class _Batching:
             if self.batched.isdisjoint((*span.arguments, *inside)):
                 arguments = tuple(self.values[number].number for number in span.arguments)
                 result = self.values[span.result].number
-                builder.spans.append(Span(span.name, places[span.start], places[span.stop], arguments, result, span.params))
+                builder.spans.append(
+                    Span(span.name, places[span.start], places[span.stop], arguments, result, span.params)
+                )
 
     def equation(self, equation: Equation) -> tuple[Any, bool]:
         """The value of one equation, and whether it carries lanes."""

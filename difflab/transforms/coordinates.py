@@ -129,7 +129,7 @@ class Coordinates:
             diagonal(matrices[run.group], run)[...] = (1, 1j)[run.unit]
         return self.arrays(matrices)
 
-    def collect(self, vectors: Sequence[np.ndarray], run: Run, slopes: np.ndarray) -> None:
+    def collect(self, vectors: Sequence[np.ndarray], run: Run, slopes: Any) -> None:
         """Write slopes of a scalar, one per lane of the run, into a gradient: df/dRe - i df/dIm."""
         vector = vectors[run.group][run.coordinates]
         if run.unit and slopes.dtype.kind == "c":
@@ -144,14 +144,14 @@ class Coordinates:
         for position, coordinates, rows in self.pieces(run):
             size = self._size(position)
             target = blocks[position].reshape(blocks[position].size // size, size)[:, coordinates]
-            _write(target, run.unit, lanes[rows].reshape(-1, target.shape[0]).T)
+            _write(target, run.unit, lanes[rows].reshape(target.shape[1], target.shape[0]).T)
 
     def rows(self, blocks: Sequence[np.ndarray], run: Run, lanes: np.ndarray) -> None:
         """Write lanes, each a cotangent of a variable, into the rows of its blocks, one block per array."""
         for position, coordinates, rows in self.pieces(run):
             size = self._size(position)
             target = blocks[position].reshape(size, blocks[position].size // size)[coordinates]
-            _write(target, run.unit, lanes[rows].reshape(-1, target.shape[1]))
+            _write(target, run.unit, lanes[rows].reshape(target.shape))
 
     def _size(self, position: int) -> int:
         return self.places[position].stop - self.places[position].start

@@ -10,6 +10,7 @@ import numpy as np
 from .moves import packed, pair
 
 ROWS = np.array([2, 0, 2, -1])
+largest: Any = np.max
 
 CALLS: dict[str, Callable[..., Any]] = {
     "masks": lambda x, y, v, s: packed(
@@ -75,7 +76,7 @@ CALLS: dict[str, Callable[..., Any]] = {
         np.compress([True, False, True], x, axis=0),
         np.compress(v > 1, x, 1),
         np.compress(v > 1, x),
-        np.compress([1], x),
+        np.compress([True], x),
         x.compress([0, 1, 1], axis=0),
         np.extract(x > 1, y),
         np.extract(np.ones((3, 4)), x),
@@ -115,10 +116,10 @@ CALLS: dict[str, Callable[..., Any]] = {
         x[np.ix_([0, 2], [1, 3])], x[np.ix_(x[:, 0] > 1, [1, 2])], x[np.ix_(np.argmax(x, 0), [])]
     ),
     "along an axis": lambda x, y, v, s: packed(
-        np.apply_along_axis(np.max, 0, x),
+        np.apply_along_axis(largest, 0, x),
         np.apply_along_axis(lambda row: row[::-1] * s, 1, x),
         np.apply_along_axis(lambda column: column[:, None] * column, -2, pair(x, y)),
-        np.apply_along_axis(np.max, 0, v),
+        np.apply_along_axis(largest, 0, v),
         np.apply_over_axes(np.max, pair(x, y), (0, -1)),
         np.apply_over_axes(np.max, x, 1),
     ),

@@ -35,7 +35,7 @@ QUANTILES = (
 )  # fmt: skip
 
 
-def _by_method(method: str) -> Callable[..., Any]:
+def _by_method(method: Any) -> Callable[..., Any]:
     q = [[0.0, 0.2], [0.5, 0.95]]
     return lambda x, y, v, s: np.quantile(x, q, axis=0, method=method) + np.quantile(v, 0.6, method=method)
 
