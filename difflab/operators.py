@@ -1,4 +1,4 @@
-"""The operators: gradient, value_and_gradient, jvp, vjp, prepare.
+"""The operators: gradient, value_and_gradient, jvp, vjp, prepare; those that give matrices are in ``jacobians``.
 
 Called with traced values, or on a function that closes over them, an operator runs inside the enclosing trace: the
 derivative tape is replayed onto it and nothing is compiled.  That is all that nesting takes.

@@ -225,12 +225,12 @@ class Prepared:
         _, flat, source = self._add(there)
         return flat, source.tape
 
-    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, along: Any = ()) -> Any:
+    def _run(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, along: Any = None) -> Any:
         """Run ``action(prepared, flat, bound, leaves)`` on the program whose guards agree, tracing again if none does.
 
         Inside another trace (traced arguments, or something traced in ``along``) the tape is replayed there.
         """
-        directions = [leaf for leaf in flatten(along)[0] if isinstance(leaf, Traced)]
+        directions = [] if along is None else [leaf for leaf in flatten(along)[0] if isinstance(leaf, Traced)]
         leaves = None if directions else self._quick.leaves(tuple(args), kwargs)
         if leaves is not None:
             try:

@@ -24,8 +24,8 @@ def test_lanes_fill_the_cache_evenly(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chunks, "cache_bytes", lambda: 1 << 20)
     monkeypatch.setattr(chunks, "memory_bytes", lambda: 1 << 30)
     assert chunks.lanes_per_chunk(1 << 10, 100) == 100
-    assert chunks.lanes_per_chunk(1 << 14, 100) == 50  # two chunks of 64 at most
-    assert chunks.lanes_per_chunk(1 << 14, 129) == 43
+    assert chunks.lanes_per_chunk(1 << 15, 100) == 50  # two chunks of 64 at most
+    assert chunks.lanes_per_chunk(1 << 15, 129) == 43
     assert chunks.lanes_per_chunk(1 << 21, 100) == 8  # not even one fits
     assert chunks.lanes_per_chunk(1 << 29, 100) == 2  # memory for two
     assert chunks.lanes_per_chunk(1 << 31, 100) == 1

@@ -1,7 +1,7 @@
 """How many lanes to run at once, and the program that runs so many.
 
 A batched program saves the time it takes to start each NumPy call, as long as its arrays stay in the cache; so a chunk
-holds as many lanes as fill the second-level cache, but a few even where one alone is larger, and never more than
+holds as many lanes as go through the second-level cache, but a few even where one alone is larger, and never more than
 memory has room for.  All chunks of a call have one size, so that one program serves them; the last one is padded.
 """
 
@@ -24,6 +24,8 @@ TRIAL = 64
 """Lanes of the first plan, from which the bytes of a lane are read."""
 FEW = 8
 """Even lanes larger than the cache run so many at a time: what is the same for all lanes is computed once a chunk."""
+SPILL = 2
+"""A chunk may be so many times larger than the cache: its inputs and results pass through once (measured)."""
 USUAL_CACHE = 1 << 20
 """Bytes assumed where the machine does not say."""
 USUAL_MEMORY = 1 << 30
@@ -86,7 +88,7 @@ def lanes_per_chunk(lane_bytes: float, directions: int, chunk: str | int = "auto
     if chunk != "auto":
         return min(int(chunk), directions)
     lane_bytes = max(lane_bytes, 1.0)
-    most = max(min(max(int(cache_bytes() / lane_bytes), FEW), int(memory_bytes() / lane_bytes)), 1)
+    most = max(min(max(int(SPILL * cache_bytes() / lane_bytes), FEW), int(memory_bytes() / lane_bytes)), 1)
     return -(-directions // -(-directions // most))
 
 

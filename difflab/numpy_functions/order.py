@@ -135,20 +135,3 @@ def unique(
     if return_counts:
         results.append(np.concatenate([starts[1:], np.full(min(flat.size, 1), flat.size)]) - starts)
     return tuple(results) if len(results) > 1 else results[0]
-
-
-REFUSED = (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges)
-
-
-def _refusing(function: Any) -> Any:
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        raise TraceError(
-            f"np.{function.__name__} at {user_location()} counts, and counts have no derivative; for a smooth one "
-            "add up a kernel such as np.exp(-((x[:, None] - centres) / width)**2), for counts use np.searchsorted"
-        )
-
-    return refused
-
-
-for _function in REFUSED:
-    implements(_function)(_refusing(_function))

@@ -27,8 +27,8 @@ class OwnPrimitive(Own):
     On plain arrays it runs the function.  On traced arrays it is one equation; without any rule, and not opaque, the
     function is traced through and its span stays on the tape.  Positional arguments are arrays, keyword-only ones are
     metadata: hashable, and part of the program.  The result is one array or number.  A function written in NumPy is
-    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data.  Data that it or its rules close over are
-    seen as they are when it is called.
+    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data.  Data that it or its rules close over
+    are seen as they are when it is called.
 
     Example:
         >>> import numpy as np, difflab as dl
