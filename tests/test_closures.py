@@ -93,7 +93,7 @@ def test_a_truth_and_an_integer_of_the_same_value_are_two_structures():
             lambda x: x[np.argmax(x[:0])],
             r"np\.argmax at test_closures\.py:\d+: an array of shape \(0,\) has no largest",
         ),
-        (lambda x: np.sum(np.einsum("i,i", x, x)), r"np\.einsum \(called at test_closures\.py:\d+\) has no derivative"),
+        (lambda x: np.sum(np.roots(x)), r"np\.roots \(called at test_closures\.py:\d+\) has no derivative"),
     ],
 )
 def test_what_cannot_be_looked_up_is_one_sentence(function, message):

@@ -99,15 +99,15 @@ def test_a_hand_derived_gradient_given_in_either_way_is_judged():
 
 
 def test_a_black_box_is_compared_as_far_as_that_goes():
-    def sorted_sum(w):
-        return np.sum(np.sort(w) * np.arange(3.0))
+    def sum_of_set(w):
+        return np.sum(np.union1d(w, w) * np.arange(3.0))
 
-    found = dl.compare(sorted_sum, ARGS[0], backends=["finite", "reverse"])
+    found = dl.compare(sum_of_set, ARGS[0], backends=["finite", "reverse"])
     assert found.frame["outcome"].tolist() == ["ok", "unsupported"]
     assert found.rows[0]["certified"] == "no: the loss cannot be traced"
-    assert "np.sort" in found.rows[1]["reason"]
-    with pytest.raises(TraceError, match=r"np\.sort"):
-        dl.compare(sorted_sum, ARGS[0], backends=["reverse"])
+    assert "np.union1d" in found.rows[1]["reason"]
+    with pytest.raises(TraceError, match=r"np\.union1d"):
+        dl.compare(sum_of_set, ARGS[0], backends=["reverse"])
 
 
 def test_a_loss_that_is_nan_is_said_once_with_the_argument():

@@ -17,12 +17,12 @@ TOML = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.D
 
 
 def test_readme_has_examples_to_run():
-    assert len(COMPLETE) == 2
+    assert len(COMPLETE) == 3
     assert len(TOML) == 1
     assert len(MODULES) == 1
 
 
-@pytest.mark.parametrize("code", COMPLETE, ids=["own loss", "own primitive"])
+@pytest.mark.parametrize("code", COMPLETE, ids=["own loss", "own operation", "own primitive"])
 def test_example_runs_in_a_fresh_interpreter(code, tmp_path):
     checks = {
         "found.save": (
