@@ -366,7 +366,7 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.bincount(x), r"np\.bincount at .*takes a sequence of integers"),
     (
         lambda x: np.histogram(x)[0],
-        r"np\.histogram at test_\w+\.py:\d+ counts, and counts have no derivative; .*kernel",
+        r"np\.histogram \(called at test_\w+\.py:\d+\) counts, and counts have no derivative; .*kernel",
     ),
 ]  # fmt: skip
 
