@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from . import backends as backends
     from . import nn as nn
     from . import problems as problems
-    from . import testing as testing
     from . import special as special
+    from . import testing as testing
     from .backends.analytic import Analytic as Analytic
     from .backends.finite import Finite as Finite
     from .backends.forward import Forward as Forward

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import agree, compose, leaves_of, no_aliases, rng_of
+from samples import Steps, agree, compose, leaves_of, no_aliases, rng_of
 
 import difflab as dl
 from difflab import transforms
@@ -59,7 +59,7 @@ def test_no_generated_function_is_longer_than_it_may_be():
 def test_parts_compute_what_one_function_computes(seed: int, mode: str, monkeypatch: pytest.MonkeyPatch):
     """Drawn functions cut into parts of three equations: buffers, views, passed arguments and results cross them."""
     rng = rng_of(f"parts {seed}")
-    steps = [tuple(map(int, rng.integers(0, 30, 3))) for _ in range(12)]
+    steps: Steps = [(int(a), int(b), int(c)) for a, b, c in rng.integers(0, 30, (12, 3))]
     leaves = leaves_of(f"parts {seed}")
     tape = trace_leaves(lambda traced: compose(steps, traced), leaves)
     if mode == "gradient":

@@ -162,7 +162,9 @@ def apply(arithmetic: Arithmetic, primitive: Primitive, arrays: Sequence[Any], p
     if all(array.dtype != object for array in arrays) and not _becomes_float(primitive, arrays, params):
         return np.asarray(primitive.evaluate(*arrays, **params))
     if primitive.inexact:
-        raise UnsupportedError(f"the primitive `{primitive.name}` does not run in exact arithmetic: {primitive.inexact}")
+        raise UnsupportedError(
+            f"the primitive `{primitive.name}` does not run in exact arithmetic: {primitive.inexact}"
+        )
     rule = RULES.get(primitive.name, primitive.exact)
     if isinstance(rule, str):
         return arithmetic.scalar(rule)(*arrays)

@@ -30,7 +30,7 @@ def implements(*functions: Callable) -> Callable[[Callable], Callable]:
 
 
 def arrayed(value: Any) -> Any:
-    """A plain operand as an array; a list or object array with traced values in it as the traced array it stands for."""
+    """A plain operand as an array; one that holds traced values as the traced array it stands for."""
     if isinstance(value, Traced):
         return value
     array = np.asarray(value)

@@ -26,7 +26,7 @@ def result_type(*arrays_and_dtypes):
 
 
 @implements(np.can_cast)
-def can_cast(from_, to, casting="safe"):
+def can_cast(from_, to, casting: Any = "safe"):
     return np.can_cast(from_.dtype if isinstance(from_, Traced) else from_, to, casting)
 
 
@@ -77,7 +77,7 @@ def isin(element, test_elements, assume_unique=False, invert=False, *, kind=None
 
 @implements(np.bitwise_count)
 def bitwise_count(x):
-    total = 0
+    total: Any = 0
     bits = 8 * x.dtype.itemsize
     magnitude = np.abs(x) if x.dtype.kind == "i" else x
     for place in range(bits):
