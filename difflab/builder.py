@@ -262,7 +262,7 @@ def aval_of(value: Any) -> Aval:
     if dtype is None:
         value = np.asarray(value)
         dtype = value.dtype
-    if dtype == object and holds_numbers(value):
+    if dtype.kind == "O" and holds_numbers(value):
         return aval_of(joined(value))
     if dtype.kind not in "biufc":
         raise TraceError(

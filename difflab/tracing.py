@@ -245,7 +245,7 @@ class TracedArray(Traced):
         )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        if self.dtype.kind in "iub":
+        if self.dtype.kind in "iub" and self.shape:
             raise TraceError(
                 f"at {user_location()} a plain array is indexed by a traced array of {self.dtype.name}, or the latter "
                 "is to become a plain one; labels and masks are arguments of the tape: for one-hot rows write "

@@ -39,6 +39,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "iteration": lambda x: sum(e * e for e in np.asarray(x)),
     "extremes that are plain numbers": lambda x: np.sum(np.min(np.array([[x[3], 0.5], [x[2], 0.25]]), axis=1) * x[:2]),
     "all plain in the end": lambda x: np.min(np.array([[x[3], 0.5], [x[3], 0.25]]), axis=1),
+    "positions": lambda x: x[np.array([np.argmax(x), np.argmin(x), 0])] * np.array([np.argmax(x), 1, 2.0]),
+    "truth values": lambda x: np.where(np.array([x[0] > 0, x[1] > 0, True, False]), x, x**2),
     "norm": lambda x: np.linalg.norm(np.array([x[0], x[1]])),
     "stacked": lambda x: np.sum(np.stack([np.asarray(x), x]) ** 2),
     "returned": lambda x: np.array([x[0], x[1] * x[2]]),

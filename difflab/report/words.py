@@ -23,7 +23,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Forward mode",
-        "Carry the derivative along one direction through the loss, step by step. Exact; one pass for each parameter.",
+        "Carry the derivative along a direction through the loss, step by step. Exact; a direction for each parameter.",
     ),
     (
         "Reverse mode",
