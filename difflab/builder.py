@@ -47,7 +47,7 @@ class Builder:
 
     __slots__ = (
         "avals", "closed", "constants", "equations", "examples", "guarded", "guards", "inputs", "known", "lifted",
-        "literal_numbers", "literals", "names", "quiet_from", "serial", "spans", "static_floats", "wrap",
+        "literal_numbers", "literals", "names", "objects", "quiet_from", "serial", "spans", "static_floats", "wrap",
     )  # fmt: skip
 
     def __init__(self, wrap: Callable[[Builder, int, Aval], Any], *, static_floats: bool = False):
@@ -64,6 +64,7 @@ class Builder:
         self.names: dict[int, str] = {}
         self.quiet_from: int | None = None
         self.closed = False
+        self.objects = False  # whether NumPy made an object array of traced values
         # Transforms write rules whose Python floats are part of the text; in a user's function they are data.
         self.static_floats = static_floats
         self.examples: dict[int, Any] = {}

@@ -123,6 +123,8 @@ def compare(
         >>> list(found.frame["outcome"])
         ['ok', 'ok']
     """
+    if isinstance(backends, str):
+        raise errors.InputError(f"backends={backends!r}: give a list of names or backend values, as in [{backends!r}]")
     chosen = [resolve(backend) for backend in backends]
     if analytic is not None and not any(backend.family == "analytic" for backend in chosen):
         chosen.append(Analytic(analytic))

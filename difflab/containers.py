@@ -22,8 +22,12 @@ class Structure(NamedTuple):
         return not any(self.nested)
 
 
+# Types that are no dataclasses, told apart without looking inside.
+ORDINARY = frozenset({np.ndarray, float, int, complex, bool, str, type(None), dict, list, tuple, np.float64})
+
+
 def _is_record(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return type(value) not in ORDINARY and dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:

@@ -9,6 +9,7 @@ and, for ``np.tanh``, a method of that name.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,14 +19,25 @@ from .primitives.record import Aval, Traced
 
 OPERATORS = (
     *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv", "mod", "rmod"),
+    *("divmod", "rdivmod", "lshift", "rlshift", "rshift", "rrshift", "matmul", "rmatmul"),
     *("pow", "rpow", "neg", "pos", "abs", "round", "lt", "le", "gt", "ge", "eq", "ne", "and", "rand", "or", "ror"),
     *("xor", "rxor", "invert", "bool", "index", "float", "int", "complex", "format", "array_ufunc", "array_function"),
+    "reduce_ex",
 )
+
+
+def in_reduction() -> bool:
+    """Whether the caller was called by NumPy's own mean, var or std of an array, which are written in Python."""
+    code = sys._getframe(2).f_code
+    return code.co_name in {"_mean", "_var", "_std"} and code.co_filename.endswith("_methods.py")
 
 
 def _delegated(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self.value, name)(*[a.value if isinstance(a, Element) else a for a in args], **kwargs)
+        if args and isinstance(args[0], np.integer) and in_reduction():
+            args = (int(args[0]),)  # a count, which does not widen the dtype
+        result = getattr(self.value, name)(*[a.value if isinstance(a, Element) else a for a in args], **kwargs)
+        return Element(result, 0) if isinstance(result, Traced) and result.shape == () else result
 
     method.__name__ = name
     return method
@@ -86,6 +98,8 @@ class Element(Traced):
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override] (read only here)
         """The dtype of its array."""
+        if in_reduction():  # and would make a plain number of what has one
+            raise AttributeError("dtype")
         return self.parent.dtype
 
     @property
@@ -106,12 +120,19 @@ class Element(Traced):
         return self.value.span(name, function, arrays, params)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # protocols are asked for by probing
+        if name.startswith("__") or name == "dtype":  # protocols are asked for by probing; the dtype was hidden
             raise AttributeError(name)
-        return getattr(self.value, name)
+        found = getattr(self.value, name)
+        return _delegated(name).__get__(self) if isinstance(getattr(np, name, None), np.ufunc) else found
 
     def __repr__(self) -> str:
         return f"element {self.index} of {self.parent!r}"
+
+    def __copy__(self) -> Element:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Element:
+        return self
 
     __hash__ = object.__hash__
 

@@ -69,6 +69,17 @@ def user_location() -> str:
     return "unknown place"
 
 
+def location_of(error: BaseException) -> str:
+    """The innermost place outside difflab and NumPy that an error came through, as ``file:line``."""
+    place = "unknown place"
+    trace = error.__traceback__
+    while trace is not None:
+        if _is_user_frame(trace.tb_frame):
+            place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """A suggestion in brackets for a misspelt name, or the list of what there is."""
     import difflib

@@ -223,7 +223,8 @@ def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any], draws: Any = 
                 raise TraceError(
                     f"the trace of {describe(flat.function)} does not compute what the function does: output {number} "
                     f"{where} is {_brief(a)} and the tape gives {_brief(b)}; likely causes are hidden state, random "
-                    "numbers, or an array changed in place while tracing"
+                    "numbers, an array changed in place while tracing, or a test of an argument's type (isinstance, "
+                    "np.isscalar), which a traced array answers otherwise"
                 )
 
 

@@ -7,15 +7,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .elements import Element, in_reduction
 from .errors import TraceError, user_location
 from .promotion import FUNCTIONS, UFUNCS, apply_ufunc, is_weak
 
 # Operators that are primitives themselves; the others go through NumPy, which looks for a function of ours.
 BINARY = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "lt": np.less, "le": np.less_equal,
+    "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "lt": np.less, "le": np.less_equal,
     "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
 }  # fmt: skip
-REFLECTED = {"radd": np.add, "rsub": np.subtract, "rmul": np.multiply, "rtruediv": np.divide}
+REFLECTED = {"rsub": np.subtract, "rmul": np.multiply, "rtruediv": np.divide}
 UNARY = {"neg": np.negative}
 THROUGH_NUMPY = {
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift,
@@ -48,6 +49,17 @@ def binary(ufunc: np.ufunc, *, reflected: bool = False) -> Callable:
             return self.builder.bind(primitive, (other, self) if reflected else (self, other), {})
         result = apply_ufunc(ufunc, (other, self) if reflected else (self, other))
         return result.weakened() if self.weak and is_weak(other) else result
+
+    return method
+
+
+def added(*, reflected: bool = False) -> Callable:
+    """The method behind ``+``: NumPy's own mean would make a plain number of a sum that shows its dtype."""
+    add = binary(np.add, reflected=reflected)
+
+    def method(self: Any, other: Any) -> Any:
+        result = add(self, other)
+        return Element(result, 0) if self.shape == () and in_reduction() else result
 
     return method
 
@@ -105,6 +117,8 @@ def speaks_numpy(kind: type) -> type:
         setattr(kind, f"__{name}__", binary(ufunc))
     for name, ufunc in REFLECTED.items():
         setattr(kind, f"__{name}__", binary(ufunc, reflected=True))
+    setattr(kind, "__add__", added())  # noqa: B010 (the class is not known to have it)
+    setattr(kind, "__radd__", added(reflected=True))  # noqa: B010 (the class is not known to have it)
     for name, ufunc in UNARY.items():
         setattr(kind, f"__{name}__", unary(ufunc))
     for name, ufunc in THROUGH_NUMPY.items():

@@ -5,16 +5,18 @@ Inside another trace the derivative tape of an operator is replayed there, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .backends.deduced import Deduced, require_one_number
-from .backends.protocol import Backend, Source
+from .backends.protocol import Backend, Source, block_bytes
 from .backends.ways import require
-from .errors import UnsupportedError
+from .errors import ForecastError, UnsupportedError
+from .execution.chunks import machine_bytes
 from .primitives.record import Aval, Traced
 from .promotion import innermost
 from .tape import Tape
@@ -38,18 +40,18 @@ def require_nesting(backend: Backend) -> None:
         raise UnsupportedError(f"backend {backend.name!r} cannot be used inside another derivative")
 
 
-def replay_tape(tape: Tape, operands: Sequence[Any], others: Any = ()) -> list[Any]:
+def replay_tape(tape: Tape, operands: Sequence[Any], others: Collection[Any] = ()) -> list[Any]:
     """Run a tape inside the innermost trace among the operands and its constants."""
-    outer = innermost([*operands, *tape.constants.values(), *others])
-    # A 0-d array that was a number is a constant like any other.
-    lifted = [outer.lift(x if isinstance(x, Traced) else np.asarray(x)) for x in operands]
-    values = inline(outer, tape, lifted)
+    there = lifted(tape, operands, others)
+    outer = innermost([*there, *tape.constants.values(), *others])
+    values = inline(outer, tape, there)
     return [values[number] for number in tape.outputs]
 
 
-def lifted(tape: Tape, leaves: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
+def lifted(tape: Tape, leaves: Sequence[Any], others: Collection[Any] = ()) -> list[Any]:
     """Leaves as values of the innermost trace among them, ``others`` and what the tape closes over."""
     outer = innermost([*leaves, *others, *tape.constants.values()])
+    # A 0-d array that was a number is a constant like any other.
     return [outer.lift(leaf if isinstance(leaf, Traced) else np.asarray(leaf)) for leaf in leaves]
 
 
@@ -138,8 +140,23 @@ def ready(backend: Backend, source: Source, operator: str) -> Any:
     way = require(backend, operator)
     if way.scalar and operator in ("jvp", "vjp", "jacobian"):
         require_one_number(backend, operator, _outputs(backend, source))
+    if operator in ("jacobian", "hessian"):
+        _require_room(operator, _outputs(backend, source), [source.example[i] for i in source.wrt])
     first = operator if operator in backend.capabilities else _declared(backend, way.source)
     return complete(backend, source, backend.prepare(source, first, source.example))
+
+
+def _require_room(operator: str, outputs: Sequence[Any], variables: Sequence[Any]) -> None:
+    """Refuse a matrix that cannot fit into the machine before any of it is allocated."""
+    rows = outputs if operator == "jacobian" else variables
+    nbytes = block_bytes(rows, variables)
+    if nbytes > machine_bytes():
+        height, width = sum(math.prod(row.shape) for row in rows), sum(v.size for v in variables)
+        products = "dl.jvp or dl.vjp give its products" if operator == "jacobian" else "dl.hvp gives its products"
+        raise ForecastError(
+            f"the explicit {operator} of {height:,} x {width:,} numbers needs {nbytes / 2**30:,.0f} GiB, and this "
+            f"machine has {machine_bytes() / 2**30:.0f} GiB; {products} with vectors without it"
+        )
 
 
 def complete(backend: Backend, source: Source, prepared: Any) -> Deduced:

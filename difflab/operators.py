@@ -157,7 +157,7 @@ def value_and_gradient(
 
 
 def require_argnums(argnums: Any, function: Callable, operator: str) -> None:
-    """``argnums`` are numbers, not the arguments themselves.
+    """A function is given, and ``argnums`` are numbers, not the arguments themselves.
 
     Args:
         argnums: as the user gave them.
@@ -167,6 +167,8 @@ def require_argnums(argnums: Any, function: Callable, operator: str) -> None:
     Raises:
         InputError: they are not.
     """
+    if not callable(function):
+        raise InputError(f"dl.{operator} takes a function, and a {type(function).__name__} was given")
     if not isinstance(argnums, int | np.integer | tuple | list):
         raise InputError(
             f"argnums of {describe(function)} is an integer or a tuple of integers, not {type(argnums).__name__}; to "
@@ -277,7 +279,7 @@ def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -
 def prepare(
     function: Callable,
     *args: Any,
-    argnums: Any = 0,
+    argnums: Any = None,
     backend: str | Backend | None = None,
     operator: str = "gradient",
     analytic: Callable[..., tuple[Any, Any]] | None = None,
@@ -290,7 +292,7 @@ def prepare(
     Args:
         function: plain NumPy function.
         args: example arguments; their values matter only where Python branches on them.
-        argnums: position or positions to differentiate.
+        argnums: position or positions to differentiate; ``None`` is the first, and for "jvp" and "vjp" all of them.
         backend: a name or a backend value; ``None`` is "reverse", for "jvp" "forward", and for "jacobian" the one
             that needs fewer passes.
         operator: "gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp" or "hessian".
@@ -312,8 +314,8 @@ def prepare(
     if backend is None and operator != "jacobian":
         backend = "forward" if operator == "jvp" else "reverse"
     chosen = None if backend is None else resolve(backend)
-    if operator in ("jvp", "vjp") and argnums == 0:
-        argnums = tuple(range(len(args)))
+    if argnums is None:
+        argnums = tuple(range(len(args))) if operator in ("jvp", "vjp") else 0
     return Prepared(
         function,
         args,

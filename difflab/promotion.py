@@ -125,5 +125,6 @@ def unknown(name: str) -> TraceError:
     similar = f" (similar ones that have: {', '.join(f'np.{one}' for one in close)})" if close else ""
     return TraceError(
         f"{name} (called at {user_location()}) has no derivative rule in difflab{similar}; rewrite the line with "
-        f"some of the {len(known)} NumPy functions that have one, or use backend 'finite', which needs none"
+        "NumPy functions that have one (README lists them), wrap the call with dl.primitive, or use backend 'finite', "
+        "which needs none"
     )

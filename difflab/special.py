@@ -71,6 +71,8 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         result = nn.logsumexp(a, axis, keepdims)
         return result, np.where(result == -np.inf, 0.0, np.ones_like(result))
     a, b = (value if isinstance(value, Traced) else np.asarray(value) for value in (a, b))
+    dtype = np.result_type(a.dtype, b.dtype)  # SciPy takes the exponentials in the common dtype
+    a = a if a.dtype == dtype else a.astype(dtype)
     counts = np.not_equal(b, 0)
     shape = np.broadcast_shapes(np.shape(a), np.shape(b))
     axes = nn.arguments.axes(axis, shape, "logsumexp")
@@ -239,7 +241,7 @@ def multigammaln(a: Any, d: int) -> Any:
         count = 0
     if count < 1:
         raise InputError(f"multigammaln at {user_location()} takes a dimension from 1 on, not {d!r}")
-    total = 0.25 * count * (count - 1) * np.log(np.pi).item()
-    for k in range(count):
+    total = special_function("gammaln")(a - 0.0)
+    for k in range(1, count):
         total = total + special_function("gammaln")(a - 0.5 * k)
-    return total
+    return total + 0.25 * count * (count - 1) * np.log(np.pi)  # as in SciPy no weak number

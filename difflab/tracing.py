@@ -16,6 +16,7 @@ see another value traces again instead of returning the wrong branch's derivativ
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from .builder import CAST, Builder, Shape, aval_of
 from .elements import elements
-from .errors import TraceError, user_location
+from .errors import TraceError, location_of, user_location
 from .methods import speaks_numpy
 from .primitives.record import Aval, Primitive, Traced
 from .promotion import (
@@ -170,7 +171,9 @@ class TracedArray(Traced):
         if ours is None:
             module = function.__module__.replace("numpy", "np", 1)
             raise unknown(f"{module}.{function.__name__}")
-        if kwargs.get("out") is not None:
+        place = out_position(ours)
+        given = args[place] if place is not None and len(args) > place else kwargs.get("out")
+        if given is not None:
             raise TraceError(
                 f"np.{function.__name__} at {user_location()} writes into an array in place (out=), which cannot be "
                 "recorded; assign the result to a name instead"
@@ -209,11 +212,12 @@ class TracedArray(Traced):
         return observed
 
     def _no_number(self, kind: str) -> NoReturn:
+        into = " (or writing it into a plain array: collect the values in a list and use np.stack)"
         raise TraceError(
-            f"{kind}() of a traced value{' (or writing it into a plain array)' if kind == 'float' else ''} at "
-            f"{user_location()} would cut it off the tape; keep it an array (NumPy functions work on it, np.stack "
-            "joins values, start + step * np.arange(n) stands for np.arange of traced bounds), or use "
-            "dl.nn.stop_gradient if that is what you mean"
+            f"{kind}() of a traced value{into if kind == 'float' else ''} at {user_location()} would cut it off the "
+            "tape; keep it an array: NumPy functions work on it, np.stack joins values, start + step * np.arange(n) "
+            "stands for np.arange of traced bounds; where a library needs numbers, wrap its call with "
+            "dl.primitive(opaque=True), or use backend 'finite'"
         )
 
     def __float__(self) -> float:
@@ -253,11 +257,24 @@ class TracedArray(Traced):
             )
         if dtype is not None and np.dtype(dtype) != object:
             raise TraceError(
-                f"at {user_location()} a traced array is to become a plain one of dtype {np.dtype(dtype)} (np.array, "
-                "np.asarray or a library that calls them), which would cut it off the tape; leave the dtype out, or "
-                "use .astype, np.stack or np.concatenate"
+                f"at {user_location()} a traced array is to become a plain one of dtype {np.dtype(dtype)} (np.array "
+                "or np.asarray with a dtype, np.float64(x), the mean of an object array, a library), which would cut it "
+                "off the tape; leave the dtype out, use .astype, or join values with np.stack or np.concatenate"
             )
+        self.builder.objects = True
         return elements(self)
+
+    def __copy__(self) -> TracedArray:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> TracedArray:
+        return self  # traced arrays are never written to
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TraceError(
+            f"a traced array is to be pickled or sent elsewhere at {user_location()}, which would cut it off the tape; "
+            "do that outside the function, or use backend 'finite'"
+        )
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TraceError(
@@ -300,6 +317,9 @@ class TracedArray(Traced):
     def __invert__(self) -> Any:
         return np.invert(self)
 
+    def __round__(self, digits: int | None = None) -> Any:
+        return np.round(self, digits or 0)
+
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return np.floor_divide(self, other), np.remainder(self, other)
 
@@ -338,6 +358,14 @@ class TracedArray(Traced):
         return np.ravel(self, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
 
 
+@functools.cache
+def out_position(ours: Callable) -> int | None:
+    """Where ``out`` stands among the positional arguments of a function of ours, if it may stand there."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in inspect.signature(ours).parameters.values() if p.kind in positional]
+    return names.index("out") if "out" in names else None
+
+
 def trace_leaves(
     function: Callable[[list[Any]], Sequence[Any]],
     leaves: Sequence[Any],
@@ -351,11 +379,18 @@ def trace_leaves(
         inputs.append(builder.input(aval_of(leaf), names[position] if names else "", example))
     try:
         outputs = [builder.lift(output) for output in function(inputs)]
-    except ValueError as error:
-        # NumPy hides our error when a traced value is written into an array.
+    except (TypeError, ValueError, SystemError) as error:
+        # Compiled code hides our error: NumPy when a traced value is written into an array, SciPy's root finders.
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None
-        raise
+        if isinstance(error, TraceError | ValueError) or not builder.objects:
+            raise
+        raise TraceError(
+            f"at {location_of(error)} NumPy or another library is given an object array of traced values (from "
+            f"np.array, np.asarray or its own conversion) and fails: {error}; join values with np.stack, use functions "
+            "that take traced arrays (NumPy's; difflab.special for SciPy's), wrap the call with "
+            "dl.primitive(opaque=True), or use backend 'finite'"
+        ) from error
     finally:
         builder.closed = True
     return builder.finish(outputs)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .backends.protocol import block_dtype
 from .calls import ARRAY, SCALAR, Bound, describe, finished
 from .containers import LEAF, Structure, flatten, same, unflatten
 from .errors import InputError
 from .flat import Function
+from .primitives.complexes import block_dtype
 from .primitives.record import Traced
 from .tape import show
 
@@ -102,16 +102,18 @@ def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) ->
         raise InputError(
             f"jvp of {describe(function)}: {len(tangents)} tangents for {len(bound.targets)} differentiated primals"
         )
+    return _along_variables(tangents, bound, f"jvp of {describe(function)}: a tangent", "its primal")
+
+
+def _along_variables(trees: Sequence[Any], bound: Bound, what: str, whose: str) -> list[Any]:
+    """Trees in the structures of the differentiated arguments as leaves of their shapes and dtypes."""
     leaves: list[Any] = []
-    for tree, target in zip(tangents, bound.targets, strict=True):
+    for tree, target in zip(trees, bound.targets, strict=True):
         parts, structure = flatten(tree)
         if not same(structure, target):
-            raise InputError(f"jvp of {describe(function)}: a tangent does not have the structure of its primal")
+            raise InputError(f"{what} does not have the structure of {whose}")
         leaves.extend(parts)
-    return [
-        matched(leaf, bound.avals[i], f"jvp of {describe(function)}: a tangent")
-        for leaf, i in zip(leaves, bound.wrt, strict=True)
-    ]
+    return [matched(leaf, bound.avals[i], what) for leaf, i in zip(leaves, bound.wrt, strict=True)]
 
 
 def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
@@ -130,13 +132,7 @@ def vector_leaves(vector: Any, bound: Bound, function: Callable) -> list[Any]:
     trees = (vector,) if bound.single else vector
     if not isinstance(trees, tuple | list) or len(trees) != len(bound.targets):
         raise InputError(f"{where}: the vector is a tuple of {len(bound.targets)}, one per entry of argnums")
-    leaves: list[Any] = []
-    for tree, target in zip(trees, bound.targets, strict=True):
-        parts, structure = flatten(tree)
-        if not same(structure, target):
-            raise InputError(f"{where}: the vector does not have the structure of the argument that it belongs to")
-        leaves.extend(parts)
-    return [matched(leaf, bound.avals[i], f"{where}: a vector") for leaf, i in zip(leaves, bound.wrt, strict=True)]
+    return _along_variables(trees, bound, f"{where}: the vector", "the argument that it belongs to")
 
 
 def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure, function: Callable) -> list[Any]:

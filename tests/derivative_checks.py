@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from samples import central, rng_of
+import samples
+from samples import central, pairing, rng_of
 
 from difflab import transforms
 from difflab.execution.program import Program
@@ -17,9 +18,7 @@ from difflab.transforms.inline import inline
 
 def drawn(label: str, shape: tuple[int, ...], dtype: Any = "f8") -> np.ndarray:
     """Random numbers between -1 and 1 that depend on the label alone; complex ones in the square around 0."""
-    rng, dtype = rng_of(label), np.dtype(dtype)
-    values = np.asarray(rng.uniform(-1, 1, shape))
-    return np.asarray(values + 1j * rng.uniform(-1, 1, shape) if dtype.kind == "c" else values).astype(dtype)
+    return samples.drawn(rng_of(label), shape, dtype)
 
 
 def like(label: str, arrays: Sequence[Any]) -> list[np.ndarray]:
@@ -28,7 +27,7 @@ def like(label: str, arrays: Sequence[Any]) -> list[np.ndarray]:
 
 def paired(first: Sequence[Any], second: Sequence[Any]) -> float:
     """The real part of the sum of all products: what cotangents and tangents agree about."""
-    return float(sum(np.real(np.sum(a.astype("c16") * b)) for a, b in zip(first, second, strict=True)))
+    return sum(pairing(a, b) for a, b in zip(first, second, strict=True))
 
 
 def moved(function: Callable, arrays: Sequence[Any], tangents: Sequence[Any]) -> np.ndarray:

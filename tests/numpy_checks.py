@@ -11,7 +11,7 @@ from samples import close, difference, rng_of
 
 from difflab import transforms
 from difflab.execution.program import Program
-from difflab.operators import gradient
+from difflab.operators import gradient, jvp
 from difflab.tracing import trace_leaves
 
 
@@ -54,6 +54,15 @@ def right_in_both_modes(function: Callable[..., Any], *args: np.ndarray) -> None
     backward = sum(float(np.sum(part.astype("f8") * t)) for part, t in zip(pulled, tangents, strict=True))
     assert close(backward, forward, narrow)
     assert close(pushed, difference(function, args, tangents), narrow)
+
+
+def slopes(function: Callable[[Any], Any], x: Any) -> Any:
+    """The gradient of a scalar function as lists, after forward mode agreed with it."""
+    x = np.array(x, float)
+    found = gradient(function)(x)
+    pushed = [jvp(function, (x,), (unit.reshape(x.shape),))[1] for unit in np.eye(x.size)]
+    np.testing.assert_array_equal(np.ravel(found), np.ravel(pushed))
+    return found.tolist()
 
 
 def right_twice(function: Callable[[Any], Any], x: np.ndarray) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import references
 
 from difflab import nn
 from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
@@ -200,6 +199,16 @@ def directions(case: Case, positions: Sequence[int], label: str = "t") -> tuple[
     return tuple(draw if position in positions else None for position, draw in enumerate(draws))
 
 
+def traced(function: Callable, *leaves: Any) -> Tape:
+    """The tape of a function with one output or a list of them."""
+
+    def run(inputs: list[Any]) -> list[Any]:
+        result = function(*inputs)
+        return result if isinstance(result, list) else [result]
+
+    return trace_leaves(run, leaves)
+
+
 def tape_of(case: Case) -> Tape:
     """The tape of the primitive with all its arrays as inputs."""
     return trace_leaves(lambda leaves: [case.primitive(*leaves, **case.params)], case.arrays)
@@ -230,107 +239,6 @@ def close(found: Any, expected: Any, dtype: Any, factor: float = 1.0) -> bool:
     expected = np.asarray(expected)
     scale = float(np.max(np.abs(expected), initial=0.0))
     return np.shape(found) == expected.shape and bool(np.all(np.abs(found - expected) <= tolerance * (1 + scale)))
-
-
-# ---------------------------------------------------------------------------- independent values
-
-
-def _windows(x, size, stride):
-    rows, columns = (x.shape[1] - size[0]) // stride[0] + 1, (x.shape[2] - size[1]) // stride[1] + 1
-    for i in range(rows):
-        for j in range(columns):
-            a, b = i * stride[0], j * stride[1]
-            yield (i, j), (slice(None), slice(a, a + size[0]), slice(b, b + size[1]))
-
-
-def _ref_windows(x, *, size, stride):
-    patches = {at: x[where] for at, where in _windows(x, size, stride)}
-    rows, columns = max(patches)
-    return np.stack([np.stack([patches[i, j] for j in range(columns + 1)], 1) for i in range(rows + 1)], 1)
-
-
-def _ref_fold(g, *, size, stride, shape):
-    out = np.zeros(shape, g.dtype)
-    for (i, j), where in _windows(out, size, stride):
-        out[where] += g[:, i, j]
-    return out
-
-
-def _ref_firsts(x, size, stride):
-    """(position in the pooled array, position in x) of the first maximum of each window and channel."""
-    for (i, j), where in _windows(x, size, stride):
-        patch = x[where]
-        for n in range(x.shape[0]):
-            for c in range(x.shape[3]):
-                r, s = np.unravel_index(np.argmax(patch[n, :, :, c]), size)
-                yield (n, i, j, c), (n, i * stride[0] + r, j * stride[1] + s, c)
-
-
-def _ref_pool(t, x, y, *, size, stride):
-    out = np.zeros_like(y)
-    for pooled, at in _ref_firsts(x, size, stride):
-        out[pooled] = t[at]
-    return out
-
-
-def _ref_route(g, x, y, *, size, stride):
-    out = np.zeros_like(x)
-    for pooled, at in _ref_firsts(x, size, stride):
-        out[at] += g[pooled]
-    return out
-
-
-def _ref_unslice(g, *, start, stop, step, shape):
-    out = np.zeros(shape, g.dtype)
-    out[np.ix_(*[range(a, b, c) for a, b, c in zip(start, stop, step, strict=True)])] = g
-    return out
-
-
-def _ref_scatter(g, *indices, shape, axes):
-    """The transpose of NumPy's own indexing, column by column."""
-    out = np.zeros(shape, g.dtype)
-    for at in np.ndindex(*shape):
-        unit = np.zeros(shape)
-        unit[at] = 1
-        out[at] = np.sum(g * _ref_gather(unit, *indices, axes=axes))
-    return out
-
-
-def _ref_gather(x, *indices, axes):
-    return x[tuple(indices[axes.index(axis)] if axis in axes else slice(None) for axis in range(x.ndim))]
-
-
-REFERENCES: dict[str, Callable[..., Any]] = {
-    **references.REFERENCES,
-    "sigmoid": lambda x: (1 / (1 + np.exp(-x.astype(np.longdouble)))).astype(x.dtype),
-    "relu": lambda x: np.where(np.isnan(x), x, np.where(x > 0, x, np.zeros_like(x))),
-    "integer_power": lambda x, n: np.power(x, np.asarray(n, x.dtype)),
-    "where": np.where,
-    "cast": lambda x, dtype: x.astype(dtype),
-    "zeros_like": lambda x: 0 * x,
-    "copy": np.array,
-    "stop_gradient": np.array,
-    "sum": lambda x, axes: np.sum(x, axes),
-    "max": lambda x, axes: np.max(x, axes),
-    "min": lambda x, axes: np.min(x, axes),
-    "argmax": lambda x, axis: np.argmax(x, axis),
-    "argmin": lambda x, axis: np.argmin(x, axis),
-    "reshape": lambda x, shape: np.array(list(x.ravel())).astype(x.dtype).reshape(shape),
-    "transpose": lambda x, axes: np.einsum(x, list(range(x.ndim)), list(axes)),
-    "broadcast_to": lambda x, shape: np.ones(shape, x.dtype) * x,
-    "concatenate": lambda *xs, axis: np.moveaxis(np.array([r for x in xs for r in np.moveaxis(x, axis, 0)]), 0, axis),
-    "pad": lambda x, widths: np.pad(x, widths),
-    "slice": lambda x, start, stop, step: x[np.ix_(*map(range, start, stop, step))],
-    "unslice": _ref_unslice,
-    "gather": _ref_gather,
-    "scatter_add": _ref_scatter,
-    "matmul": lambda a, b: np.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2),
-    "windows": _ref_windows,
-    "fold": _ref_fold,
-    "max_pool": lambda x, size, stride: _ref_windows(x, size=size, stride=stride).max(axis=(3, 4)),
-    "pool_select": _ref_pool,
-    "pool_route": _ref_route,
-}
 
 
 # ---------------------------------------------------------------------------- drawn compositions

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
+import scipy.stats
 from samples import close, difference
 
 import difflab as dl
@@ -86,6 +91,41 @@ def test_a_dtype_is_refused_with_advice(function: Callable):
         TraceError, match=r"test_elements\.py:\d+ a traced array is to become a plain one of dtype .*np\.stack"
     ):
         dl.gradient(lambda x: np.sum(function(x)))(X)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.exp(np.array([x[0], 1.0])),
+        lambda x: np.linalg.det(np.array([[x[0], 1.0], [2.0, x[1]]])),
+        lambda x: scipy.stats.norm.logpdf(x),
+        lambda x: scipy.special.logsumexp(x),
+    ],
+)
+def test_what_object_arrays_cannot_do_says_what_can(function: Callable):
+    text = r"at test_elements\.py:\d+ NumPy or another library is given an object array .*np\.stack.*difflab\.special"
+    with pytest.raises(TraceError, match=text):
+        dl.gradient(lambda x: np.sum(function(x)))(X)
+    with pytest.raises(TraceError, match="NumPy or another library"):
+        dl.prepare(lambda x: np.sum(function(x)), X)
+
+
+def test_an_error_hidden_by_compiled_code_comes_out():
+    with pytest.raises(TraceError, match=r"float\(\) of a traced value .*dl\.primitive\(opaque=True\)"):
+        dl.gradient(lambda x: scipy.optimize.brentq(lambda t: t**3 - x[3], 0.0, 5.0))(X)
+
+
+def test_errors_of_the_user_pass_unchanged():
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        dl.gradient(lambda x: np.sum(x) + len({"a": 1}) + ("a" - 1))(X)  # type: ignore[operator] (a fault on purpose)
+    assert not isinstance(caught.value, TraceError)
+
+
+def test_copies_are_the_same_value_and_pickles_are_refused():
+    for copying in (copy.copy, copy.deepcopy):
+        assert np.array_equal(dl.gradient(lambda p, c=copying: np.sum(c(p)["a"] ** 2))({"a": X})["a"], 2 * X)
+    with pytest.raises(TraceError, match=r"pickled or sent elsewhere at test_elements\.py"):
+        dl.gradient(lambda x: pickle.loads(pickle.dumps(x)).sum())(X)
 
 
 def test_in_place_methods_are_refused_with_advice():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import difflab as dl
-from difflab.errors import DifflabError, InputError, TraceError, UnsupportedError, did_you_mean
+from difflab.errors import DifflabError, ForecastError, InputError, TraceError, UnsupportedError, did_you_mean
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -302,3 +302,45 @@ def test_every_error_is_one_of_ours_and_of_pythons():
 def test_suggestions():
     assert did_you_mean("forwrd", ["forward", "reverse"]) == "(did you mean 'forward'?)"
     assert did_you_mean("xyz", ["b", "a"]) == "(known: a, b)"
+
+
+def test_a_matrix_that_cannot_fit_is_refused_before_it_is_allocated():
+    x = np.ones(1_000_000)
+    with pytest.raises(
+        ForecastError, match=r"explicit jacobian of 1,000,000 x 1,000,000 .* needs 7,451 GiB.*dl\.vjp"
+    ):
+        dl.jacobian(np.sin)(x)
+    with pytest.raises(ForecastError, match=r"explicit hessian of .*GiB.*dl\.hvp gives its products"):
+        dl.hessian(lambda x: np.sum(np.sin(x)))(x)
+    with pytest.raises(ForecastError, match="explicit jacobian"):
+        dl.prepare(np.sin, x, operator="jacobian", backend="forward")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, out: np.sum(x, None, None, out),
+        lambda x, out: np.max(x, None, out),
+        lambda x, out: np.dot(x, x, out),
+        lambda x, out: x.min(0, out),
+        lambda x, out: np.exp(x, np.zeros(3))[0],
+        lambda x, out: np.add.reduce(x, 0, None, out),
+    ],
+)
+def test_an_output_array_is_refused_in_its_place_too(function: Callable):
+    with pytest.raises(TraceError, match=r"at test_errors\.py:\d+ writes into an array in place"):
+        dl.gradient(lambda x: function(x, np.zeros(())) * 1.0)(X)
+
+
+def test_what_is_no_function_and_what_is_no_list():
+    not_a_function: Any = 3
+    with pytest.raises(InputError, match=r"dl\.gradient takes a function, and a int was given"):
+        dl.gradient(not_a_function)
+    with pytest.raises(InputError, match=r"give a list of names .*\['reverse'\]"):
+        dl.compare(np.sum, X, backends="reverse")
+
+
+def test_an_explicit_argument_is_kept_by_prepare():
+    prepared = dl.prepare(lambda a, b: a * b, 2.0, 5.0, operator="jvp", argnums=0)
+    assert prepared.jvp((2.0, 5.0), (1.0,)) == (10.0, 5.0)
+    assert dl.prepare(lambda a, b: a * b, 2.0, 5.0, operator="jvp").jvp((2.0, 5.0), (1.0, 1.0)) == (10.0, 7.0)

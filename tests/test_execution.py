@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from samples import BINARY, CUBE, MEAN, UNARY, agree, compose, leaves_of, nearly, no_aliases, rng_of, strided
+from samples import BINARY, CUBE, MEAN, UNARY, agree, compose, leaves_of, nearly, no_aliases, rng_of, strided, traced
 
 from difflab import nn, transforms
 from difflab.errors import GuardError
 from difflab.execution.plan import Passed, make_plan
 from difflab.execution.program import Program
 from difflab.operators import gradient, prepare
-from difflab.tape import Tape
-from difflab.tracing import trace_leaves
 
 STEPS = st.lists(
     st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 40), st.integers(0, 40)),
@@ -28,16 +25,6 @@ STEPS = st.lists(
 DTYPE = st.sampled_from(["float64", "float32"])
 INEXACT = (np.sin, np.sqrt, np.exp, np.divide)
 EXACT = [i for i, f in enumerate([*UNARY, *BINARY]) if f not in INEXACT and i not in (MEAN, CUBE)]
-
-
-def traced(function, *leaves: Any) -> Tape:
-    """The tape of a function with one output or a list of them."""
-
-    def run(inputs: list[Any]) -> list[Any]:
-        result = function(*inputs)
-        return result if isinstance(result, list) else [result]
-
-    return trace_leaves(run, leaves)
 
 
 def numbers(shape: tuple[int, ...], label: str = "execution", dtype: str = "float64") -> np.ndarray:

@@ -121,3 +121,12 @@ def test_what_is_no_norm_says_what_and_where(function: Callable, message: str):
     assert re.search(r"at test_norms\.py:\d+", str(caught.value))
     with pytest.raises((ValueError, TypeError, np.linalg.LinAlgError)):
         function(X)
+
+
+@pytest.mark.parametrize("order", ["fro", "nuc", 2, -2, None])
+def test_every_norm_of_a_zero_matrix_has_derivative_zero(order: Any):
+    stack = np.stack([np.zeros((3, 2)), np.arange(6.0).reshape(3, 2) + np.eye(3, 2)])
+    found = gradient(lambda x: np.sum(np.linalg.norm(x, order, (-2, -1))), stack)
+    alone = gradient(lambda x: np.linalg.norm(x, order), stack[1])
+    assert np.array_equal(found[0], np.zeros((3, 2)))
+    np.testing.assert_allclose(found[1], alone, rtol=1e-12)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy_checks import drawn, right_in_both_modes, same_as_numpy
+from numpy_checks import drawn, right_in_both_modes, same_as_numpy, slopes
 
 import difflab as dl
 from difflab.errors import TraceError, UndecidedError, UnsupportedError
 from difflab.execution.exact import certify
-from difflab.operators import gradient, jvp
+from difflab.operators import gradient
 from difflab.tracing import trace_leaves
 from difflab.transforms import reverse
 
@@ -103,14 +103,6 @@ def test_a_number_q_is_weak_and_an_array_is_not(dtype: str):
 
 
 # ---------------------------------------------------------------------------- the kink table: first of a tie
-
-
-def slopes(function: Callable[[Any], Any], x: list[float]) -> list[float]:
-    """The gradient of a scalar function, after forward mode agreed with it."""
-    point = np.array(x)
-    found = gradient(function)(point)
-    assert [float(jvp(function, (point,), (unit,))[1]) for unit in np.eye(len(x))] == found.tolist()
-    return found.tolist()
 
 
 KINKS: list[tuple[str, Callable[[Any], Any], list[float], list[float]]] = [

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from references import REFERENCES
 from samples import (
     DTYPES,
     EDGES,
-    REFERENCES,
     Case,
     all_cases,
     cases_of,

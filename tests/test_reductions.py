@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy_checks import drawn, right_in_both_modes, right_twice, same_as_numpy
+from numpy_checks import drawn, right_in_both_modes, right_twice, same_as_numpy, slopes
 from samples import cases_of, central, rng_of
 
 import difflab as dl
@@ -170,15 +170,6 @@ def test_products_are_right_at_zeros(zeros: tuple[int, ...]):
             assert math.isclose(rows[i][j], expected, rel_tol=1e-14, abs_tol=0.0)
     third = gradient(lambda z: gradient(lambda y: gradient(np.prod)(y)[0])(z)[1])(x)
     np.testing.assert_allclose(third, [0.0, 0.0, x[3], x[2]], rtol=1e-14)
-
-
-def slopes(function: Callable[[Any], Any], x: Any) -> list[float]:
-    """The gradient of a scalar function, after forward mode agreed with it."""
-    x = np.array(x, float)
-    found = gradient(function)(x)
-    pushed = [jvp(function, (x,), (unit.reshape(x.shape),))[1] for unit in np.eye(x.size)]
-    np.testing.assert_array_equal(np.ravel(found), np.ravel(pushed))
-    return found.tolist()
 
 
 KINKS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from samples import rng_of, same_bits
+from samples import rng_of, same_bits, traced
 
 from difflab import nn
 from difflab.execution.cache import ProgramCache, Runner, structure
 from difflab.execution.program import Program
 from difflab.operators import gradient, prepare, value_and_gradient
 from difflab.tape import Tape
-from difflab.tracing import trace_leaves
 from difflab.transforms.inline import inline, inputs_like, transform_builder
-
-
-def traced(function, *leaves: Any) -> Tape:
-    """The tape of a function with one output or a list of them."""
-
-    def run(inputs: list[Any]) -> list[Any]:
-        result = function(*inputs)
-        return result if isinstance(result, list) else [result]
-
-    return trace_leaves(run, leaves)
-
-
-def numbers(shape: tuple[int, ...], label: str = "execution", dtype: str = "float64") -> np.ndarray:
-    return np.asarray(rng_of(label).standard_normal(shape)).astype(dtype)
 
 
 def test_constants_are_never_baked_into_shared_programs():
@@ -72,7 +55,7 @@ LOOKALIKES = [
 @pytest.mark.parametrize(("one", "other"), LOOKALIKES, ids=[str(i) for i in range(len(LOOKALIKES))])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_functions_that_look_alike_never_share_a_wrong_program(one, other, dtype):
-    x = numbers((2, 2), "x", dtype)
+    x = rng_of("x").standard_normal((2, 2)).astype(dtype)
     for function in (one, other, one, other):
         tape = traced(function, x)
         (found,) = Runner(tape, lambda t: (t,), "test", frozen=False).run([x])

@@ -34,6 +34,41 @@ TABLE = np.array([1.0, 2.0, 3.0])
 SETTINGS: dict[str, Any] = {"slope": [2.0, {"power": 1.0}]}
 
 
+SCALE = np.array(2.0)
+
+
+def scaled(x):
+    return x * SCALE
+
+
+@dl.primitive
+def inner_gate(x):
+    return scaled(x)
+
+
+@inner_gate.jvp
+def inner_rule(tangents, out, x):
+    return scaled(tangents[0])
+
+
+@dl.primitive
+def outer_gate(x):
+    return inner_gate(x) * 3.0
+
+
+@outer_gate.jvp
+def outer_rule(tangents, out, x):
+    return inner_gate(tangents[0]) * 3.0
+
+
+@pytest.mark.parametrize(("gate", "factor"), [(inner_gate, 1.0), (outer_gate, 3.0)])
+def test_what_the_functions_they_call_close_over_is_not_stale_either(gate: Any, factor: float, monkeypatch: Any):
+    for scale in (2.0, 5.0, -1.0):
+        monkeypatch.setitem(globals(), "SCALE", np.array(scale))
+        assert dl.value_and_gradient(lambda x: gate(x))(1.0) == (factor * scale, factor * scale)
+        assert gate(1.0) == factor * scale
+
+
 def test_what_they_close_over_is_never_stale_and_frozen_when_prepared(monkeypatch: pytest.MonkeyPatch):
     local, cycle = np.ones(3), []
     cycle.append(cycle)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_gates import X, bare, black, both, gate, gate_vjp
+from own_gates import X, bare, black, both, gate, gate_vjp, made, product
 
 import difflab as dl
 from difflab.errors import DifflabError, InputError, TraceError
@@ -32,19 +32,6 @@ def test_names_that_lead_nowhere(name: str, text: str):
 
 
 # ---------------------------------------------------------------------------- faults
-
-
-def made(function, vjp=None, jvp=None, **options):
-    own = dl.primitive(function, name="m:f", **options)
-    if vjp is not None:
-        own.vjp(vjp)
-    if jvp is not None:
-        own.jvp(jvp)
-    return own
-
-
-def product(x, y):
-    return x * y
 
 
 FAULTS = [
@@ -162,3 +149,17 @@ def test_it_prints_and_documents_itself():
     assert repr(bare) == "<primitive own_gates:bare: no rule>"
     assert gate.__name__ == "gate"
     assert gate_vjp.__name__ == "gate_vjp"  # the decorator gives the rule back
+
+
+def test_a_rule_of_another_signature_is_refused_when_it_is_given():
+    @dl.primitive
+    def gate(x, y, *, k=1):
+        return k * x * y
+
+    text = r"gate`\.vjp is to take \(cotangent, out, x, y, \*, k\), and takes \(cotangent, out, x\)"
+    with pytest.raises(InputError, match=text):
+        gate.vjp(lambda cotangent, out, x: (cotangent,))
+    with pytest.raises(InputError, match=r"gate`\.jvp is to take \(tangents, out, x, y, \*, k\)"):
+        gate.jvp(lambda tangents, out, x, y: tangents[0])
+    gate.vjp(lambda cotangent, out, *args, **metadata: (cotangent * args[1], cotangent * args[0]))
+    assert dl.gradient(lambda x: gate(x, 2.0))(3.0) == 2.0

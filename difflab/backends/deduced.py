@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
+from ..primitives.complexes import block_dtype, real_dtype
 from ..primitives.record import Aval, Traced
-from .protocol import Backend, block_dtype
+from .protocol import Backend
 from .ways import require
 
 Tangents = Callable[[Sequence[Any]], Sequence[Any]]
@@ -67,8 +68,7 @@ def pulled_back(tangents_of: Tangents, variables: Sequence[Any]) -> Pullback:
     """A pullback by one tangent pass per coordinate of the variables, two where it is complex."""
 
     def entry(cotangents: Sequence[Any], position: int, direction: Sequence[Any]) -> Any:
-        real = np.zeros((), variables[position].dtype).real.dtype
-        return _dot(cotangents, tangents_of(direction), real)
+        return _dot(cotangents, tangents_of(direction), real_dtype(variables[position].dtype))
 
     def pullback(cotangents: Sequence[Any]) -> list[Any]:
         result = []
@@ -87,7 +87,7 @@ def tangents_by(pullback: Pullback, outputs: Sequence[Any], tangents: Sequence[A
     """Tangents by one pullback per coordinate of the outputs, two where it is complex."""
     result = []
     for position, like in enumerate(outputs):
-        real = np.zeros((), like.dtype).real.dtype
+        real = real_dtype(like.dtype)
         entries = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position)]
         if _complex(like):
             other = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position, -1j)]

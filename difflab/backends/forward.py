@@ -15,8 +15,8 @@ from ..execution.plan import make_plan
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, diagonal
 from ..transforms.second_order import avals_of, outputs_of
-from .protocol import OPERATORS, Cost, Source, count
-from .sweeps import Pairs, along, hessian_blocks, jacobian_blocks, result_bytes, shown, unit_chunks
+from .protocol import OPERATORS, Cost, Source
+from .sweeps import Pairs, along, result_bytes, shown, unit_chunks, zero_blocks
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,12 @@ class PreparedForward:
         self._coordinates = Coordinates(self._variables, imaginary=True)
         self._sweeps: dict[str, Chunked] = {}
         self._runners: dict[str, Runner] = {}
-        n_params = count([source.example[i] for i in source.wrt])
-        notes = self._runner("jvp").stats if operator == "jvp" else self._sweep(operator).stats
-        self.stats: dict[str, Any] = {"primal_calls": n_params, **notes}
+        if operator == "jvp":
+            passes, notes = 1, self._runner("jvp").stats
+        else:
+            sweep = self._sweep(operator)
+            passes, notes = sweep.directions, sweep.stats
+        self.stats: dict[str, Any] = {"primal_calls": passes, **notes}
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
@@ -174,7 +177,7 @@ class PreparedForward:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns per pass."""
         outs = outputs_of(self._source.tape)
-        blocks = jacobian_blocks(outs, self._variables)
+        blocks = zero_blocks(outs, self._variables)
         values = None
         for runs, results in self._passes(self._sweep("jacobian"), leaves):
             values = results[: len(outs)]
@@ -194,7 +197,7 @@ class PreparedForward:
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second derivatives along pairs of coordinates, each pair of real ones once."""
         sweep, pairs = self._sweep("hessian"), Pairs(self._variables)
-        blocks = hessian_blocks(self._variables)
+        blocks = zero_blocks(self._variables, self._variables)
         first, second = pairs.rows.matrices(sweep.lanes), pairs.columns.matrices(sweep.lanes)
         seeds = [*pairs.rows.arrays(first), *pairs.columns.arrays(second)]
         for start, stop in sweep.spans():

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..primitives.complexes import block_dtype
 from ..tape import Tape
-from .protocol import OPERATORS, Cost, Source, block_dtype
+from .protocol import OPERATORS, Cost, Source, block_bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Null:
             outputs = variables
         elif operator != "jacobian":
             return Cost(0.0, 0.0, sum(variable.nbytes for variable in variables))
-        return Cost(0.0, 0.0, sum(o.size * v.size * block_dtype(o, v).itemsize for o in outputs for v in variables))
+        return Cost(0.0, 0.0, block_bytes(outputs, variables))
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedNull:
         """Note the shapes of the outputs."""

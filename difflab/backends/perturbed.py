@@ -13,9 +13,9 @@ from ..execution.chunks import KEPT, Chunked
 from ..primitives.record import Aval
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
-from .protocol import Source, count
+from .protocol import Source
 from .stencils import SECOND, bands, nonzero, signs, step_for, steps_for
-from .sweeps import Pairs, along, hessian_blocks, jacobian_blocks
+from .sweeps import Pairs, along, zero_blocks
 
 
 def flags_of(tape: Tape, wrt: Sequence[int]) -> list[bool]:
@@ -45,14 +45,16 @@ class PreparedFinite:
         leaves = [np.asarray(source.example[i]) for i in source.wrt]
         self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
         self._coordinates = Coordinates(self._variables, imaginary=True)
-        calls = len(signs(backend.scheme)) * count(leaves) + 1
-        self.stats: dict[str, Any] = {"primal_calls": calls, "black_box": False}
+        directions, points = sweep_of(self._variables, operator, backend.scheme)
+        self.stats: dict[str, Any] = {"primal_calls": directions * points + 1, "black_box": False}
         try:
-            self._runner = Runner(source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
-            self.stats.update(self._runner.stats)
+            tape = source.tape
         except Exception as error:  # whatever a black box does not like about traced arrays
             self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
-        if self._runner is not None and operator != "jvp":
+            return
+        self._runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+        self.stats.update(self._runner.stats)
+        if operator != "jvp":
             sweep = self._sweep(operator)
             self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
 
@@ -191,7 +193,7 @@ class PreparedFinite:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
         centre, state = self._centre(leaves)
-        blocks = jacobian_blocks([np.asarray(output) for output in centre], self._variables)
+        blocks = zero_blocks([np.asarray(output) for output in centre], self._variables)
         for runs, quotients in self._slopes(leaves, centre, state):
             for run in runs:
                 for row, quotient in zip(blocks, quotients, strict=True):
@@ -283,7 +285,7 @@ class PreparedFinite:
         state = self._centre(leaves)[1]
         origin = pairs.columns.flat(self._at(leaves))
         steps = self._steps(origin, 2)
-        blocks = hessian_blocks(self._variables)
+        blocks = zero_blocks(self._variables, self._variables)
         lanes, spans = self._spans("hessian", pairs.count)
         for start, stop in spans:
             matrices = _repeated(origin, lanes * len(stencil.points))

@@ -5,13 +5,12 @@ Backends see flat lists of arrays; containers are taken apart and rebuilt in ``d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-
+from ..primitives.complexes import block_dtype
 from ..tape import Tape
 
 OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp", "hessian")
@@ -50,6 +49,7 @@ class Source:
     ``tape`` records it on demand (inputs: all live leaves, in order).  ``wrt`` are the positions of the leaves to
     differentiate.  ``frozen``: prepared, so constants may be baked in; otherwise programs are looked up by structure.
     ``analytic(leaves)``, where the problem ships one, is ``(value, gradients)`` derived by hand.
+    ``failure`` is why the function cannot be recorded, once that was tried.
     """
 
     call: Callable[[Sequence[Any]], list[Any]]
@@ -59,11 +59,21 @@ class Source:
     names: list[str] = field(default_factory=list)
     analytic: HandDerived | None = None
     frozen: bool = True
+    failure: Exception | None = field(default=None, init=False)
+    _tape: Tape | None = field(default=None, init=False)
 
-    @cached_property
+    @property
     def tape(self) -> Tape:
-        """The function's tape, recorded once."""
-        return self.trace()
+        """The function's tape, recorded once; a black box is tried once as well."""
+        if self.failure is not None:
+            raise self.failure
+        if self._tape is None:
+            try:
+                self._tape = self.trace()
+            except Exception as error:  # whatever a function does not like about traced arrays
+                self.failure = error
+                raise
+        return self._tape
 
 
 @runtime_checkable
@@ -97,7 +107,7 @@ class Prepared(Protocol):
         ...
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
-        """The outputs, and ``blocks[o][i]`` of shape ``output.shape + leaf.shape`` in ``block_dtype(output, leaf)``."""
+        """The outputs, and ``blocks[o][i]`` of shape out + in, in the leaf's dtype, complex where the output is."""
         ...
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
@@ -166,13 +176,10 @@ class Backend(Protocol):
         ...
 
 
-def block_dtype(output: Any, leaf: Any) -> np.dtype:
-    """The dtype of a block of a Jacobian: the variable's, as of a gradient, but complex where the output is."""
-    if output.dtype.kind == "c" and leaf.dtype.kind != "c":
-        return np.result_type(leaf.dtype, np.complex64)
-    return leaf.dtype
-
-
-def count(leaves: Sequence[Any]) -> int:
-    """The number of scalars in some leaves."""
-    return sum(int(np.size(leaf)) for leaf in leaves)
+def block_bytes(rows: Sequence[Any], variables: Sequence[Any]) -> int:
+    """Bytes of all blocks of a Jacobian, or with the variables as rows of a Hessian."""
+    return sum(
+        math.prod((*row.shape, *variable.shape)) * block_dtype(row, variable).itemsize
+        for row in rows
+        for variable in variables
+    )

@@ -65,12 +65,12 @@ def _hessian(tape: Tape, wrt: Sequence[int], scheme: str, step: str | float) -> 
     builder = transform_builder()
     operands = inputs_like(builder, tape)
     variables = avals_of(tape, wrt)
-    table = Table(builder, variables, variables)
-    table.columns = Coordinates(variables, imaginary=needs_both(variables, variables))
-    count = table.columns.count
+    coordinates = Coordinates(variables, imaginary=needs_both(variables, variables))
+    table = Table(builder, variables, variables, coordinates, by="tangents")
+    count = coordinates.count
     if not count:
         return builder.finish(table.blocks([None] * len(wrt)))
-    units = [builder.constant(unit) for unit in table.columns.units(0, count)]
+    units = [builder.constant(unit) for unit in coordinates.units(0, count)]
     lanes = batch(product, [False] * len(operands) + [True] * len(units), count)
     values = inline(builder, lanes, [*operands, *units])
     return builder.finish(table.blocks([values[number] for number in lanes.outputs]))
@@ -153,9 +153,7 @@ class _Quotients:
 
     def table(self, outs: Sequence[Aval], slopes: Sequence[Any]) -> list[Any]:
         """The slopes as the blocks of a Jacobian."""
-        table = Table(self.builder, outs, self.variables)
-        table.columns = self.coordinates
-        return table.blocks(slopes)
+        return Table(self.builder, outs, self.variables, self.coordinates, by="tangents").blocks(slopes)
 
     def along(self, tangents: Sequence[Any], outputs: Sequence[Any], slopes: Sequence[Any]) -> list[Any]:
         """The tangents of the outputs: the slopes times the tangent's share in their directions."""

@@ -15,7 +15,7 @@ from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, needs_both, outputs_of
 from ..transforms.split import split
 from .protocol import OPERATORS, Cost, Source
-from .sweeps import along, hessian_blocks, jacobian_blocks, result_bytes, shown, unit_chunks
+from .sweeps import along, result_bytes, shown, unit_chunks, zero_blocks
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,17 @@ class PreparedReverse:
         self._runners: dict[str, Runner] = {}
         self._sweeps: dict[str, tuple[Coordinates, Chunked]] = {}
         self._gradient: Callable[[Sequence[Any]], list[Any]] | None = None
+        passes = 1
         if operator in ("jvp", "jacobian", "hessian"):
-            notes = self._sweep(operator)[1].stats
+            sweep = self._sweep(operator)[1]
+            passes, notes = sweep.directions, sweep.stats
         else:
             kind = "gradient" if operator == "value_and_gradient" else operator
             runner = self._runner(kind)
             notes = runner.stats
             if kind == "gradient":
                 self._gradient = runner.direct()
-        self.stats: dict[str, Any] = {"primal_calls": 1, **notes}
+        self.stats: dict[str, Any] = {"primal_calls": passes, **notes}
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
@@ -183,7 +185,7 @@ class PreparedReverse:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of rows per pass."""
         coordinates, outs = self._sweep("jacobian")[0], outputs_of(self._source.tape)
-        blocks = jacobian_blocks(outs, avals_of(self._source.tape, self._source.wrt))
+        blocks = zero_blocks(outs, avals_of(self._source.tape, self._source.wrt))
         values = None
         for runs, results in self._passes("jacobian", leaves):
             values = results[: len(outs)]
@@ -200,7 +202,7 @@ class PreparedReverse:
         """The blocks of the Hessian, a chunk of columns per pass."""
         coordinates = self._sweep("hessian")[0]
         variables = avals_of(self._source.tape, self._source.wrt)
-        blocks = hessian_blocks(variables)
+        blocks = zero_blocks(variables, variables)
         for runs, products in self._passes("hessian", leaves):
             for run in runs:
                 for row, lanes in zip(blocks, products, strict=True):

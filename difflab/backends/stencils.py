@@ -54,7 +54,8 @@ def step_for(x: np.ndarray, scheme: str, order: int, step: str | float) -> np.nd
         h = np.maximum(np.abs(x), x.dtype.type(1)) * unit_step(x.dtype, scheme, order)
     else:
         h = np.broadcast_to(np.asarray(step, x.dtype), x.shape)
-    return (x + h) - x
+    with np.errstate(over="ignore", invalid="ignore"):  # no step leads away from infinity: NaN, quietly
+        return (x + h) - x
 
 
 def steps_for(x: Any, scheme: str, order: int, step: str | float) -> tuple[np.ndarray, ...]:

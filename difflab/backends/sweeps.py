@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..execution.chunks import KEPT, Chunked
+from ..primitives.complexes import block_dtype
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, needs_both, outputs_of
-from .protocol import block_dtype
+from .protocol import block_bytes
 
 
 class Row(NamedTuple):
@@ -73,13 +74,8 @@ class Pairs:
                 blocks[j][i].reshape(sizes[::-1])[there, here.start] = target
 
 
-def hessian_blocks(variables: Sequence[Any]) -> list[list[np.ndarray]]:
-    """Zeros for every two arrays."""
-    return [[np.zeros((*a.shape, *b.shape), block_dtype(a, b)) for b in variables] for a in variables]
-
-
-def jacobian_blocks(outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[np.ndarray]]:
-    """Zeros for every output and every array."""
+def zero_blocks(outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[np.ndarray]]:
+    """Zeros for every output (of a Hessian: every variable) and every variable."""
     return [[np.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]
 
 
@@ -89,10 +85,10 @@ def result_bytes(tape: Tape, operator: str, wrt: Sequence[int]) -> int:
     values = sum(output.nbytes for output in outputs)
     if operator == "jvp":
         return 2 * values
-    if operator in ("jacobian", "hessian"):
-        rows = outputs if operator == "jacobian" else variables
-        blocks = sum(row.size * v.size * block_dtype(row, v).itemsize for row in rows for v in variables)
-        return blocks + (values if operator == "jacobian" else 0)
+    if operator == "jacobian":
+        return values + block_bytes(outputs, variables)
+    if operator == "hessian":
+        return block_bytes(variables, variables)
     return sum(variable.nbytes for variable in variables) + values
 
 

@@ -28,8 +28,8 @@ SPILL = 2
 """A chunk may be so many times larger than the cache: its inputs and results pass through once (measured)."""
 USUAL_CACHE = 1 << 20
 """Bytes assumed where the machine does not say."""
-USUAL_MEMORY = 1 << 30
-"""Bytes for one chunk where the machine does not say how much memory it has."""
+USUAL_MEMORY = 1 << 33
+"""Bytes assumed where the machine does not say how much memory it has."""
 KEPT = 1 << 24
 """Bytes of points or unit vectors that a backend may keep from one call to the next."""
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -50,12 +50,17 @@ def cache_bytes(root: Path = CACHES) -> int:
 
 
 @functools.cache
-def memory_bytes() -> int:
-    """Bytes that the arrays of one chunk may take: an eighth of the machine's memory; 1 GiB where it does not say."""
+def machine_bytes() -> int:
+    """Bytes of the machine's memory; 8 GiB where it does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return USUAL_MEMORY
+
+
+def memory_bytes() -> int:
+    """Bytes that the arrays of one chunk may take: an eighth of the machine's memory."""
+    return machine_bytes() // 8
 
 
 def check_chunk(owner: str, chunk: Any) -> None:

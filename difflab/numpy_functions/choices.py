@@ -58,6 +58,7 @@ def select(condlist, choicelist, default=0):
 def clip(a, a_min=NOTHING, a_max=NOTHING, out=None, *, min=NOTHING, max=NOTHING, **kwargs):
     # NumPy's own composition: where both bounds are one number, each of them takes half of the derivative.
     refuse("clip", **kwargs)
+    a = arrayed(a)  # as in NumPy a number to be clipped is not weak
     low: Any = min if a_min is NOTHING else a_min
     high: Any = max if a_max is NOTHING else a_max
     if low is not None and low is not NOTHING:

@@ -17,8 +17,8 @@ Labels = tuple[Any, ...]  # letters or numbers; the axes of an ellipsis are ("..
 
 
 @implements(np.einsum)
-def einsum(*operands, out=None, optimize=False, **kwargs):
-    dtype = kwargs.get("dtype")  # the others say how NumPy may convert to it, and where the result lies in memory
+def einsum(*operands, out=None, optimize=False, dtype=None, order="K", casting="safe"):
+    # order and casting say where the result lies in memory, and how NumPy may convert to dtype
     values, inputs, output = _signature(operands)
     values = promoted(values)
     result_dtype = values[0].dtype if dtype is None else np.dtype(dtype)

@@ -35,11 +35,6 @@ def common_type(*arrays):
     return np.common_type(*[np.empty(0, array.dtype) if isinstance(array, Traced) else array for array in arrays])
 
 
-@implements(np.shares_memory, np.may_share_memory)
-def shares_memory(a, b, max_work=None):
-    return a is b
-
-
 @implements(np.diag_indices_from)
 def diag_indices_from(arr):
     return np.diag_indices_from(np.empty(arr.shape, bool))

@@ -65,11 +65,18 @@ def _vector(x, axis: int, order: Any):
 def _matrix(x, rows: int, columns: int, order: Any):
     """A norm of the matrices in two axes, which the result no longer has."""
     if order in (2, -2, "nuc"):
-        values = np.linalg.svd(np.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+        stack = np.moveaxis(x, (rows, columns), (-2, -1))
+        # norm'(0) = 0 by the kink table: a zero matrix gives way to the identity, whose norm is put aside.
+        zero = BIND["max"](np.absolute(stack), axes=(stack.ndim - 2, stack.ndim - 1)) == 0 if stack.size else None
+        if zero is not None:
+            stack = np.where(zero[..., None, None], np.eye(*stack.shape[-2:], dtype=stack.dtype), stack)
+        values = np.linalg.svd(stack, compute_uv=False)
         last = values.ndim - 1
         if order == "nuc":
-            return BIND["sum"](values, axes=(last,))
-        return _largest(values, (last,)) if order == 2 else np.min(values, axis=last)
+            result = BIND["sum"](values, axes=(last,))
+        else:
+            result = _largest(values, (last,)) if order == 2 else np.min(values, axis=last)
+        return result if zero is None else np.where(zero, np.zeros((), result.dtype), result)
     if order in (1, -1, *INFINITE):
         summed, left = (rows, columns) if order in (1, -1) else (columns, rows)
         sums = BIND["sum"](np.absolute(x), axes=(summed,))

@@ -109,11 +109,11 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
             f"np.polyfit at {user_location()}: on a traced array only the coefficients for one degree are known; leave "
             "full and cov out"
         )
-    x, y = (one + 0.0 for one in lifted(x, y))
+    x, y, *rest = (one + 0.0 for one in (lifted(x, y) if w is None else lifted(x, y, w)))
     columns = np.vander(x, operator.index(deg) + 1)
-    if w is not None:
-        w = lifted(x, w)[1] + 0.0
-        columns, y = columns * w[:, None], y * (w[:, None] if y.ndim == 2 else w)
+    for w in rest:  # NumPy weights them in place, in their own dtype
+        columns = (columns * w[:, None]).astype(columns.dtype)
+        y = (y * (w[:, None] if y.ndim == 2 else w)).astype(y.dtype)
     rcond = x.size * float(np.finfo(x.dtype).eps) if rcond is None else rcond
     scale = np.sqrt(np.sum(columns * columns, axis=0))
     found = np.linalg.lstsq(columns / scale, y, rcond)[0]

@@ -99,8 +99,8 @@ def _lerp(below: Any, above: Any, weight: Any, rest: Any) -> Any:
     return np.where(weight >= 0.5, above - step * rest, below + step * weight)
 
 
-def _lines(a: Any, axis: Any, name: str) -> tuple[Any, Any, tuple[int, ...]]:
-    (a,) = lifted(a)
+def _lines(a: Any, axis: Any, name: str, *others: Any) -> tuple[Any, Any, tuple[int, ...]]:
+    a = lifted(a, *others)[0]
     axes = normal_axes(axis, a.ndim, name)
     return a, merged(a, axes), axes
 
@@ -110,7 +110,7 @@ def _quantiles(name: str, scale: int, each: bool):
         refuse(name, weights=weights)
         if method not in METHODS:
             raise TraceError(f"np.{name} at {user_location()}: method {method!r} is none of {', '.join(METHODS)}")
-        a, x, axes = _lines(a, axis, name)
+        a, x, axes = _lines(a, axis, name, q)
         if a.dtype.kind == "c":
             raise TraceError(
                 f"np.{name} at {user_location()}: nothing lies between complex numbers; take real parts or magnitudes"

@@ -26,6 +26,11 @@ def partial(where: Any) -> bool:
     return given(where) and where is not True
 
 
+def operand(a: Any, where: Any) -> Any:
+    """The operand as a traced array; perhaps only ``where`` is one."""
+    return lifted(a, where)[0] if partial(where) else lifted(a)[0]
+
+
 def masked(a: Any, where: Any, fill: Any, name: str) -> Any:
     """``a`` with ``fill`` where it is not to be counted."""
     if not partial(where):
@@ -67,7 +72,7 @@ def accumulator(a: Any, dtype: Any) -> Any:
 
 def _totals(name: str, neutral: int, combine: Callable) -> Callable:
     def reduce(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial=NOTHING, where=NOTHING):
-        a = accumulator(lifted(a)[0], dtype)
+        a = accumulator(operand(a, where), dtype)
         a = masked(a, where, neutral, name)
         axes = normal_axes(axis, a.ndim, name)
         result = keep(BIND[name](a, axes=axes), a.shape, axes, keepdims) if axes else a
@@ -116,7 +121,7 @@ def merged(a: Any, axes: tuple[int, ...]) -> Any:
 
 def _extremes(name: str, fill: Callable[[np.dtype], Any]) -> Callable:
     def reduce(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial=NOTHING, where=NOTHING):
-        (a,) = lifted(a)
+        a = operand(a, where)
         a = a if dtype is None else a.astype(dtype)
         axes = normal_axes(axis, a.ndim, name)
         if partial(where) and not given(initial):
@@ -161,7 +166,7 @@ def _extremes_but_nan(ufunc: np.ufunc, fill: Callable[[np.dtype], Any]) -> Calla
     """NaN gives way to every other element, and has no derivative; it stays where there is nothing else."""
 
     def reduce(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial=NOTHING, where=NOTHING):
-        (a,) = lifted(a)
+        a = operand(a, where)
         a = a if dtype is None else a.astype(dtype)
         if a.dtype.kind not in "fc":
             return REDUCTIONS[ufunc](a, axis, None, None, keepdims, initial, where)
@@ -235,7 +240,7 @@ REDUCTIONS[np.logical_and] = _conditions(all, np.logical_and)
 
 
 def _logaddexp(a, axis=None, dtype=None, out=None, keepdims=NOTHING, initial: Any = NOTHING, where=NOTHING):
-    (a,) = lifted(a)
+    a = operand(a, where)
     a = a if dtype is None else a.astype(dtype)
     if a.dtype.kind == "c":
         raise TraceError(f"np.logaddexp.reduce at {user_location()}: complex numbers have no logaddexp; use np.log")

@@ -22,6 +22,9 @@ for _reason, _names in {
     "gives several results of unknown length; use np.unique": (
         *("unique_all", "unique_counts", "unique_inverse", "unique_values"),
     ),
+    "asks where data lie in memory, and a traced array holds none; compare the arrays with `is`": (
+        *("shares_memory", "may_share_memory"),
+    ),
     BITS: ("frexp", "nextafter", "spacing", "packbits", "unpackbits"),
     "orders by several keys, and the order jumps; use np.argsort of one key": ("lexsort",),
     "gives a dtype that depends on the value; use x.dtype": ("min_scalar_type",),

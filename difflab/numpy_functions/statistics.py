@@ -12,7 +12,7 @@ from ..primitives.complexes import real_dtype
 from ..primitives.record import composite
 from ..promotion import floating
 from .common import BIND, NOTHING, asked, implements, keep, lifted, normal_axes
-from .reductions import masked, partial
+from .reductions import masked, operand, partial
 
 
 def _count(a: Any, axes: tuple[int, ...], where: Any, name: str) -> Any:
@@ -41,7 +41,7 @@ def _mean(a, *, axes, keepdims):
 
 @implements(np.mean)
 def mean(a, axis=None, dtype=None, out=None, keepdims=NOTHING, where=NOTHING):
-    (a,) = lifted(a)
+    a = operand(a, where)
     half = a.dtype == np.float16 and dtype is None  # NumPy adds these up in float32
     wide = floating(a.astype(np.float32) if half else a if dtype is None else a.astype(dtype))
     axes = normal_axes(axis, a.ndim, "mean")
@@ -77,7 +77,7 @@ def _freedom(ddof: Any, correction: Any) -> Any:
 
 @implements(np.var)
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=NOTHING, where=NOTHING, mean=NOTHING, correction=NOTHING):
-    (a,) = lifted(a)
+    a = operand(a, where)
     ddof = _freedom(ddof, correction)
     wide = floating(a if dtype is None else a.astype(dtype))
     axes = normal_axes(axis, a.ndim, "var")

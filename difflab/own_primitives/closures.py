@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
-from ..primitives.record import Traced
+from ..primitives.record import Own, Traced
 
 PLAIN = (int, float, complex, str, bytes, type(None), np.generic)
 
 
 def closed_over(functions: Iterable[Any]) -> dict[tuple[int, str], Any]:
-    """A snapshot of the variables that Python functions read from outside, arrays copied."""
+    """A snapshot of the variables that Python functions read from outside, arrays copied.
+
+    Functions of the same packages and users' primitives among the variables are followed; those of libraries are not.
+    """
+    pending = [function for function in functions if isinstance(function, FunctionType)]
+    packages = set(map(_package, pending))
     found: dict[tuple[int, str], Any] = {}
-    for number, function in enumerate(functions):
-        if not isinstance(function, FunctionType):
-            continue
-        for name in _names(function.__code__):
-            if name in function.__globals__:
-                found[number, name] = _frozen(function.__globals__[name])
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                found[number, name] = _frozen(cell.cell_contents)
-            except ValueError:  # a variable that has no value yet
-                found[number, name] = ("empty",)
+    for number, function in enumerate(pending):  # grows
+        for name, value in _outside(function):
+            found[number, name] = _frozen(value)
+            helpers = value.functions if isinstance(value, Own) else (value,)
+            for helper in helpers:
+                ours = isinstance(helper, FunctionType) and _package(helper) in packages
+                if ours and not any(helper is other for other in pending):
+                    pending.append(helper)
     return found
+
+
+def _package(function: FunctionType) -> str:
+    return (function.__module__ or "").partition(".")[0]
+
+
+def _outside(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Names and values of the variables that a function may read from outside."""
+    for name in sorted(_names(function.__code__)):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # it has no value yet
+            value = cell
+        yield name, value
 
 
 def _names(code: CodeType) -> set[str]:

@@ -27,8 +27,9 @@ class OwnPrimitive(Own):
     On plain arrays it runs the function.  On traced arrays it is one equation; without any rule, and not opaque, the
     function is traced through and its span stays on the tape.  Positional arguments are arrays, keyword-only ones are
     metadata: hashable, and part of the program.  The result is one array or number.  A function written in NumPy is
-    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data.  Data that it or its rules close over
-    are seen as they are when it is called.
+    recorded on shapes alone, so it uses ``np.where`` rather than ``if`` on data.  Arrays, numbers and containers of
+    them that it, its rules and functions of its package that they call close over are seen as they are when it is
+    called; attributes of other objects as they were when it was first recorded.
 
     Example:
         >>> import numpy as np, difflab as dl
@@ -101,10 +102,31 @@ class OwnPrimitive(Own):
     def _set(self, mode: str, rule: Callable) -> Callable:
         if not callable(rule):
             raise InputError(f"`{self.name}`.{mode} is given a rule, a function, not {type(rule).__name__}")
+        self._check_signature(mode, rule)
         with self._lock:
             self._rules[mode] = rule
             self._records = None  # programs of the old rules know the old record
         return rule
+
+    def _check_signature(self, mode: str, rule: Callable) -> None:
+        """A rule takes two values more than the function: what comes in, and the result."""
+        try:
+            taken = inspect.signature(rule)
+        except (TypeError, ValueError):  # a compiled function keeps its signature to itself
+            return
+        if self._signature is None:
+            return
+        parameters = self._signature.parameters.values()
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        metadata = {p.name: None for p in parameters if p.kind is p.KEYWORD_ONLY}
+        first = "cotangent" if mode == "vjp" else "tangents"
+        try:
+            taken.bind(first, "out", *positional, **metadata)
+        except TypeError as error:
+            wanted = ", ".join([first, "out", *positional, *(["*", *metadata] if metadata else [])])
+            raise InputError(
+                f"the rule for `{self.name}`.{mode} is to take ({wanted}), and takes {taken} ({error})"
+            ) from None
 
     @property
     def opaque(self) -> bool:
@@ -112,10 +134,14 @@ class OwnPrimitive(Own):
         return self._opaque
 
     @property
+    def functions(self) -> tuple[Callable, ...]:
+        """The function and its rules."""
+        return (self._function, *self._rules.values())
+
+    @property
     def records(self) -> Mapping[str, Primitive]:
         """The primitive under the empty name; those that run the rules of an opaque one under "jvp" and "vjp"."""
-        functions = [self._function, *self._rules.values()]
-        now = {} if self._opaque else closed_over(functions)
+        now = {} if self._opaque else closed_over(self.functions)
         with self._lock:
             if self._records is None or now != self._seen:
                 definition = Definition(

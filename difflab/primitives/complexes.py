@@ -28,6 +28,11 @@ def complex_dtype(dtype: np.dtype) -> np.dtype:
     return np.result_type(dtype, np.complex64)
 
 
+def block_dtype(output: Any, variable: Any) -> np.dtype:
+    """The dtype of a block of a Jacobian: the variable's, as of a gradient, but complex where the output is."""
+    return complex_dtype(variable.dtype) if output.dtype.kind == "c" else variable.dtype
+
+
 def _part(x: Aval) -> Aval:
     return Aval(x.shape, real_dtype(x.dtype))
 

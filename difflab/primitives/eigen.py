@@ -20,6 +20,8 @@ import numpy as np
 from .batching import spread_lanes, stacked
 from .complexes import complex_dtype, real_dtype
 from .constructors import general
+from .contract import swap
+from .linalg import solve
 from .packing import (
     WHY_INEXACT,
     adjoint,
@@ -35,8 +37,6 @@ from .packing import (
     pack,
     re,
     row,
-    solve,
-    turned,
     wider,
     with_diagonal,
 )
@@ -160,7 +160,7 @@ def _eig_parts(y, a):
 def _largest(v):
     """True at the component of each vector that LAPACK makes real."""
     # A row of zeros below is never chosen, and lets matrices of size 0 pass.
-    chosen = np.argmax(turned(wider(turned(np.abs(v)), 1)), axis=-2)
+    chosen = np.argmax(swap(wider(swap(np.abs(v)), 1)), axis=-2)
     return np.equal(row(chosen), np.arange(v.shape[-2])[:, None])
 
 
@@ -259,7 +259,7 @@ def _eigvals_vjp(cotangent, y, a, *, wanted):
     v, order = _paired(y, a)
     g = np.sum(row(cotangent) * order, axis=-1)
     # The transpose of dw = diag(V^-1 dA V): linear over the complex numbers, so no conjugates.
-    return (_like(solve(turned(v), turned(v * row(g))), a),)
+    return (_like(solve(swap(v), swap(v * row(g))), a),)
 
 
 eigvals = general(

@@ -17,6 +17,8 @@ import numpy as np
 from .batching import stacked
 from .complexes import real_dtype
 from .constructors import general
+from .contract import swap
+from .linalg import solve
 from .packing import (
     WHY_INEXACT,
     adjoint,
@@ -33,8 +35,6 @@ from .packing import (
     ratio,
     re,
     row,
-    solve,
-    turned,
     upper,
     wider,
     with_diagonal,
@@ -207,7 +207,7 @@ def _qr_parts(y, a, complete):
     """Q of all columns, and Q and R of the first min(m, n) columns and rows."""
     q, r = cut(y, *_qr_shapes(a.shape, complete))
     k = min(a.shape[-2:])
-    return q, columns(q, 0, k), turned(columns(turned(r), 0, k))
+    return q, columns(q, 0, k), swap(columns(swap(r), 0, k))
 
 
 def _skew(x):
@@ -224,7 +224,7 @@ def _qr_jvp(tangents, y, a, *, complete):
     # R keeps its real diagonal, so Q^H dQ = skew(Q^H dX X^-1 Q) with X the first columns of the matrix.
     every, q, r = _qr_parts(y, a, complete)
     m, k = q.shape[-2:]
-    moved = turned(solve(turned(columns(r, 0, k)), turned(columns(tangents[0], 0, k))))
+    moved = swap(solve(swap(columns(r, 0, k)), swap(columns(tangents[0], 0, k))))
     turn = adjoint(q) @ moved
     skew = _skew(turn)
     dq = q @ skew
@@ -233,7 +233,7 @@ def _qr_jvp(tangents, y, a, *, complete):
         dq = dq + (moved - q @ turn)
     if complete and m > k:
         dq = _completed(dq, every)
-        dr = turned(wider(turned(dr), m - k))
+        dr = swap(wider(swap(dr), m - k))
     return pack(y.dtype, a.shape[:-2], dq, dr)
 
 
@@ -242,7 +242,7 @@ def _qr_vjp(cotangent, y, a, *, wanted, complete):
     m, n = a.shape[-2:]
     k = q.shape[-1]
     gq, gr = cut(conj(cotangent), *_qr_shapes(a.shape, complete))
-    gr = upper(turned(columns(turned(gr), 0, k)))
+    gr = upper(swap(columns(swap(gr), 0, k)))
     if complete and m > k:
         gq = _completed_transpose(gq, every, k)
     inside = adjoint(q) @ gq

@@ -95,7 +95,7 @@ betainc = special(
 
 
 def _zeta(s, q):
-    return np.asarray(special_function("zeta")(s, q), q.dtype)
+    return np.asarray(special_function("zeta")(s, q), np.asarray(q).dtype)
 
 
 def _zeta_into(s, q, out):

@@ -13,9 +13,10 @@ import numpy as np
 
 from . import exact_matrices as exact
 from .batching import spread_lanes, stacked
-from .complexes import conjugate, real_dtype
+from .complexes import real_dtype
 from .constructors import general
 from .contract import matmul, swap
+from .packing import adjoint, check_matrices, conj
 from .record import OUT, Aval, Call, Operand, broadcast_shapes, unbroadcast
 
 
@@ -31,30 +32,14 @@ def filling(function):
     return rule
 
 
-def square(a: Aval) -> None:
-    """Refuse what is no stack of square matrices."""
-    if len(a.shape) < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"an array of shape {a.shape} is no stack of square matrices: its last two axes must be equal")
-
-
 def _same(a, **params):
-    square(a)
+    check_matrices(a, square=True)
     return Aval(a.shape, a.dtype)
 
 
 def cubic(factor):
     """Operations of an algorithm of the third order."""
     return lambda avals, out, **params: factor * avals[0].size * avals[0].shape[-1]
-
-
-def conj(x):
-    """The conjugate; a real array as it is."""
-    return conjugate(x) if x.dtype.kind == "c" else x
-
-
-def adjoint(x):
-    """The conjugate transpose."""
-    return conj(swap(x))
 
 
 def grid(*shape, seed=1.0):
@@ -97,7 +82,7 @@ inverse = general(
 
 
 def _solve_abstract(a, b):
-    square(a)
+    check_matrices(a, square=True)
     if len(b.shape) < 2 or b.shape[-2] != a.shape[-1]:
         raise ValueError(f"matrices of shape {a.shape} do not fit right-hand sides of shape {b.shape}")
     return Aval((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), a.dtype)

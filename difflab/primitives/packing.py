@@ -1,4 +1,4 @@
-"""What the matrix factorizations share: several results packed into one array, triangles, quotients at ties.
+"""What rules of linear algebra share: several results packed into one array, adjoints, triangles, quotients at ties.
 
 A factorization of a stack of matrices is one value: the parts of each matrix, flattened and laid one after the
 other on the last axis.  ``pack`` and ``cut`` translate.  All functions act on the last two axes, on plain and on
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import elementwise
+from .contract import swap
 from .record import REGISTRY, Aval
 
 WHY_INEXACT = "found by iteration or with roots of data, which neither balls nor symbols follow"
@@ -82,15 +83,9 @@ def im(x: Any) -> Any:
     return REGISTRY["imag"](x)
 
 
-def turned(x: Any) -> Any:
-    """The transpose of each matrix."""
-    ndim = len(x.shape)
-    return REGISTRY["transpose"](x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
-
-
 def adjoint(x: Any) -> Any:
     """The conjugate transpose of each matrix."""
-    return conj(turned(x))
+    return conj(swap(x))
 
 
 def row(x: Any) -> Any:
@@ -101,11 +96,6 @@ def row(x: Any) -> Any:
 def column(x: Any) -> Any:
     """Vectors as columns, so that they scale rows."""
     return REGISTRY["reshape"](x, shape=(*x.shape, 1))
-
-
-def solve(a: Any, b: Any) -> Any:
-    """The solutions of systems of one dtype."""
-    return REGISTRY["solve"](a, b)
 
 
 # ---------------------------------------------------------------------------- diagonals and triangles

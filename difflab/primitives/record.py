@@ -229,6 +229,11 @@ class Own:
     name: str
 
     @property
+    def functions(self) -> tuple[Callable, ...]:
+        """What the user wrote: the function and its rules."""
+        raise TypeError("only difflab.own_primitives has functions")
+
+    @property
     def records(self) -> Mapping[str, Primitive]:
         """The primitive itself under the empty name, and those that run its rules under theirs."""
         raise TypeError("only difflab.own_primitives has records")

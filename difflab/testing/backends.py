@@ -21,13 +21,40 @@ OTHERS = frozenset({"nest", "black-box", "bare"})
 
 
 class Loss(NamedTuple):
-    """A function to differentiate, its arguments, and others of the same structure."""
+    """A function to try a backend on.
+
+    Args:
+        name: how messages call it.
+        function: plain NumPy function; its first argument is floating all through.
+        args: its arguments, any containers.
+        elsewhere: other arguments of the same structure, shapes and dtypes.
+        scalar: whether it returns one number; otherwise only jvp, vjp and jacobian are tried.
+
+    Example:
+        >>> square = Loss("a square", lambda x: x * x, (0.5,), (-1.5,))
+        >>> check_backend("forward", functions=(square,)).subject
+        "the backend 'forward'"
+    """
 
     name: str
     function: Callable
     args: tuple
     elsewhere: tuple
     scalar: bool = True
+
+    @property
+    def moving(self) -> tuple[int, ...]:
+        """Positions of the arguments that are floating all through: jvp and vjp are by all of them."""
+        return tuple([i for i, arg in enumerate(self.args) if all(kind in "fc" for kind in _kinds(arg))])
+
+    def tolerance(self, rtol: float) -> float:
+        """How far results may be from reverse mode's: in single precision it is the root."""
+        single = any(np.asarray(leaf).dtype.char in "fF" for leaf in flatten(self.args)[0])
+        return max(rtol**0.5, 1e-5) if single else rtol
+
+
+def _kinds(tree: Any) -> list[str]:
+    return [np.asarray(leaf).dtype.kind for leaf in flatten(tree)[0]]
 
 
 def _number(x: Any) -> Any:
@@ -74,21 +101,24 @@ def _along(tree: Any) -> Any:
     return unflatten(structure, directions)
 
 
-def _pulled(prepared: Any, args: tuple) -> Any:
+def _pushed(prepared: Any, loss: Loss, args: tuple) -> Any:
+    return prepared.jvp(args, _along(tuple(args[i] for i in loss.moving)))
+
+
+def _pulled(prepared: Any, loss: Loss, args: tuple) -> Any:
     value, pullback = prepared.vjp(*args)
     return value, pullback(_along(value))
 
 
-RUNS: dict[str, Callable[[Any, tuple], Any]] = {
-    "gradient": lambda prepared, args: prepared.gradient(*args),
-    "value_and_gradient": lambda prepared, args: prepared.value_and_gradient(*args),
-    "jvp": lambda prepared, args: prepared.jvp(args, _along(args)),
+RUNS: dict[str, Callable[[Any, Loss, tuple], Any]] = {
+    "gradient": lambda prepared, loss, args: prepared.gradient(*args),
+    "value_and_gradient": lambda prepared, loss, args: prepared.value_and_gradient(*args),
+    "jvp": _pushed,
     "vjp": _pulled,
-    "jacobian": lambda prepared, args: prepared.jacobian(*args),
-    "hvp": lambda prepared, args: prepared.hvp(*args, _along(args[0])),
-    "hessian": lambda prepared, args: prepared.hessian(*args),
+    "jacobian": lambda prepared, loss, args: prepared.jacobian(*args),
+    "hvp": lambda prepared, loss, args: prepared.hvp(*args, _along(args[0])),
+    "hessian": lambda prepared, loss, args: prepared.hessian(*args),
 }
-ALL_ARGUMENTS = ("jvp", "vjp")
 
 
 def check_backend(backend: str | Backend, *, rtol: float = 1e-10, functions: tuple[Loss, ...] = ()) -> Report:
@@ -103,7 +133,7 @@ def check_backend(backend: str | Backend, *, rtol: float = 1e-10, functions: tup
         backend: a name or a backend value.
         rtol: how far results may be from reverse mode's in float64, relative; in float32 it is the square root of that,
             at least 1e-5.
-        functions: other losses to try, by default difflab's own.
+        functions: other losses to try, each a ``Loss``, by default difflab's own.
 
     Returns:
         A ``Report``.
@@ -150,23 +180,14 @@ def _protocol(faults: Faults, backend: Backend) -> None:
 
 
 def _prepared(backend: Backend, operator: str, loss: Loss) -> Any:
-    argnums = tuple(range(len(loss.args))) if operator in ALL_ARGUMENTS else 0
-    floats = loss.name != "containers"
-    if operator in ALL_ARGUMENTS and not floats:
-        argnums = (0, 1)
+    argnums = loss.moving if operator in ("jvp", "vjp") else 0
     return prepare(loss.function, *loss.args, argnums=argnums, backend=backend, operator=operator)
-
-
-def _run(operator: str, prepared: Any, loss: Loss, args: tuple) -> Any:
-    if operator == "jvp" and loss.name == "containers":
-        return prepared.jvp(args, _along(args[:2]))
-    return RUNS[operator](prepared, args)
 
 
 def _undeclared(faults: Faults, backend: Backend, operator: str, loss: Loss, what: str) -> None:
     """What is not declared is deduced by difflab, or refused by name."""
     try:
-        _run(operator, _prepared(backend, operator, loss), loss, loss.args)
+        RUNS[operator](_prepared(backend, operator, loss), loss, loss.args)
     except UnsupportedError as error:
         faults.expect(repr(backend.name) in str(error), f"{what} is refused without naming the backend: {error}")
     except Exception as error:
@@ -175,22 +196,22 @@ def _undeclared(faults: Faults, backend: Backend, operator: str, loss: Loss, wha
 
 def _operator(faults: Faults, backend: Backend, operator: str, loss: Loss, what: str, rtol: float) -> None:
     prepared, reference = _prepared(backend, operator, loss), _prepared(Reverse(), operator, loss)
-    tolerance = max(rtol**0.5, 1e-5) if loss.name == "float32" else rtol
+    tolerance, run = loss.tolerance(rtol), RUNS[operator]
     for args, where in ((loss.args, "at the example"), (loss.elsewhere, "at another point")):
         before = [np.array(leaf) for leaf in flatten(args)[0]]
-        found, wanted = _run(operator, prepared, loss, args), _run(operator, reference, loss, args)
+        found, wanted = run(prepared, loss, args), run(reference, loss, args)
         _alike(faults, found, wanted, f"{what} {where}", tolerance)
         same_args = all(map(same_bits, before, flatten(args)[0]))
         faults.expect(same_args, f"{what} writes into its arguments")
-        again = _run(operator, prepared, loss, args)
+        again = run(prepared, loss, args)
         _fresh(faults, found, again, args, what)
     if operator == "vjp":
         _crosswise(faults, prepared, reference, loss, what, tolerance)
     if operator in ("gradient", "value_and_gradient", "jvp"):
         points = [loss.args, loss.elsewhere] * 8
-        wanted = [flatten(_run(operator, prepared, loss, args))[0] for args in points[:2]]
+        wanted = [flatten(run(prepared, loss, args))[0] for args in points[:2]]
         with ThreadPoolExecutor(4) as pool:
-            results = list(pool.map(lambda args: flatten(_run(operator, prepared, loss, args))[0], points))
+            results = list(pool.map(lambda args: flatten(run(prepared, loss, args))[0], points))
         alike = all(all(map(same_bits, leaves, wanted[number % 2])) for number, leaves in enumerate(results))
         faults.expect(alike, f"{what} gives other answers when called from several threads")
 

@@ -17,7 +17,8 @@ class CheckError(DifflabError, AssertionError):
 
     def __init__(self, subject: str, faults: Sequence[str]):
         self.faults = tuple(faults)
-        super().__init__(f"{subject} has {len(faults)} faults:\n" + "\n".join(f"- {fault}" for fault in faults))
+        counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(f"{subject} has {counted}:\n" + "\n".join(f"- {fault}" for fault in faults))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from .. import transforms
 from ..errors import InputError
 from ..execution.program import Program
 from ..own_primitives import OwnPrimitive
+from ..primitives.complexes import real_dtype
 from ..primitives.record import OUT, Aval, Operand, Primitive
 from ..tape import show
 from ..tracing import trace_leaves
@@ -77,8 +78,8 @@ def check_primitive(
         >>> check_primitive(cube, (np.array([1.0, 2.0]),), dtypes=["float64"])
         Traceback (most recent call last):
         ...
-        difflab.testing.faults.CheckError: the primitive difflab.testing.primitives:cube has 1 faults:
-        - the JVP differs from central differences in x (sample 0, float64)
+        difflab.testing.faults.CheckError: the primitive difflab.testing.primitives:cube has 1 fault:
+        - the derivative in x differs from central differences: along a random direction the rule gives ...
     """
     opaque = isinstance(primitive, OwnPrimitive) and primitive.opaque
     record: Primitive = primitive.records[""] if isinstance(primitive, OwnPrimitive) else primitive
@@ -159,10 +160,11 @@ def _value(faults: Faults, case: Case) -> np.ndarray:
     if value.dtype.kind in "fc":
         faults.expect(not np.isnan(value).any(), f"the value is NaN at an ordinary sample {where}")
         if case.moving:
-            widest = _real(np.result_type(*[arrays[i].dtype for i in case.moving]))
+            widest = real_dtype(np.result_type(*[arrays[i].dtype for i in case.moving]))
             faults.expect(
-                np.can_cast(_real(value.dtype), widest),
-                f"arguments of {widest} precision give a value of {value.dtype} {where}",
+                np.can_cast(real_dtype(value.dtype), widest),
+                f"arguments of {widest} precision give a value of {value.dtype} {where}; cast the result to their "
+                "dtype, or leave this precision out with dtypes=",
             )
     tape = trace_leaves(lambda leaves: [record(*leaves, **case.params)], arrays).check()
     faults.expect(same_bits(Program(tape).run(arrays)[0], kept), f"a compiled program gives another value {where}")
@@ -174,11 +176,6 @@ def _value(faults: Faults, case: Case) -> np.ndarray:
         call.function(*filled[:-1], out=out) if call.keyword else call.function(*filled)
         faults.expect(same_bits(out, kept), f"the buffer rule fills in another value {where}")
     return kept
-
-
-def _real(dtype: np.dtype) -> np.dtype:
-    zero: Any = np.zeros((), dtype)
-    return zero.real.dtype
 
 
 def _kind(array: np.ndarray) -> str:
@@ -216,8 +213,17 @@ def _tangents(faults: Faults, case: Case, differences: bool) -> None:
         if differences:
             expected = central(lambda h, t=tangents: case.value(*_moved(case.arrays, t, h)))
             faults.expect(
-                near(found, expected, case.tolerance), f"the JVP differs from central differences in {name} {where}"
+                near(found, expected, case.tolerance),
+                f"the derivative in {name} differs from central differences: {_apart(found, expected)} {where}",
             )
+
+
+def _apart(found: np.ndarray, expected: np.ndarray) -> str:
+    """The entries of two arrays that differ most, along the direction that was tried."""
+    if found.shape != expected.shape or not found.size:
+        return f"its shape is {found.shape}, not {expected.shape}"
+    worst = np.unravel_index(np.argmax(np.nan_to_num(np.abs(found - expected), nan=np.inf)), found.shape)
+    return f"along a random direction the rule gives {found[worst]:.6g} and they give {expected[worst]:.6g}"
 
 
 def _cotangents(faults: Faults, case: Case) -> None:

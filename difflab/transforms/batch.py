@@ -11,6 +11,7 @@ from typing import Any
 
 from ..builder import Builder
 from ..primitives import REGISTRY
+from ..primitives.batching import spread_lanes
 from ..primitives.record import Aval, Primitive
 from ..tape import Equation, Guard, Span, Tape, show
 from ..tracing import TracedArray
@@ -57,7 +58,8 @@ def batch(tape: Tape, flags: Sequence[bool], size: int, *, single: Sequence[int]
         flag = number in work.batched
         if position in single and flag:
             raise ValueError(f"output {position} differs between lanes; it cannot be returned once")
-        outputs.append(work.values[number] if position in single else spread(work.values[number], flag, size))
+        value = work.values[number]
+        outputs.append(value if position in single else spread_lanes(size, flag, value))
     return work.builder.finish(outputs)
 
 
@@ -66,11 +68,6 @@ def how(primitive: Primitive) -> str:
     if primitive.batch is None:
         return "lane by lane"
     return "derived" if primitive.kind == "elementwise" else "own rule"
-
-
-def spread(value: Any, flag: bool, size: int) -> Any:
-    """A traced value with the lanes on its leading axis, repeated if it is the same for all."""
-    return value if flag else REGISTRY["broadcast_to"](value, shape=(size, *value.shape))
 
 
 class _Batching:

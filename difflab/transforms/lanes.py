@@ -7,12 +7,14 @@ differentiated and batched again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..builder import aval_of
 from ..primitives import REGISTRY
+from ..primitives.batching import spread_lanes
 from ..primitives.constructors import general
 from ..primitives.record import OUT, Aval, Call, Operand, Traced
 from ..promotion import innermost
@@ -39,27 +41,68 @@ def over_lanes(
     return [values[number] for number in whole.outputs]
 
 
-def _lane(avals: Sequence[Aval], flags: Sequence[bool]) -> list[Aval]:
-    return [Aval(a.shape[1:], a.dtype) if flag else a for a, flag in zip(avals, flags, strict=True)]
+def of_one_lane(likes: Sequence[Any], flags: Sequence[bool]) -> list[Aval]:
+    """Shapes and dtypes of what one lane sees."""
+    return [Aval(x.shape[1:] if flag else x.shape, x.dtype) for x, flag in zip(likes, flags, strict=True)]
 
 
-def _evaluate(*arrays, inner, params, flags, size):
-    primitive, options = record_of(inner), options_of(params)
+def evaluated(function: Callable, flags: Sequence[bool], size: int, arrays: Sequence[Any]) -> np.ndarray:
+    """A function of plain arrays, lane by lane."""
     rows = []
     for lane in range(size):
         operands = [array[lane, ...] if flag else array for array, flag in zip(arrays, flags, strict=True)]
-        rows.append(np.asarray(primitive.evaluate(*operands, **options)))
+        rows.append(np.asarray(function(*operands)))
     return np.stack(rows)
 
 
+def pushed(
+    rule: Callable, flags: Sequence[bool], size: int, tangents: Sequence[Any], y: Any, args: Sequence[Any]
+) -> Any:
+    """The tangents of all lanes by the JVP rule of one, ``rule(tangents, y, *args)``; ``None`` where it gives none."""
+    moving = [position for position, tangent in enumerate(tangents) if tangent is not None]
+
+    def one(values):
+        given = dict(zip(moving, values, strict=False))
+        tangent = rule(tuple([given.get(position) for position in range(len(args))]), *values[len(moving) :])
+        return [] if tangent is None else [tangent]
+
+    carried = [flags[position] for position in moving]
+    found = over_lanes(one, (*carried, True, *flags), size, [*[tangents[p] for p in moving], y, *args])
+    return found[0] if found else None
+
+
+def pulled(rule: Callable, flags: Sequence[bool], size: int, cotangent: Any, y: Any, args: Sequence[Any]) -> tuple:
+    """The cotangents of all lanes by the VJP rule of one, ``rule(cotangent, y, *args)``."""
+    places: list[int] = []
+
+    def one(values):
+        parts = rule(*values)
+        places.extend(position for position, part in enumerate(parts) if part is not None)
+        return [parts[place] for place in places]
+
+    result: list[Any] = [None] * len(args)
+    found = over_lanes(one, (True, True, *flags), size, [cotangent, y, *args])
+    for place, part in zip(places, found, strict=True):
+        # What is the same for all lanes gets the sum of what each has for it.
+        result[place] = part if flags[place] else REGISTRY["sum"](part, axes=(0,))
+    return tuple(result)
+
+
+# ------------------------------------------------------------------------------------ the primitive
+
+
+def _evaluate(*arrays, inner, params, flags, size):
+    return evaluated(partial(record_of(inner).evaluate, **options_of(params)), flags, size, arrays)
+
+
 def _abstract(*avals, inner, params, flags, size):
-    one = record_of(inner).abstract(*_lane(avals, flags), **options_of(params))
+    one = record_of(inner).abstract(*of_one_lane(avals, flags), **options_of(params))
     return Aval((size, *one.shape), one.dtype)
 
 
 def _into(avals, *, inner, params, flags, size):
     primitive, options = record_of(inner), options_of(params)
-    call = primitive.into(_lane(avals, flags), **options) if primitive.into is not None else None
+    call = primitive.into(of_one_lane(avals, flags), **options) if primitive.into is not None else None
 
     def fill(*arrays):
         out = arrays[-1]
@@ -79,47 +122,25 @@ def _into(avals, *, inner, params, flags, size):
 
 
 def _jvp(tangents, y, *args, inner, params, flags, size):
-    rule, options = record_of(inner).jvp, options_of(params)
-    moving = [position for position, tangent in enumerate(tangents) if tangent is not None]
+    rule = record_of(inner).jvp
     if rule is None:
         return None
-
-    def one(values):
-        given = dict(zip(moving, values, strict=False))
-        here, *rest = values[len(moving) :]
-        tangent = rule(tuple(given.get(position) for position in range(len(args))), here, *rest, **options)
-        return [] if tangent is None else [tangent]
-
-    carried = [flags[position] for position in moving]
-    found = over_lanes(one, (*carried, True, *flags), size, [*[tangents[p] for p in moving], y, *args])
-    return found[0] if found else None
+    return pushed(partial(rule, **options_of(params)), flags, size, tangents, y, args)
 
 
 def _vjp(cotangent, y, *args, wanted, inner, params, flags, size):
-    rule, options = record_of(inner).vjp, options_of(params)
+    rule = record_of(inner).vjp
     if rule is None:
         return (None,) * len(args)
-    present: list[int] = []
-
-    def one(values):
-        parts = rule(*values, wanted=wanted, **options)
-        present.extend(position for position, part in enumerate(parts) if part is not None)
-        return [parts[position] for position in present]
-
-    found = dict(zip(present, over_lanes(one, (True, True, *flags), size, [cotangent, y, *args]), strict=True))
-    # What is the same for all lanes gets the sum of what each has for it.
-    return tuple(
-        part if part is None or flags[position] else REGISTRY["sum"](part, axes=(0,))
-        for position, part in ((p, found.get(p)) for p in range(len(args)))
-    )
+    return pulled(partial(rule, wanted=wanted, **options_of(params)), flags, size, cotangent, y, args)
 
 
 def _batch(many, outer, *operands, inner, params, flags, size):
     """Lanes of lanes are lanes: both axes become one."""
     merged = []
     for operand, flag, over in zip(operands, flags, outer, strict=True):
-        if flag and not over:
-            operand = REGISTRY["broadcast_to"](operand, shape=(many, *operand.shape))
+        if flag:
+            operand = spread_lanes(many, over, operand)
         elif over and not flag:
             apart = REGISTRY["reshape"](operand, shape=(many, 1, *operand.shape[1:]))
             operand = REGISTRY["broadcast_to"](apart, shape=(many, size, *operand.shape[1:]))
@@ -133,7 +154,7 @@ def _batch(many, outer, *operands, inner, params, flags, size):
 
 def _flops(avals, out, *, inner, params, flags, size):
     one = Aval(out.shape[1:], out.dtype)
-    return size * record_of(inner).flops(_lane(avals, flags), one, **options_of(params))
+    return size * record_of(inner).flops(of_one_lane(avals, flags), one, **options_of(params))
 
 
 def _samples():

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
 from ..builder import Builder
+from ..primitives.complexes import block_dtype
 from ..primitives.record import Aval
 from ..tape import Tape
 from . import forward, reverse
@@ -79,13 +80,6 @@ def outputs_of(tape: Tape) -> list[Aval]:
     return [tape.avals[number] for number in tape.outputs]
 
 
-def block_dtype(out: Aval, variable: Aval) -> np.dtype:
-    """The dtype of a block of a Jacobian: its variable's, made complex where the output is complex."""
-    if out.dtype.kind == "c" and variable.dtype.kind == "f":
-        return np.result_type(variable.dtype, np.complex64)
-    return variable.dtype
-
-
 def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
     """The tape of the outputs and the blocks of the Jacobian, row by row, all columns or all rows in one batch.
 
@@ -109,12 +103,11 @@ def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
     builder = transform_builder()
     operands = inputs_like(builder, tape)
     variables, outs = avals_of(tape, wrt), outputs_of(tape)
-    table = Table(builder, outs, variables)
     if by == "tangents":
-        coordinates = table.columns = Coordinates(variables, imaginary=needs_both(variables, outs))
+        coordinates = Coordinates(variables, imaginary=needs_both(variables, outs))
         whole, derived = forward.jvp(tape, wrt), len(outs)
     else:
-        coordinates = table.rows = Coordinates(outs, imaginary=needs_both(outs, variables))
+        coordinates = Coordinates(outs, imaginary=needs_both(outs, variables))
         whole, derived = reverse.vjp(tape, wrt), len(wrt)
     if coordinates.count:
         seeds = [builder.constant(unit) for unit in coordinates.units(0, coordinates.count)]
@@ -126,6 +119,7 @@ def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
     else:
         values = inline(builder, tape, operands)
         results = [values[number] for number in tape.outputs] + [None] * derived
+    table = Table(builder, outs, variables, coordinates, by=by)
     return builder.finish([*results[: len(outs)], *table.blocks(results[len(outs) :])])
 
 
@@ -162,47 +156,49 @@ def needs_both(moved: Sequence[Aval], read: Sequence[Aval]) -> bool:
 
 
 class Table:
-    """The blocks of a Jacobian on a tape, from lanes that are its columns or its rows."""
+    """The blocks of a Jacobian on a tape, from lanes that are its columns ("tangents") or its rows ("cotangents").
 
-    def __init__(self, builder: Builder, outs: Sequence[Aval], variables: Sequence[Aval]):
+    ``coordinates`` are the directions of the lanes: of the variables for tangents, of the outputs for cotangents.
+    """
+
+    def __init__(
+        self, builder: Builder, outs: Sequence[Aval], variables: Sequence[Aval], coordinates: Coordinates, *, by: str
+    ):
         self.builder = builder
         self.outs = outs
         self.variables = variables
-        self.columns: Coordinates | None = None
-        self.rows: Coordinates | None = None
+        self.coordinates = coordinates
+        self.by_columns = by == "tangents"
 
     def blocks(self, lanes: Sequence[Any]) -> list[Any]:
         """All blocks row by row; ``lanes``: tangents per output, or cotangents per variable."""
         found = []
         for o, out in enumerate(self.outs):
             for i, variable in enumerate(self.variables):
-                moved, read = (o, i) if self.rows is not None else (i, o)
-                coordinates = self.rows or self.columns
-                assert coordinates is not None
-                found.append(self.block(coordinates, lanes[read], moved, out, variable))
+                moved, read = (i, o) if self.by_columns else (o, i)
+                found.append(self.block(lanes[read], moved, out, variable))
         return found
 
-    def block(self, coordinates: Coordinates, lanes: Any, moved: int, out: Aval, variable: Aval) -> Any:
+    def block(self, lanes: Any, moved: int, out: Aval, variable: Aval) -> Any:
         """One block: its lanes cut out, the lane axis brought to its place, in the dtype of its variable."""
         dtype = block_dtype(out, variable)
-        group = coordinates.groups[coordinates.places[moved].group]
+        group = self.coordinates.groups[self.coordinates.places[moved].group]
         shape = (*out.shape, *variable.shape)
         if not group.units or 0 in shape or variable.dtype.kind not in "fc" or out.dtype.kind not in "fc":
             return self.builder.constant(np.zeros(shape, dtype))
-        read = out if self.columns is not None else variable
-        value = self._part(coordinates, lanes, moved, 0)
+        read = out if self.by_columns else variable
+        value = self._part(lanes, moved, 0)
         if group.units == 2 and read.dtype.kind == "f":
             # Along 1 and i: df/dRe - i df/dIm of a variable; of a real part pulled back, g(1) - i g(i).
-            value = value - 1j * self._part(coordinates, lanes, moved, 1)
-        if self.columns is not None:
+            value = value - 1j * self._part(lanes, moved, 1)
+        if self.by_columns:
             axes = range(1, len(value.shape))
             value = np.transpose(value, (*axes, 0))
         value = np.reshape(value, shape)
         return value if value.dtype == dtype else value.astype(dtype)
 
-    @staticmethod
-    def _part(coordinates: Coordinates, lanes: Any, moved: int, unit: int) -> Any:
-        place = coordinates.places[moved]
-        group = coordinates.groups[place.group]
+    def _part(self, lanes: Any, moved: int, unit: int) -> Any:
+        place = self.coordinates.places[moved]
+        group = self.coordinates.groups[place.group]
         first = group.first + unit * group.size
         return lanes[first + place.start : first + place.stop]

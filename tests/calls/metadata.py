@@ -9,8 +9,8 @@ import numpy as np
 
 CALLS: dict[str, Callable[..., Any]] = {
     "result_type": lambda x, y, v, s: x.astype(np.result_type(x, np.float32, 1.0)) * np.can_cast(x, "f8"),
-    "common_type": lambda x, y, v, s: x * np.ones(4, np.common_type(x, v)) + np.shares_memory(x, y),
-    "memory": lambda x, y, v, s: x * np.may_share_memory(x, x) + len(np.array_repr(x) + np.array_str(x)) * 0,
+    "common_type": lambda x, y, v, s: x * np.ones(4, np.common_type(x, v)),
+    "memory": lambda x, y, v, s: x + len(np.array_repr(x) + np.array_str(x)) * 0,
     "text": lambda x, y, v, s: x * bool(np.array2string(v)),
     "indices of a shape": lambda x, y, v, s: x[np.tril_indices_from(x)] + y[np.triu_indices_from(x)][:6].sum(),
     "diagonal indices": lambda x, y, v, s: x[:3, :3][np.diag_indices_from(x[:3, :3])] * v[:3],

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import elementwise, factor, lanes, moves, products, scans
+from . import basics, elementwise, factor, lanes, moves, products, scans
 
 REFERENCES: dict[str, Callable[..., Any]] = {
+    **basics.REFERENCES,
     **elementwise.REFERENCES,
     **factor.REFERENCES,
     **lanes.REFERENCES,
