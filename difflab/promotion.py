@@ -6,6 +6,7 @@ The tables of what is known stand here too: ufuncs that are primitives, and func
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,6 +107,14 @@ def strong(result: Any) -> Any:
 
 class MissingAttributeError(TraceError, AttributeError):
     """An attribute of NumPy's arrays that a traced array does not have."""
+
+
+@functools.cache
+def out_position(ours: Callable) -> int | None:
+    """Where ``out`` stands among the positional arguments of a function of ours, if it may stand there."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in inspect.signature(ours).parameters.values() if p.kind in positional]
+    return names.index("out") if "out" in names else None
 
 
 def names_of(table: dict) -> str:

@@ -16,7 +16,6 @@ see another value traces again instead of returning the wrong branch's derivativ
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -37,6 +36,7 @@ from .promotion import (
     innermost,
     is_weak,
     names_of,
+    out_position,
     registered_since,
     strong,
     unknown,
@@ -224,6 +224,8 @@ class TracedArray(Traced):
         self._no_number("float")
 
     def __int__(self) -> int:
+        if self.dtype.kind in "iub" and self.shape == ():
+            return self.__index__() if self.dtype.kind != "b" else int(bool(self))
         self._no_number("int")
 
     def __complex__(self) -> complex:
@@ -258,8 +260,13 @@ class TracedArray(Traced):
         if dtype is not None and np.dtype(dtype) != object:
             raise TraceError(
                 f"at {user_location()} a traced array is to become a plain one of dtype {np.dtype(dtype)} (np.array "
-                "or np.asarray with a dtype, np.float64(x), the mean of an object array, a library), which would cut it "
-                "off the tape; leave the dtype out, use .astype, or join values with np.stack or np.concatenate"
+                "or np.asarray with a dtype, np.float64(x), the mean of an object array, a library), which would cut "
+                "it off the tape; leave the dtype out, use .astype, or join values with np.stack or np.concatenate"
+            )
+        if self.dtype.kind == "c":
+            raise TraceError(
+                f"at {user_location()} NumPy is to make an object array of complex traced values (np.array, "
+                "np.asarray), whose .real and .imag it gets wrong; join them with np.stack"
             )
         self.builder.objects = True
         return elements(self)
@@ -358,14 +365,6 @@ class TracedArray(Traced):
         return np.ravel(self, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
 
 
-@functools.cache
-def out_position(ours: Callable) -> int | None:
-    """Where ``out`` stands among the positional arguments of a function of ours, if it may stand there."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [p.name for p in inspect.signature(ours).parameters.values() if p.kind in positional]
-    return names.index("out") if "out" in names else None
-
-
 def trace_leaves(
     function: Callable[[list[Any]], Sequence[Any]],
     leaves: Sequence[Any],
@@ -379,7 +378,7 @@ def trace_leaves(
         inputs.append(builder.input(aval_of(leaf), names[position] if names else "", example))
     try:
         outputs = [builder.lift(output) for output in function(inputs)]
-    except (TypeError, ValueError, SystemError) as error:
+    except (TypeError, AttributeError, ValueError, SystemError) as error:
         # Compiled code hides our error: NumPy when a traced value is written into an array, SciPy's root finders.
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None

@@ -306,9 +306,7 @@ def test_suggestions():
 
 def test_a_matrix_that_cannot_fit_is_refused_before_it_is_allocated():
     x = np.ones(1_000_000)
-    with pytest.raises(
-        ForecastError, match=r"explicit jacobian of 1,000,000 x 1,000,000 .* needs 7,451 GiB.*dl\.vjp"
-    ):
+    with pytest.raises(ForecastError, match=r"explicit jacobian of 1,000,000 x 1,000,000 .* needs 7,451 GiB.*dl\.vjp"):
         dl.jacobian(np.sin)(x)
     with pytest.raises(ForecastError, match=r"explicit hessian of .*GiB.*dl\.hvp gives its products"):
         dl.hessian(lambda x: np.sum(np.sin(x)))(x)

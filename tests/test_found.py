@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 
 import difflab as dl
-from difflab.errors import UnsupportedError
+from difflab.errors import TraceError, UnsupportedError
 
 X = np.array([0.31, 1.22, 2.13])
 Y = np.array([0.52, 0.83, 1.91])
@@ -114,3 +114,31 @@ def test_no_warning_from_a_step_away_from_infinity(operator):
     found = operator(lambda x: np.sum(np.exp(-x)), backend="finite")(np.array([np.inf, 1.0]))
     assert np.isfinite(found.ravel()[-1])
     assert np.isnan(found.ravel()[0])
+
+
+def test_object_arrays_of_complex_values_are_refused():
+    for function in (
+        lambda t: np.sum(np.array([t * (1 + 2j), t * 1j]).imag * 1.0) + t**2,
+        lambda t: np.abs(np.array([t * (1 + 2j)]).real).sum(),
+    ):
+        with pytest.raises(TraceError, match=r"object array of complex traced values .*np\.stack"):
+            dl.gradient(function)(0.5)
+    assert dl.gradient(lambda t: np.sum(np.stack([t * (1 + 2j), t * 1j]).imag) + t**2)(0.5) == 4.0
+
+
+def test_positions_may_become_integers_under_a_guard():
+    prepared = dl.prepare(lambda x: x[int(np.argmax(x))] ** 2 + list(x)[int(np.argmin(x))], np.array([1.0, 3.0, 2.0]))
+    assert np.array_equal(prepared.gradient(np.array([1.0, 3.0, 2.0])), [1.0, 6.0, 0.0])
+    assert np.array_equal(prepared.gradient(np.array([4.0, 3.0, 2.0])), [8.0, 0.0, 1.0])
+
+
+def test_lists_of_traced_values_with_numbers_say_what_to_do():
+    for function in (lambda t: np.hypot([t, 1.0], 2.0).sum(), lambda t: np.arctan2([t, 1.0], 2.0).sum()):
+        with pytest.raises(TraceError, match=r"NumPy or another library is given an object array .*np\.stack"):
+            dl.gradient(function)(0.5)
+
+
+def test_rounding_of_float32_on_the_way_is_no_hidden_state():
+    x = np.array([0.3, 1.2, 2.1], "f4")
+    prepared = dl.prepare(lambda x: np.sum(np.nanquantile(x, x * 0.3) * np.cos(np.arange(3.0))), x)
+    assert prepared.gradient(x).dtype == "float32"

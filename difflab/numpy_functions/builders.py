@@ -40,7 +40,7 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, d
 
 
 IN_PLACE = {
-    "np.copyto": "np.where(mask, new, old), or np.broadcast_to(value, shape) for a constant (np.full_like ends here, too)",
+    "np.copyto": "np.where(mask, new, old), or np.broadcast_to(value, shape) for constants (also for np.full_like)",
     "np.put": "np.where with a mask of the positions",
     "np.place": "np.where(mask, new, old)",
     "np.putmask": "np.where(mask, new, old)",
