@@ -44,7 +44,7 @@ _HOMES = {
 # Modules that are public by name; backends and problems are callable: difflab.backends() lists what there is.
 _MODULES = ("nn", "backends", "problems", "special", "testing")
 
-__all__ = [*_HOMES, *_MODULES]
+__all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]  the names are one table with their homes
 
 if TYPE_CHECKING:
     from . import backends as backends

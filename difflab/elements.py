@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def elements(traced: Any) -> np.ndarray:
     return result
 
 
-def holds_numbers(value: Any) -> bool:
+def holds_numbers(value: Any) -> TypeGuard[np.ndarray]:
     """Whether a value is an object array of traced values and numbers, as NumPy makes of them."""
     return (
         isinstance(value, np.ndarray)

@@ -118,12 +118,12 @@ def test_no_warning_from_a_step_away_from_infinity(operator):
 
 def test_object_arrays_of_complex_values_are_refused():
     for function in (
-        lambda t: np.sum(np.array([t * (1 + 2j), t * 1j]).imag * 1.0) + t**2,
-        lambda t: np.abs(np.array([t * (1 + 2j)]).real).sum(),
+        lambda t: np.sum(np.imag(np.array([t * (1 + 2j), t * 1j])) * 1.0) + t**2,
+        lambda t: np.abs(np.real(np.array([t * (1 + 2j)]))).sum(),
     ):
         with pytest.raises(TraceError, match=r"object array of complex traced values .*np\.stack"):
             dl.gradient(function)(0.5)
-    assert dl.gradient(lambda t: np.sum(np.stack([t * (1 + 2j), t * 1j]).imag) + t**2)(0.5) == 4.0
+    assert dl.gradient(lambda t: np.sum(np.imag(np.stack([t * (1 + 2j), t * 1j]))) + t**2)(0.5) == 4.0
 
 
 def test_positions_may_become_integers_under_a_guard():
