@@ -12,7 +12,8 @@ import pytest
 from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
 from difflab.errors import InputError, StoreError
 from difflab.harness.accuracy import judge
-from difflab.harness.reference import Reference, errors, reference_gradient
+from difflab.harness.grades import errors
+from difflab.harness.reference import Reference, reference_gradient
 from difflab.tracing import trace_leaves
 from difflab.transforms import reverse
 

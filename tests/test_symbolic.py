@@ -20,7 +20,8 @@ from difflab.errors import ForecastError, InputError, UnsupportedError
 from difflab.execution.arithmetic import evaluate
 from difflab.execution.swell import forecast
 from difflab.execution.symbols import SPANS, Symbols, rational
-from difflab.harness.reference import errors, reference_gradient
+from difflab.harness.grades import errors
+from difflab.harness.reference import reference_gradient
 from difflab.primitives import REGISTRY
 from difflab.problems import find
 from difflab.tracing import trace_leaves

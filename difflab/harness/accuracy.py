@@ -98,7 +98,7 @@ def judge(
         return {**answer, "outcome": "invalid", "reason": fault}
     if truth is None:
         return answer
-    from .reference import errors
+    from .grades import errors
 
     found = errors([np.asarray(part) for part in gradient], truth)
     answer.update({key: _finite(found[key]) for key in ("rel_error", "worst_digits", "ulps")})
