@@ -6,6 +6,7 @@ containers (integers, strings, booleans, ``None``, callables) is *static*: part 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -217,6 +218,8 @@ def _leaf(leaf: Any) -> tuple[str, Aval, Any]:
 
 def describe(function: Callable) -> str:
     """A function's name for messages."""
+    while isinstance(function, functools.partial):
+        function = function.func
     return f"`{getattr(function, '__name__', type(function).__name__)}`"
 
 

@@ -7,7 +7,7 @@ import sys
 from types import FrameType
 
 PACKAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
-USER_LIKE = (os.path.join(PACKAGE_FOLDER, "problems", ""),)
+USER_LIKE = tuple(os.path.join(PACKAGE_FOLDER, folder, "") for folder in ("problems", "traps"))
 LIBRARIES = frozenset({"numpy", "optree", "functools", "contextlib", "scipy"})
 
 
@@ -41,6 +41,10 @@ class ForecastError(DifflabError, MemoryError):
 
 class UndecidedError(DifflabError, ArithmeticError):
     """Exact arithmetic could not decide a choice at the precision used."""
+
+
+class CertificateError(DifflabError, ArithmeticError):
+    """Two engines that enclose the same derivative exclude each other: a derivative rule is wrong."""
 
 
 class StudyError(DifflabError, ValueError):

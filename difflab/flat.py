@@ -189,11 +189,15 @@ def require_tuples(primals: Any, tangents: Any, function: Callable) -> None:
             )
 
 
+FAR = "at a point far from the example"
+
+
 @np.errstate(all="ignore")
 def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any], draws: Any = None) -> None:
-    """The tape must compute what the function computes, here and at one perturbed point.
+    """The tape must compute what the function computes: here, at a point nearby, and at one far away.
 
-    ``draws`` is the state of NumPy's global generator when the function was traced, if it drew numbers from it.
+    Nearby, what is not a constant shows; far away, with signs turned, what chooses takes other branches.  ``draws`` is
+    the state of NumPy's global generator when the function was traced, if it drew numbers from it.
 
     Raises:
         TraceError: naming the likely cause.
@@ -201,33 +205,50 @@ def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any], draws: Any = 
     # What was computed in float32 on the way is no more precise in a float64 result.
     rounding = max([float(np.finfo(aval.dtype).eps) for aval in tape.avals if aval.dtype.kind in "fc"], default=0.0)
     rng = np.random.default_rng(20240229)
-    perturbed = []
-    for position, leaf in enumerate(leaves):
-        array = np.array(leaf)
-        if position in flat.bound.wrt:
-            array = (array * (1 + 1e-3 * rng.standard_normal(array.shape))).astype(array.dtype)
-        perturbed.append(array)
-    for point, where in ((leaves, "at the example"), (perturbed, "at a point near the example")):
-        if point is perturbed and not same_path(tape, point):
-            continue
-        copies = [np.array(leaf) for leaf in point]
-        if draws is not None:
-            np.random.set_state(draws)  # noqa: NPY002 (the one that users draw from)
+    _compare(tape, flat, leaves, "at the example", 1e3 * rounding, draws)
+    for where, centre, spread, tolerance in (
+        ("at a point near the example", 1.0, 1e-3, 1e3 * rounding),
+        # Far away a function may amplify rounding; a branch that was frozen is wrong by far more.
+        (FAR, -1.0, 0.5, max(1e-3, 1e3 * rounding)),
+    ):
+        moved = [np.array(leaf) for leaf in leaves]
+        for position in flat.bound.wrt:
+            factors = centre + spread * rng.standard_normal(moved[position].shape)
+            moved[position] = (moved[position] * factors).astype(moved[position].dtype)
+        if same_path(tape, moved):
+            _compare(tape, flat, moved, where, tolerance, draws)
+
+
+def _compare(tape: Tape, flat: Function, point: Sequence[Any], where: str, tolerance: float, draws: Any) -> None:
+    """Raise unless tape and function agree at a point."""
+    copies = [np.array(leaf) for leaf in point]
+    if draws is not None:
+        np.random.set_state(draws)  # noqa: NPY002 (the one that users draw from)
+    try:
         expected = flat.call(copies)
-        if any(not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(copies, point, strict=True)):
+    except Exception:
+        if where != FAR:
+            raise
+        return  # so far away the function need not exist
+    if any(not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(copies, point, strict=True)):
+        raise TraceError(
+            f"{describe(flat.function)} writes into its own arguments, which a tape cannot do; work on a copy"
+        )
+    try:
+        found = tape.audit([np.asarray(leaf) for leaf in point])
+    except ValueError as error:
+        raise TraceError(
+            f"the trace of {describe(flat.function)} cannot be trusted, for a primitive's shape rule is wrong: {error}"
+        ) from error
+    for number, (a, b) in enumerate(zip(expected, found, strict=True)):
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape or not _close(a, b, tolerance):
             raise TraceError(
-                f"{describe(flat.function)} writes into its own arguments, which a tape cannot do; work on a copy"
+                f"the trace of {describe(flat.function)} does not compute what the function does: output {number} "
+                f"{where} is {_brief(a)} and the tape gives {_brief(b)}; likely causes are hidden state, random "
+                "numbers, an array changed in place while tracing, or a test of an argument's type (isinstance, "
+                "np.isscalar), which a traced array answers otherwise"
             )
-        found = tape.evaluate([np.asarray(leaf) for leaf in point])
-        for number, (a, b) in enumerate(zip(expected, found, strict=True)):
-            a, b = np.asarray(a), np.asarray(b)
-            if a.shape != b.shape or not _close(a, b, rounding):
-                raise TraceError(
-                    f"the trace of {describe(flat.function)} does not compute what the function does: output {number} "
-                    f"{where} is {_brief(a)} and the tape gives {_brief(b)}; likely causes are hidden state, random "
-                    "numbers, an array changed in place while tracing, or a test of an argument's type (isinstance, "
-                    "np.isscalar), which a traced array answers otherwise"
-                )
 
 
 def same_path(tape: Tape, point: Sequence[Any]) -> bool:
@@ -246,10 +267,9 @@ def same_path(tape: Tape, point: Sequence[Any]) -> bool:
     return all(type(g.observed)(value) == g.observed for g, value in zip(tape.guards, seen, strict=True))
 
 
-def _close(a: np.ndarray, b: np.ndarray, rounding: float) -> bool:
+def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     if a.dtype.kind not in "fc":
         return bool(np.array_equal(a, b))
-    tolerance = 1e3 * rounding
     finite = np.isfinite(a)
     scale = float(np.max(np.abs(a[finite]), initial=0.0))
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True))

@@ -98,6 +98,24 @@ class Tape:
         """The outputs at ``inputs``, equation by equation, with each primitive's own value."""
         return self.replay(inputs, lambda primitive, operands, params: primitive(*operands, **params), constants)
 
+    def audit(self, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs at ``inputs``; ``ValueError`` where a value has not the shape and dtype noted for it."""
+        position = 0
+
+        def visit(primitive: Primitive, operands: list, params: dict) -> Any:
+            nonlocal position
+            result = np.asarray(primitive.evaluate(*operands, **params))
+            noted = self.avals[self.equations[position].output]
+            if (result.shape, result.dtype) != (noted.shape, noted.dtype):
+                raise ValueError(
+                    f"equation {position} ({primitive.name}) is noted as {show(noted)} and gives "
+                    f"{show(Aval(result.shape, result.dtype))}"
+                )
+            position += 1
+            return result
+
+        return self.replay(inputs, visit)
+
     def replay(
         self,
         inputs: Sequence[Any],

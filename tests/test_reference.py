@@ -12,10 +12,10 @@ import pytest
 from difflab import numpy_functions as numpy_functions  # fills the table of NumPy functions
 from difflab.errors import InputError, StoreError
 from difflab.harness.accuracy import judge
+from difflab.harness.certify import certified
 from difflab.harness.grades import errors
-from difflab.harness.reference import Reference, reference_gradient
+from difflab.harness.reference import Reference
 from difflab.tracing import trace_leaves
-from difflab.transforms import reverse
 
 
 def network(w: Any, x: Any) -> Any:
@@ -26,7 +26,7 @@ def network(w: Any, x: Any) -> Any:
 def reference() -> Reference:
     w, x = np.random.default_rng(3).normal(size=(4, 2)), np.random.default_rng(4).normal(size=(5, 4))
     tape = trace_leaves(lambda inputs: [network(*inputs)], [w, x])
-    return reference_gradient(reverse.gradient(tape, (0,)), [w, x])
+    return certified(tape, [w, x], (0,))
 
 
 def test_errors_below_the_roundoff_of_a_double_are_seen(reference: Reference) -> None:
@@ -56,7 +56,7 @@ def test_float32_is_measured_in_its_own_units(reference: Reference) -> None:
 
 
 def test_exact_zeros_and_infinities_count() -> None:
-    truth = Reference([np.array([1.0, 0.0])], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
+    truth = Reference([np.array([1.0, 0.0])], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "", checked=True)
     perfect = errors([np.array([1.0, 0.0])], truth)
     assert (perfect["rel_error"], perfect["ulps"], perfect["worst_digits"]) == (
         0.0,
@@ -67,7 +67,7 @@ def test_exact_zeros_and_infinities_count() -> None:
     assert off["worst"] == (0, (1,))
     assert off["worst_digits"] == 0.0
     assert errors([np.array([1.0, math.nan])], truth)["rel_error"] == math.inf
-    nothing = Reference([np.zeros(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
+    nothing = Reference([np.zeros(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "", checked=True)
     assert errors([np.zeros(2)], nothing)["rel_error"] == 0.0
     assert errors([np.array([0.0, 1e-300])], nothing)["rel_error"] == math.inf
 
@@ -103,8 +103,10 @@ def test_an_unreadable_reference_says_so(tmp_path: Path, reference: Reference) -
 
 
 def test_a_gradient_that_cannot_be_judged_still_says_what_the_reference_is() -> None:
-    truth = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "")
-    trusted = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "3 comparisons met", 3)
+    truth = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 160, 0, True, "", checked=True)
+    trusted = Reference(
+        [np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "3 comparisons met", 3, checked=True
+    )
     leaf = [np.zeros(2)]
     for gradient in ([np.array([1.0, math.nan])], [np.ones(3)], [np.ones(2)], [np.zeros(2)], "nothing"):
         assert judge(gradient, leaf, "reverse", "float64", truth)["certified"] == "yes"
@@ -121,7 +123,7 @@ def test_a_gradient_that_cannot_be_judged_still_says_what_the_reference_is() -> 
 def test_wrong_gradients_of_any_size_are_measured_without_a_warning(dtype: str) -> None:
     numbers = (0.0, 1e-320, 1e-300, 1e-40, 1.0, 1e38, 1e300, 1.7e308, math.inf, -math.inf, math.nan)
     for true in (0.0, 5e-324, 1e-300, 1.0, -1.7e308):
-        truth = Reference([np.array([true])], [np.zeros(1)], [np.zeros(1)], 0.0, 160, 0, True, "")
+        truth = Reference([np.array([true])], [np.zeros(1)], [np.zeros(1)], 0.0, 160, 0, True, "", checked=True)
         for number in numbers:
             with np.errstate(over="ignore"):
                 computed = np.array([number]).astype(dtype)
@@ -133,7 +135,7 @@ def test_wrong_gradients_of_any_size_are_measured_without_a_warning(dtype: str) 
 
 
 def test_trust_survives_the_file(tmp_path: Path) -> None:
-    trusted = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "why", 3)
+    trusted = Reference([np.ones(2)], [np.zeros(2)], [np.zeros(2)], 0.0, 1280, 0, True, "why", 3, checked=True)
     trusted.save(tmp_path / "reference.npz")
     again = Reference.load(tmp_path / "reference.npz")
     assert (again.unproven, again.certified) == (3, False)

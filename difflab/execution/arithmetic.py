@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arrays import to_host
-from ..errors import GuardError, UnsupportedError
+from ..errors import GuardError, TraceError, UnsupportedError
 from ..primitives import exact_rules
 from ..primitives.record import Aval, Primitive
 from ..tape import Tape
@@ -146,9 +146,17 @@ def evaluate(
     for number, value in tape.literals.items():
         constants[number] = _literal(value, tape.avals[number], arithmetic)
 
+    equations = iter(reader.equations)
+
     def visit(primitive: Primitive, arrays: list, params: dict) -> np.ndarray:
+        noted = reader.avals[next(equations).output].shape
         before(primitive)
         result = apply(arithmetic, primitive, arrays, params)
+        if result.shape != noted:
+            raise TraceError(
+                f"the shape rule of the primitive `{primitive.name}` is wrong: it says {noted}, the value has "
+                f"{result.shape}"
+            )
         return result if after is None else after(primitive, arrays, params, result)
 
     values = replace(reader, literals={}).replay_all(operands, visit, constants, wanted)

@@ -58,24 +58,29 @@ class Balls:
     Balls are a tie where they enclose one number for certain: the same object, or the same ball of radius zero.
     ``ties`` counts those that a choice met, ``unproven`` the balls that only look the same: equal in midpoint and
     radius, and computed in different ways.  The latter are undecided, unless ``trusting`` takes them for ties.
+    ``touched`` counts all comparisons of equal numbers, those included that ask for equality.
     """
 
     ties: int = field(default=0)
     unproven: int = field(default=0)
     trusting: bool = field(default=False)
+    touched: int = field(default=0)
     negatives: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     def same(self, a: Any, b: Any) -> bool:
         """Whether two balls enclose one number for certain."""
         if a is b:
+            self.touched += 1
             return True
         if a.mid() != b.mid() or a.rad() != b.rad():
             return False
         if a.is_exact():
+            self.touched += 1
             return True
         if a.rel_accuracy_bits() <= 40:  # two wide enclosures of zero are the same ball without any reason
             return False
         self.unproven += 1
+        self.touched += self.trusting
         return self.trusting
 
     # -------------------------------------------------------------------- numbers
@@ -106,10 +111,7 @@ class Balls:
 
     def scalar(self, name: str) -> Callable[..., np.ndarray]:
         """The function of that name, element by element."""
-        functions = _functions()
-        if name not in functions:
-            raise UnsupportedError(f"ball arithmetic has no function called {name!r}; it knows {', '.join(functions)}")
-        function = self._negate if name == "negative" else functions[name]
+        function = self._negate if name == "negative" else ball_function(name)
         return lambda *operands: elementwise(function, *operands)
 
     def _negate(self, value: Any) -> Any:
@@ -195,7 +197,7 @@ class Balls:
         best = as_array(keys[0])
         results = [as_array(payload[0]) for payload in payloads]
         for position, key in enumerate(keys[1:], start=1):
-            better = elementwise(self._beats, key, best).astype(bool)
+            better = elementwise(self.beats, key, best).astype(bool)
             best = self.select([better], [key], best)
             results = [
                 self.select([better], [payload[position]], result)
@@ -203,12 +205,12 @@ class Balls:
             ]
         return results
 
-    def _beats(self, a: Any, b: Any) -> bool:
+    def beats(self, a: Any, b: Any) -> bool:
         """Whether a is certainly larger; a tie is counted and lost."""
         return _greater(self, ball(a), ball(b))
 
     def _larger(self, a: Any, b: Any) -> Any:
-        return b if self._beats(b, a) else a
+        return b if self.beats(b, a) else a
 
 
 # ---------------------------------------------------------------------------- decisions
@@ -243,8 +245,6 @@ def _greater_equal(balls: Balls, a: Any, b: Any) -> bool:
 
 
 def _equal(balls: Balls, a: Any, b: Any) -> bool:
-    if a is b:
-        return not a.is_nan() or _unordered(a, b)
     if a.is_nan() or b.is_nan():
         return _unordered(a, b)
     if balls.same(a, b):
@@ -326,6 +326,14 @@ def _power(x: Any, y: Any) -> Any:
     if y.is_exact() and y.is_integer() and abs(y) < 1e4:
         return _integer_power(x, int(y.unique_fmpz()))
     return x**y
+
+
+def ball_function(name: str) -> Callable:
+    """The function of balls of that name."""
+    functions = _functions()
+    if name not in functions:
+        raise UnsupportedError(f"ball arithmetic has no function called {name!r}; it knows {', '.join(functions)}")
+    return functions[name]
 
 
 @cache

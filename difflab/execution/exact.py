@@ -29,7 +29,8 @@ class Certified(NamedTuple):
     ``high``, ``low``, ``radius``: lists of float64 arrays, one per output; the sum is not to be rounded to float64.
     ``bits``: the working precision that was needed.  ``ties``: how often a choice met balls certainly equal.
     ``narrow``: whether every radius met the target.  ``unproven``: how often balls only looked equal, at the last
-    precision, and were taken for ties: the enclosures hold if those ties are real.
+    precision, and were taken for ties: the enclosures hold if those ties are real.  ``balls``: the enclosures
+    themselves, object arrays.  ``provenance``, ``trusting``: how ties were settled, see ``certify``.
     """
 
     high: list[np.ndarray]
@@ -39,6 +40,9 @@ class Certified(NamedTuple):
     ties: int
     narrow: bool
     unproven: int = 0
+    balls: list[np.ndarray] = []  # noqa: RUF012 (the default of a named tuple, never written to)
+    provenance: bool = False
+    trusting: bool = False
 
     @property
     def reason(self) -> str:
@@ -111,7 +115,7 @@ def certify(
                 continue
         else:
             if result.narrow or 2 * bits > max_bits:
-                return result
+                return result._replace(provenance=provenance, trusting=trusting)
         bits *= 2
 
 
@@ -121,7 +125,10 @@ def _enclosed(
     """One try at one precision."""
     parts: tuple[list, list, list] = ([], [], [])
     with precision(bits):
-        for output in evaluate(tape, leaves, balls, before=before, after=after):
+        watch = _Guarded(tape, balls, after)
+        outputs = evaluate(tape, leaves, balls, before=before, after=watch)
+        watch.check()
+        for output in outputs:
             columns = list(zip(*[split(value) for value in output.ravel().tolist()], strict=True)) or [(), (), ()]
             for part, column in zip(parts, columns, strict=True):
                 part.append(np.array(column, dtype=np.float64).reshape(output.shape))
@@ -138,7 +145,45 @@ def _enclosed(
         width <= target * size or (size <= width and width <= target * target * largest)
         for size, width in zip(sizes, widths, strict=True)
     )
-    return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven)
+    return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven, outputs)
+
+
+class _Guarded:
+    """Notes where equal numbers were compared, and refuses a Python branch that was decided by it.
+
+    A branch that is taken at a point of equality only, ``if x == 0``, says nothing of the points beside it, so the
+    derivative of what was recorded need not be that of the function.
+    """
+
+    def __init__(self, tape: Tape, balls: Balls, after: Any) -> None:
+        self.tape, self.balls, self.after = tape, balls, after
+        self.equations = iter(tape.equations)
+        self.known = balls.touched
+        self.equal: set[int] = set()
+
+    def __call__(self, primitive: Primitive, arrays: Sequence[Any], params: Any, result: Any) -> Any:
+        output = next(self.equations).output
+        if self.balls.touched > self.known:
+            self.known = self.balls.touched
+            self.equal.add(output)
+        return result if self.after is None else self.after(primitive, arrays, params, result)
+
+    def check(self) -> None:
+        if not self.tape.guards or not self.equal:
+            return
+        made_of = {equation.output: equation for equation in self.tape.equations}
+        for guard in self.tape.guards:
+            waiting = [guard.value]
+            while waiting:
+                number = waiting.pop()
+                # A branch on a value that was chosen at a tie is as open as one that compares by itself.
+                if number in self.equal:
+                    raise UndecidedError(
+                        "Python took a branch where two numbers are equal, so the derivative of what was recorded need "
+                        "not be that of the function"
+                    )
+                if number in made_of and made_of[number].primitive.jvp is None:
+                    waiting += made_of[number].inputs
 
 
 def split(value: Any) -> tuple[float, float, float]:
@@ -156,6 +201,8 @@ def split(value: Any) -> tuple[float, float, float]:
 # ---------------------------------------------------------------------------- forecast
 
 # Seconds per scalar at 160 bits, measured with python-flint 0.9 on one x86-64 core and rounded up.
+ENTRY_S = 1e-6
+RESULT_S = 4e-6
 MOVE_S = 2e-8
 ARITHMETIC_S = 2e-7
 CHOICE_S = 8e-7
@@ -178,7 +225,8 @@ def forecast_seconds(tape: Tape) -> float:
         >>> forecast_seconds(trace_leaves(lambda leaves: [leaves[0] / 3.0], [1.0])) < 0.001
         True
     """
-    total = ARITHMETIC_S * sum(tape.avals[number].size for number in (*tape.inputs, *tape.constants, *tape.outputs))
+    total = ENTRY_S * sum(tape.avals[number].size for number in (*tape.inputs, *tape.constants))
+    total += RESULT_S * sum(tape.avals[number].size for number in tape.outputs)
     for equation in tape.equations:
         operands = [tape.avals[number] for number in equation.inputs]
         total += _equation_seconds(equation.primitive, operands, tape.avals[equation.output])

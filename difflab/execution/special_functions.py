@@ -55,7 +55,7 @@ def of_balls() -> dict[str, Callable]:
         "erf": arb.erf,
         "erfc": arb.erfc,
         "gamma": arb.gamma,
-        "gammaln": arb.lgamma,
+        "gammaln": lambda x: x.lgamma() if x > 0 else abs(x.gamma()).log(),
         "digamma": arb.digamma,
         "polygamma": _polygamma_ball,
         "jv": lambda v, x: x.bessel_j(v),

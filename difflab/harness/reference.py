@@ -1,29 +1,43 @@
-"""The certified reference: the gradient enclosed in balls."""
+"""The certified reference: a derivative enclosed in balls, as arrays that can be stored and measured against."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import StoreError
-from ..execution.exact import certify
-from ..tape import Tape
+
+PARTS = ("high", "low", "radius")
+FACTS = ("value", "bits", "ties", "narrow", "reason", "unproven", "checked")
+
+
+class Direction(NamedTuple):
+    """The certified product of a derivative with a direction: within ``radius`` of ``high + low``.
+
+    ``vector``: one float64 array per array of the result.
+    """
+
+    vector: list[np.ndarray]
+    high: float
+    low: float
+    radius: float
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A gradient known to more digits than any contestant has.
+    """A derivative known to more digits than any contestant has.
 
-    ``high``, ``low``, ``radius``: float64 arrays, one per differentiated leaf; the true gradient lies within ``radius``
-    of ``high + low``.  ``value``: the loss, rounded.  ``bits``, ``ties``, ``narrow``, ``reason``, ``unproven``: how it
-    was found, see ``difflab.execution.exact.Certified``.
+    ``high``, ``low``, ``radius``: float64 arrays, one per array of the result (of a gradient: one per differentiated
+    leaf); the truth lies within ``radius`` of ``high + low``.  ``value``: the loss, rounded.  ``bits``, ``ties``,
+    ``narrow``, ``reason``, ``unproven``: how it was found, see ``difflab.execution.exact.Certified``.  ``checked``:
+    whether power series along random directions, which know nothing of derivative rules, agreed.  ``sampled``: (k, n)
+    where only k of n coordinates are certified; then ``known`` marks them (the others are NaN), and ``directions`` are
+    products with random directions, in which every coordinate takes part.
     """
 
     high: list[np.ndarray]
@@ -35,11 +49,22 @@ class Reference:
     narrow: bool
     reason: str
     unproven: int = 0
+    checked: bool = False
+    sampled: tuple[int, int] | None = None
+    known: list[np.ndarray] | None = None
+    directions: list[Direction] = field(default_factory=list)
 
     @property
     def certified(self) -> bool:
-        """Whether the enclosures are narrow and no tie had to be taken on trust."""
-        return self.narrow and not self.unproven
+        """Whether enclosures are narrow, no tie was taken on trust, and the power series agreed."""
+        return self.narrow and not self.unproven and self.checked
+
+    @property
+    def certified_text(self) -> str:
+        """``yes``, ``sampled k of n``, or ``no`` with the reason."""
+        if not self.certified:
+            return f"no: {self.reason or 'nothing has checked the enclosures'}"
+        return "yes" if self.sampled is None else f"sampled {self.sampled[0]} of {self.sampled[1]}"
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one ``.npz`` file of plain arrays; complete or not at all.
@@ -50,15 +75,18 @@ class Reference:
         Raises:
             StoreError: it cannot be written.
         """
-        facts = {key: item for key, item in asdict(self).items() if key not in ("high", "low", "radius")}
-        arrays = {
-            f"{part}{k}": array for part in ("high", "low", "radius") for k, array in enumerate(getattr(self, part))
-        }
+        arrays = {f"{part}{k}": array for part in PARTS for k, array in enumerate(getattr(self, part))}
+        arrays |= {f"known{k}": array for k, array in enumerate(self.known or [])}
+        for position, direction in enumerate(self.directions):
+            arrays |= {f"vector{position}-{k}": array for k, array in enumerate(direction.vector)}
+        facts = {name: getattr(self, name) for name in FACTS}
+        facts |= {"leaves": len(self.high), "known": self.known is not None, "sampled": self.sampled}
+        facts["directions"] = [[one.high, one.low, one.radius] for one in self.directions]
         target = Path(path)
         partial = target.with_name(f"{target.name}.{os.getpid()}.part")
         try:
             with open(partial, "wb") as file:
-                np.savez(file, facts=np.array(json.dumps({**facts, "leaves": len(self.high)})), **arrays)
+                np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
             os.replace(partial, target)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -83,45 +111,17 @@ class Reference:
             with np.load(path, allow_pickle=False) as file:
                 facts = json.loads(str(file["facts"]))
                 count = facts.pop("leaves")
-                parts = {part: [file[f"{part}{k}"] for k in range(count)] for part in ("high", "low", "radius")}
-            return Reference(**parts, **facts)
+                parts = {part: [file[f"{part}{k}"] for k in range(count)] for part in PARTS}
+                known = [file[f"known{k}"] for k in range(count)] if facts.pop("known") else None
+                directions = [
+                    Direction([file[f"vector{position}-{k}"] for k in range(count)], *ends)
+                    for position, ends in enumerate(facts.pop("directions"))
+                ]
+            sampled = facts.pop("sampled")
+            return Reference(
+                **parts, **facts, known=known, directions=directions, sampled=tuple(sampled) if sampled else None
+            )
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise StoreError(
                 f"{path} is not a readable reference gradient ({error}); delete it and run again"
             ) from error
-
-
-def reference_gradient(
-    tape: Tape, leaves: Sequence[Any], deadline_s: float | None = None, bits: int = 160
-) -> Reference:
-    """Certify a gradient.
-
-    Args:
-        tape: the value and one gradient per differentiated leaf, as ``transforms.reverse.gradient`` gives it; not
-            simplified, for folded literals are already rounded.
-        leaves: the inputs, taken exactly as given.
-        deadline_s: seconds after which to give up, or None.
-        bits: first working precision.
-
-    Returns:
-        ``Reference``.
-
-    Raises:
-        UndecidedError: at a kink that no precision decides.
-        TimeoutError: the deadline passed.
-
-    Example:
-        >>> import numpy as np
-        >>> from difflab.tracing import trace_leaves
-        >>> from difflab.transforms import reverse
-        >>> tape = trace_leaves(lambda leaves: [np.exp(leaves[0])], [1.0])
-        >>> reference = reference_gradient(reverse.gradient(tape, (0,)), [1.0])
-        >>> float(reference.high[0]), reference.certified
-        (2.718281828459045, True)
-    """
-    found = certify(tape, leaves, bits=bits, deadline_s=deadline_s)
-    value = float(found.high[0]) if found.high[0].shape == () else math.nan
-    return Reference(
-        found.high[1:], found.low[1:], found.radius[1:], value, found.bits, found.ties, found.narrow, found.reason,
-        found.unproven,
-    )  # fmt: skip

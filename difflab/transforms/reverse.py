@@ -7,7 +7,8 @@ what remains is one straight list, in which common subexpressions and dead code 
 and which can be differentiated again (Linnainmaa, 1976; Griewank & Walther, 2008, section 3.2).
 
 Only values on a path from a differentiated input to an output take part: the gradient of a loss with respect to
-its data is never computed unless it is asked for.
+its data is never computed unless it is asked for.  What a ``where`` or an index did not take is cut off
+(``branches.py``): its slope may be infinite, and 0 times infinity is no derivative.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from ..builder import Builder
 from ..tape import Tape
+from .branches import Mask, pulled_back, together
 from .inline import depends_on, inline, inputs_like, transform_builder
 
 
@@ -88,24 +90,29 @@ def backward(
         builder.quiet_from = len(builder.equations)
     active = depends_on(tape, wrt)
     cotangents = {number: cotangent for number, cotangent in cotangents.items() if number in active}
+    taken: dict[int, Mask | None] = {}
     for equation in reversed(tape.equations):
         # After this equation no earlier one can contribute: its output's cotangent is complete.
         cotangent = cotangents.pop(equation.output, None)
-        rule = equation.primitive.vjp
-        if cotangent is None or rule is None:
+        mask = taken.pop(equation.output, None)
+        if cotangent is None or equation.primitive.vjp is None:
             continue
-        contributions = rule(
+        contributions = pulled_back(
+            equation.primitive,
             cotangent,
+            mask,
             values[equation.output],
-            *[values[number] for number in equation.inputs],
-            wanted=tuple(number in active for number in equation.inputs),
-            **equation.params,
+            [values[number] for number in equation.inputs],
+            tuple(number in active for number in equation.inputs),
+            tuple(number in tape.literals for number in equation.inputs),
+            equation.params,
         )
-        for number, contribution in zip(equation.inputs, contributions, strict=True):
+        for number, (contribution, through) in zip(equation.inputs, contributions, strict=True):
             if contribution is None or number not in active:
                 continue
             before = cotangents.get(number)
             cotangents[number] = contribution if before is None else before + contribution
+            taken[number] = through if before is None else together(taken.get(number), through)
     result = []
     for position in wrt:
         number = tape.inputs[position]

@@ -6,7 +6,7 @@ multiple of one gradient whatever the number of variables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +23,16 @@ from .coordinates import Coordinates
 from .inline import inline, inputs_like, transform_builder
 from .simplify import simplify
 
+Tidy = Callable[[Tape], Tape]
 
-def hvp(tape: Tape, wrt: Sequence[int]) -> Tape:
+
+def hvp(tape: Tape, wrt: Sequence[int], *, tidy: Tidy = simplify) -> Tape:
     """The tape of Hessian-vector products, forward over reverse.
 
     Args:
         tape: a function with one scalar output.
         wrt: positions of the inputs to differentiate.
+        tidy: what shortens the tapes on the way; exact arithmetic wants them as they are, for folding rounds.
 
     Returns:
         A tape with one more input per entry of ``wrt`` (the vector) whose outputs are one product per entry.
@@ -41,7 +44,7 @@ def hvp(tape: Tape, wrt: Sequence[int]) -> Tape:
         >>> hvp(cube, (0,)).evaluate([np.array([1.0, 2.0]), np.array([1.0, 10.0])])[0]
         array([  6., 120.])
     """
-    once = simplify(reverse.gradient(tape, wrt))
+    once = tidy(reverse.gradient(tape, wrt))
     twice = forward.jvp(once, wrt)
     return replace(twice, outputs=twice.outputs[len(once.outputs) + 1 :])
 
@@ -80,13 +83,14 @@ def outputs_of(tape: Tape) -> list[Aval]:
     return [tape.avals[number] for number in tape.outputs]
 
 
-def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
+def jacobian(tape: Tape, wrt: Sequence[int], *, by: str, tidy: Tidy = simplify) -> Tape:
     """The tape of the outputs and the blocks of the Jacobian, row by row, all columns or all rows in one batch.
 
     Args:
         tape: any function.
         wrt: positions of the inputs to differentiate.
         by: "tangents" (one lane per coordinate of the inputs) or "cotangents" (one per coordinate of the outputs).
+        tidy: as for ``hvp``.
 
     Returns:
         A tape with the same inputs whose outputs are those of ``tape`` and then block ``(o, i)`` of shape
@@ -113,7 +117,7 @@ def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
         seeds = [builder.constant(unit) for unit in coordinates.units(0, coordinates.count)]
         flags = [False] * len(operands) + [True] * len(seeds)
         single = tuple(range(len(outs)))
-        lanes = batch(simplify(whole), flags, coordinates.count, single=single)
+        lanes = batch(tidy(whole), flags, coordinates.count, single=single)
         values = inline(builder, lanes, [*operands, *seeds])
         results = [values[number] for number in lanes.outputs]
     else:
@@ -123,13 +127,14 @@ def jacobian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
     return builder.finish([*results[: len(outs)], *table.blocks(results[len(outs) :])])
 
 
-def hessian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
+def hessian(tape: Tape, wrt: Sequence[int], *, by: str, tidy: Tidy = simplify) -> Tape:
     """The tape of the blocks of the Hessian, row by row.
 
     Args:
         tape: a function with one scalar output.
         wrt: positions of the inputs to differentiate.
         by: "products" (forward over reverse along all units) or "tangents" (forward over forward, no pullback).
+        tidy: as for ``hvp``.
 
     Returns:
         A tape with the same inputs whose outputs are block ``(i, j)`` of shape in_i + in_j for every two of ``wrt``.
@@ -142,11 +147,11 @@ def hessian(tape: Tape, wrt: Sequence[int], *, by: str) -> Tape:
         [0.0, 1.0, 1.0, 0.0]
     """
     if by == "products":
-        slopes = simplify(reverse.gradient(tape, wrt))
+        slopes = tidy(reverse.gradient(tape, wrt))
     else:
-        slopes = simplify(jacobian(tape, wrt, by="tangents"))
+        slopes = tidy(jacobian(tape, wrt, by="tangents", tidy=tidy))
     slopes = replace(slopes, outputs=slopes.outputs[1:])
-    columns = simplify(jacobian(slopes, wrt, by="tangents"))
+    columns = tidy(jacobian(slopes, wrt, by="tangents", tidy=tidy))
     return replace(columns, outputs=columns.outputs[len(wrt) :])
 
 

@@ -31,7 +31,7 @@ def simplify(tape: Tape) -> Tape:
         >>> len(simplify(trace_leaves(lambda leaves: [np.sin(leaves[0]) + np.sin(leaves[0])], [1.0])))
         2
     """
-    return _dead_code(_forward_pass(tape))
+    return without_dead_code(_forward_pass(tape))
 
 
 def _forward_pass(tape: Tape) -> Tape:
@@ -132,7 +132,7 @@ def _fold(
     return known[key]
 
 
-def _dead_code(tape: Tape) -> Tape:
+def without_dead_code(tape: Tape) -> Tape:
     """Without the equations, constants and literals that no output, guard or kept span needs."""
     needed = {*tape.outputs, *[guard.value for guard in tape.guards]}
     for equation in reversed(tape.equations):

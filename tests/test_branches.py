@@ -1,0 +1,98 @@
+"""Reverse mode through branches that were not taken: their infinite slopes have no say, in any order of derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import difflab as dl
+from difflab import transforms
+from difflab.errors import UndecidedError
+from difflab.harness.certify import certified
+from difflab.operators import source
+from difflab.tracing import trace_leaves
+
+ZERO = np.array([0.0, 2.0])
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # those of the plain functions, at these points
+
+
+@pytest.mark.parametrize(
+    ("function", "point", "gradient"),
+    [
+        (lambda x: np.sum(np.where(x > 0, np.log(x), 0)), ZERO, [0, 0.5]),
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(np.sqrt(x)), x)), ZERO, [1, 2**-0.75 / 4]),
+        (lambda x: np.sum(np.where(x <= 0, 0.0, 3 / x)), ZERO, [0, -0.75]),
+        (lambda x: np.sum(np.where(x > 0, x**-2, 0.0)), ZERO, [0, -0.25]),
+        (lambda x: np.sum(np.select([x > 1, x > 0], [np.log(x), np.sqrt(x)], x)), ZERO, [1, 0.5]),
+        (lambda x: np.sum(np.sqrt(x)[1:]) + np.log(x)[-1], ZERO, [0, 2**-1.5 + 0.5]),
+        (lambda x: np.sum(np.sqrt(x)[[1, 1]]) + x[0], ZERO, [1, 2**-0.5]),
+        (lambda x: np.sum(np.log(x)[x > 0]), ZERO, [0, 0.5]),
+        (lambda x: np.sum(np.where(x > 0, np.where(x > 1, np.log(x), np.sqrt(x)), 0)), ZERO, [0, 0.5]),
+        (lambda x: np.where(x[0] > 0, np.sum(np.sqrt(x)), x[1]), ZERO, [0, 1]),
+        (lambda x: np.sum(np.where(np.isnan(DATA), 0.0, x[1] * DATA)), ZERO, [0, 3]),
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(x).reshape(1, 2)[0], 0)), ZERO, [0, 2**-1.5]),
+        (lambda x: np.sum(np.where(x > 0, np.log(x).astype(np.float64), 0)), ZERO, [0, 0.5]),
+    ],
+)
+def test_what_was_not_taken_has_no_say(function: Callable, point: np.ndarray, gradient: list) -> None:
+    expected = np.array(gradient, dtype=float)
+    for backend in ("reverse", "forward"):
+        np.testing.assert_allclose(dl.gradient(function, backend=backend)(point), expected, rtol=1e-14)
+    hessian = dl.hessian(function)(point)
+    assert np.isfinite(hessian).all()
+    np.testing.assert_allclose(hessian, dl.hessian(function, backend="forward")(point), rtol=1e-13, atol=1e-15)
+    twice = dl.jacobian(dl.gradient(function), backend="reverse")(point)
+    np.testing.assert_allclose(twice, hessian, rtol=1e-13, atol=1e-15)
+
+
+DATA = np.array([np.nan, 1.0, 2.0])
+
+
+def test_a_value_that_something_else_reads_keeps_its_infinite_slope() -> None:
+    gradient = dl.gradient(lambda x: np.sum(np.where(x > 0, np.log(y := np.sqrt(x)), 0) + y))(ZERO)
+    assert gradient[0] == np.inf
+    assert gradient[1] == pytest.approx(0.25 + 2**-1.5)
+
+
+def test_zero_times_infinity_without_a_condition_is_no_number() -> None:
+    assert np.isnan(dl.gradient(lambda x: np.sqrt(x) ** 2)(0.0))
+    assert np.isnan(dl.gradient(lambda x: 0.0 * np.sqrt(x))(0.0))
+
+
+def test_sums_and_numbers_of_the_text_cost_nothing_more() -> None:
+    """A rectifier of one's own: what reverse mode adds to it has no further mask."""
+
+    def loss(w: Any, b: Any, x: Any) -> Any:
+        z = x @ w + b
+        return np.sum(np.where(z > 0, z, -z))
+
+    made = source(loss, (np.ones((3, 2)), np.ones(2), np.ones((4, 3))), {}, (0, 1))
+    derived = transforms.simplify(transforms.gradient(made.tape, made.wrt))
+    names = [equation.primitive.name for equation in derived.equations]
+    assert names.count("where") == 3
+    assert "logical_not" not in names
+
+
+def test_the_gradient_through_a_mask_is_certified() -> None:
+    tape = trace_leaves(lambda leaves: [np.sum(np.where(leaves[0] > 1, np.log(leaves[0]), leaves[0]))], [ZERO])
+    found = certified(tape, [ZERO], (0,))
+    assert found.certified_text == "yes"
+    np.testing.assert_array_equal(found.high[0], [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * x if x == 0 else x,
+        lambda x: 2 * x if x >= 0 else x,
+        lambda x: np.stack([x, -x])[int(np.argmax(np.stack([x, -x])))],
+    ],
+)
+def test_a_branch_taken_at_equality_is_a_kink_for_exact_arithmetic(function: Callable) -> None:
+    tape = trace_leaves(lambda leaves: [function(leaves[0])], [0.0])
+    with pytest.raises(UndecidedError, match="Python took a branch where two numbers are equal"):
+        certified(tape, [0.0], (0,))
+    assert certified(trace_leaves(lambda leaves: [function(leaves[0])], [0.5]), [0.5], (0,)).certified
