@@ -26,11 +26,14 @@ _HOMES = {
     "Shape": "builder",
     "trace": "views",
     "Trace": "views",
+    "check": "checking.check",
+    "Check": "checking.record",
     "compare": "comparison",
     "Comparison": "comparison",
     "run": "lab",
     "load": "lab",
     "Finite": "backends.finite",
+    "ComplexStep": "backends.complex_step",
     "Symbolic": "backends.symbolic",
     "Forward": "backends.forward",
     "Reverse": "backends.reverse",
@@ -53,12 +56,15 @@ if TYPE_CHECKING:
     from . import special as special
     from . import testing as testing
     from .backends.analytic import Analytic as Analytic
+    from .backends.complex_step import ComplexStep as ComplexStep
     from .backends.finite import Finite as Finite
     from .backends.forward import Forward as Forward
     from .backends.null import Null as Null
     from .backends.reverse import Reverse as Reverse
     from .backends.symbolic import Symbolic as Symbolic
     from .builder import Shape as Shape
+    from .checking.check import check as check
+    from .checking.record import Check as Check
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
     from .errors import DifflabError as DifflabError

@@ -105,6 +105,49 @@ def run(
     raise typer.Exit(code_of(results.rows))
 
 
+CHECK_EPILOG = """
+Examples: difflab check net.py:loss --gradient net.py:gradient; difflab check net.py:loss --gradient :gradient
+--at data.py:batch --argnum 1 --json
+
+The arguments are what --at names: a tuple or list of them, a dict of keyword arguments, or a function that returns one.
+Without --at they are `arguments` or `example` in the file of the loss, or else the defaults of the loss itself.
+
+Exit codes: 0 the gradient is right; 1 it is wrong; 2 bad input, as a file that cannot be run; 70 a fault of difflab.
+"""
+
+
+@app.command(epilog=CHECK_EPILOG)
+def check(
+    loss: Annotated[str, typer.Argument(metavar="FILE.py:LOSS", help="The loss, in plain NumPy; or module:function.")],
+    gradient: Annotated[
+        str,
+        typer.Option("--gradient", metavar="FILE.py:NAME", help="The gradient to judge; :NAME is in the same file."),
+    ],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="FILE.py:NAME", help="The arguments at which it is checked.")
+    ] = None,
+    argnum: Annotated[
+        int, typer.Option("--argnum", metavar="N", help="The argument that is differentiated, counted from 0.")
+    ] = 0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", min=0.0, metavar="X", help="Largest relative error of a right gradient."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a hand-written gradient against the certified one, and say what is wrong with it.
+
+    The gradient takes the arguments of the loss and returns the gradient by argument N, or (value, gradient). Wrong
+    blocks, the worst coordinates and the usual slips are named: a sign, a factor, a missing 1/N or transpose, a
+    forgotten regulariser, a stale variable, a mask of the wrong array, a wrong rule at one line of the loss.
+    """
+    from .cli_check import check_files
+
+    text, right = check_files(loss, gradient, at, argnum, tolerance, as_json)
+    _show(text)
+    raise typer.Exit(OK if right else TOLERANCE)
+
+
 @app.command(epilog="Example: difflab report reports/digits")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],

@@ -8,9 +8,12 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
+
+if TYPE_CHECKING:
+    from .report.cases import Case
 
 SCHEMA = 1
 MISSING = "-"
@@ -146,9 +149,19 @@ def results_document(results: Any) -> dict[str, Any]:
 
 def results_text(results: Any) -> str:
     """The rows as a table, the answer in a sentence, and where the page is."""
-    from .report import answer, cases, numbers
+    from .report import answer, cases, kinds
 
     found = cases.read(results.rows)
+    tables = {"steps": _steps_table, "traps": _traps_table}
+    shown = tables.get(kinds.kind_of(results.manifest), _compared_table)(found)
+    said = answer(results)
+    sentences = "\n".join([said.text, *said.caveats])
+    return f"{shown}\n\n{sentences}\n\nPage: {results.folder / 'index.html'}"
+
+
+def _compared_table(found: Sequence[Case]) -> str:
+    from .report import numbers
+
     several = len({case.dtype for case in found}) > 1
     header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "x LOSS", "MEMORY", "TIME", "95% INTERVAL"]
     rows = [
@@ -167,9 +180,40 @@ def results_text(results: Any) -> str:
     ]
     if all(row[-1] == MISSING for row in rows):  # a quick run has no intervals
         header, rows = header[:-1], [row[:-1] for row in rows]
-    said = answer(results)
-    sentences = "\n".join([said.text, *said.caveats])
-    return f"{table(header, rows, right=(1, 4, 5, 6, 7))}\n\n{sentences}\n\nPage: {results.folder / 'index.html'}"
+    return table(header, rows, right=(1, 4, 5, 6, 7))
+
+
+def _steps_table(found: Sequence[Case]) -> str:
+    """What each case of a study of steps lost at its best step, and what theory and the automatic step made of it."""
+    from .report import curves, numbers
+
+    header = ["PROBLEM", "DTYPE", "BACKEND", "OUTCOME", "DIGITS LOST", "BEST STEP", "ERROR", "PREDICTED", "AUTO ERROR"]
+    rows = []
+    for case in found:
+        curve = curves.read(case)
+        numbers_of = [] if curve is None else [
+            _shown(curve.lost, numbers.digits),
+            *(
+                _shown(value, numbers.scientific)
+                for value in (curve.best.step, curve.best.error, curve.predicted.step, curve.default.error)
+            ),
+        ]  # fmt: skip
+        rows.append([case.place, case.dtype, case.backend, case.outcome_words, *(numbers_of or [MISSING] * 5)])
+    return table(header, rows, right=range(4, len(header)))
+
+
+def _traps_table(found: Sequence[Case]) -> str:
+    """Whether each backend answered each trap honestly; a family that it did not get through is a row of its own."""
+    labels = list(dict.fromkeys(case.backend for case in found))
+    rows: dict[str, dict[str, str]] = {}
+    for case in found:
+        if case.findings:
+            for one in case.findings["traps"]:
+                rows.setdefault(one["name"], {})[case.backend] = one["verdict"]
+        else:
+            rows.setdefault(f"all of {case.size}", {})[case.backend] = case.outcome_words
+    shown = [[name, *[said.get(label, MISSING) for label in labels]] for name, said in rows.items()]
+    return table(["TRAP", *labels], shown)
 
 
 def _shown(value: float | None, show: Callable[[float | None], str]) -> str:

@@ -7,7 +7,7 @@ the quick look: the same certified reference, interleaved rounds, one process, s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,17 @@ from . import errors
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Prepared, Source
-from .calls import Bound, bind, describe, leaf_names
-from .flat import Function, check_trace, require_scalar
+from .backends.ways import require
+from .calls import bind, describe, leaf_names
+from .flat import Function, check_trace, make_source, require_scalar
 from .harness import accuracy, environment, memory, statistics, timing
 from .harness.finite_loss import fault_of_loss
-from .harness.reference import Reference, reference_gradient
+from .harness.operation import VECTORS, Operation
+from .harness.reference import Reference
 from .harness.results import COLUMNS, MORE_COLUMNS
 from .harness.worker import verdict
-from .operators import source as make_source
-from .transforms import reverse
+from .prepared import OF_ONE_NUMBER
+from .trees import cotangent_leaves, tangent_leaves, value_tree, vector_leaves
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +42,8 @@ SAMPLES = 3
 class Comparison:
     """What ``compare`` found: ``rows`` as dicts, ``frame`` as a pandas DataFrame, ``save`` writes the page.
 
+    ``vectors`` are the tangents, cotangents or vectors that the operator took, in the user's structure.
+
     Example:
         >>> compare(lambda x: np.sum(x * x), np.ones(3), backends=["reverse"]).rows[0]["outcome"]
         'ok'
@@ -50,6 +54,7 @@ class Comparison:
     manifest: dict[str, Any]
     samples: dict[str, list[list[float]]]
     reference: dict[str, dict[str, Any]]
+    vectors: Any = None
 
     @cached_property
     def frame(self) -> pandas.DataFrame:
@@ -96,18 +101,23 @@ def compare(
     function: Callable,
     *args: Any,
     backends: Sequence[str | Backend] = DEFAULT,
+    operator: str = "gradient",
     argnums: Any = 0,
+    vectors: Any = None,
     analytic: Callable[..., tuple[Any, Any]] | None = None,
     reference_seconds: float = 20.0,
     **kwargs: Any,
 ) -> Comparison:
-    """Differentiate one loss in several ways and measure each.
+    """Differentiate one function in several ways and measure each.
 
     Args:
-        function: plain NumPy loss with one output of shape ().
+        function: plain NumPy function; for gradients and second derivatives a loss, with one output of shape ().
         args: its arguments, arrays and containers of them.
         backends: names or backend values.
+        operator: "gradient", "jacobian", "jvp", "vjp", "hvp" or "hessian".
         argnums: position or positions to differentiate.
+        vectors: for "jvp" the tangents and for "hvp" the vector, in the structure of ``args[argnums]``, for "vjp" the
+            cotangent, in that of the output; by default random ones of unit length, the same for all backends.
         analytic: hand-derived ``analytic(*args) -> (value, gradient)`` for backend "analytic".
         reference_seconds: after which the certified reference is given up.
         kwargs: keyword arguments of the function, never differentiated.
@@ -116,39 +126,49 @@ def compare(
         A ``Comparison``; a backend that fails is a row with its outcome and reason, not an exception.
 
     Raises:
-        TraceError, InputError: the function itself cannot be recorded or is not a scalar loss.
+        TraceError, InputError: the function itself cannot be recorded or is not one that the operator takes.
 
     Example:
         >>> found = compare(lambda w: np.sum(np.tanh(w) ** 2), np.array([0.3, -0.5]), backends=["forward", "reverse"])
         >>> list(found.frame["outcome"])
         ['ok', 'ok']
+        >>> second = compare(lambda w: np.sum(w**3), np.array([1.0, 2.0]), operator="hvp", backends=["analytic"])
+        >>> second.rows[0]["outcome"]
+        'unsupported'
     """
     if isinstance(backends, str):
         raise errors.InputError(f"backends={backends!r}: give a list of names or backend values, as in [{backends!r}]")
+    if operator not in CHOICES:
+        raise errors.InputError(f"operator={operator!r}: compare knows {', '.join(map(repr, CHOICES))}")
     chosen = [resolve(backend) for backend in backends]
     if analytic is not None and not any(backend.family == "analytic" for backend in chosen):
         chosen.append(Analytic(analytic))
     bound = bind(function, args, kwargs, argnums)
-    made = make_source(function, args, kwargs, argnums, analytic)
-    fault = _fault_of_trace(made, function, bound, chosen)
-    truth, why = (None, "the loss cannot be traced") if fault else _reference(made, reference_seconds)
+    made, flat = make_source(function, bound, frozen=True, analytic=analytic, names=True)
+    fault = _fault_of_trace(made, flat, operator, chosen)
+    operation, shown = _operation(operator, vectors, made, flat)
+    truth, why = None, "the loss cannot be traced"
+    if not fault:
+        truth, why = accuracy.truth_of(made.trace(), operation, reference_seconds)
     labels = _labels(chosen)
     rows: list[dict[str, Any]] = []
     ready: list[tuple[dict[str, Any], Callable[[], Any]]] = []
     for backend, label in zip(chosen, labels, strict=True):
-        row = _row(function, made, backend, label)
+        row = _row(function, operation, backend, label)
         rows.append(row)
+        asked = operation
         if isinstance(backend, Analytic) and backend.function is not None:
-            made = make_source(function, args, kwargs, argnums, backend.function)
+            own = make_source(function, bound, frozen=True, analytic=backend.function, names=True)[0]
+            asked = replace(operation, source=own)
         try:
-            prepared = _measure_once(row, backend, made, truth, why)
+            prepared = _measure_once(row, backend, asked, truth, why)
         except Exception as fault:  # whatever a backend does wrong becomes its row
             row["outcome"], row["reason"] = verdict(fault)
             continue
-        ready.append((row, _call(backend, prepared, made)))
+        ready.append((row, asked.call(backend, prepared)))
     samples = _interleave(ready, lambda: made.call(made.example))
-    study = _study(function, labels)
-    facts = {"why": why} if truth is None else {"bits": truth.bits, "narrow": truth.narrow, "ties": truth.ties}
+    study = _study(function, operator, labels)
+    facts = {"why": why} if truth is None else accuracy.facts_of(truth)
     return Comparison(
         title=study["title"],
         rows=rows,
@@ -157,21 +177,62 @@ def compare(
             "quick": True,
             "created": environment.now(),
             "environment": environment.describe({}, threads()),
-            "command": f"difflab.compare({study['name']}, ..., backends={labels})",
-            "method": METHOD,
+            "command": f"difflab.compare({study['name']}, ..., {_asked(operator)}backends={labels})",
+            "method": _method(operator, vectors is None),
         },
         samples=samples,
         reference={study["name"]: facts},
+        vectors=shown,
     )
 
 
+CHOICES = ("gradient", "jacobian", "jvp", "vjp", "hvp", "hessian")
+SEED = 0
 METHOD = (
     "All backends ran in one process that was already warm, one after the other in rounds of random order; a time is "
     "the median over the rounds. So there are no intervals and no verdicts: run a study for those.",
-    "Errors are distances from a certified reference: the gradient of the same recorded loss in interval arithmetic "
+    "Errors are distances from a certified reference: the {noun} of the same recorded function in interval arithmetic "
     "with many more digits. A case is called right if it is as close as theory says its method can be.",
     "Array bytes are what NumPy allocated during one further call; the peak of the process is not measured here.",
 )
+DRAWN = (
+    "The {what} are random numbers of unit length together, drawn in double precision with seed {seed} and rounded to "
+    "the dtypes of what they belong to: the same for all backends."
+)
+
+
+def _method(operator: str, drawn: bool) -> list[str]:
+    """How the numbers were made, in sentences."""
+    found = [sentence.format(noun=accuracy.NOUNS[operator]) for sentence in METHOD]
+    if operator in VECTORS:
+        what = VECTORS[operator]
+        found.append(DRAWN.format(what=what, seed=SEED) if drawn else f"The {what} were given by the caller.")
+    return found
+
+
+def _asked(operator: str) -> str:
+    return "" if operator == "gradient" else f"operator={operator!r}, "
+
+
+def _operation(operator: str, vectors: Any, made: Source, flat: Function) -> tuple[Operation, Any]:
+    """The operation, and its vectors in the user's structure."""
+    bound, function = flat.bound, flat.function
+    if operator not in VECTORS:
+        if vectors is not None:
+            takers = ", ".join(map(repr, VECTORS))
+            raise errors.InputError(f"vectors are given, and operator {operator!r} takes none; those that do: {takers}")
+        return Operation(operator, made), None
+    if vectors is None:
+        operation = Operation.drawn(operator, made, SEED)
+    elif operator == "vjp":
+        assert flat.structure is not None
+        operation = Operation(operator, made, cotangent_leaves(vectors, flat.found, flat.structure, function))
+    elif operator == "jvp":
+        operation = Operation(operator, made, tangent_leaves((vectors,) if bound.single else vectors, bound, function))
+    else:
+        operation = Operation(operator, made, vector_leaves(vectors, bound, function))
+    leaves = operation.vectors
+    return operation, value_tree(flat, leaves) if operator == "vjp" else bound.gradient_tree(leaves)
 
 
 def threads() -> int:
@@ -181,30 +242,28 @@ def threads() -> int:
     return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
 
 
-def _fault_of_trace(
-    made: Source, function: Callable, bound: Bound, chosen: Sequence[Backend]
-) -> errors.TraceError | None:
-    """Why the loss cannot be traced, where some backend does without; otherwise the error itself is raised."""
+def _fault_of_trace(made: Source, flat: Function, operator: str, chosen: Sequence[Backend]) -> errors.TraceError | None:
+    """Why the function cannot be traced, where some backend does without; otherwise the error itself is raised."""
+    function, bound = flat.function, flat.bound
+    copies = [np.array(leaf) for leaf in made.example]  # a function that writes into its arguments is not found out yet
     try:
         tape = made.tape
     except errors.TraceError as fault:
         if not any("black-box" in backend.capabilities for backend in chosen):
             raise
-        require_scalar(made.call(made.example), function)
+        flat.call(copies)
+        if operator in OF_ONE_NUMBER:
+            require_scalar(flat.found, function, operator)
         return fault
-    require_scalar(tape, function)
-    check_trace(tape, Function(function, bound), bound.leaves)
-    value = made.call(made.example)[0]
-    if (bad := fault_of_loss(value, made.example, leaf_names(function, bound))) is not None:
-        raise errors.InputError(f"nothing can be compared: {bad}")
+    if operator in OF_ONE_NUMBER:
+        require_scalar(tape, function, operator)
+    check_trace(tape, flat, bound.leaves)
+    values = flat.call(copies)
+    for value in values:
+        worst = value[~np.isfinite(value)] if value.dtype.kind in "fc" else value[:0]
+        if worst.size and (bad := fault_of_loss(worst.flat[0].real, made.example, leaf_names(function, bound))):
+            raise errors.InputError(f"nothing can be compared: {bad}")
     return None
-
-
-def _call(backend: Backend, prepared: Any, made: Source) -> Callable[[], Any]:
-    """What is timed: the derivative without conversions where the backend tells them apart."""
-    if "bare" in backend.capabilities:
-        return prepared.bare(made.example)
-    return lambda: prepared.value_and_gradient(made.example)
 
 
 def _labels(backends: Sequence[Backend]) -> list[str]:
@@ -213,30 +272,18 @@ def _labels(backends: Sequence[Backend]) -> list[str]:
     return [name if names.count(name) == 1 else repr(backend) for name, backend in zip(names, backends, strict=True)]
 
 
-def _reference(made: Source, seconds: float) -> tuple[Reference | None, str]:
-    tape = reverse.gradient(made.trace(), made.wrt)
-    try:
-        return reference_gradient(tape, made.example, deadline_s=seconds), ""
-    except TimeoutError:
-        return None, f"ball arithmetic was stopped after {seconds:g} s"
-    except errors.UndecidedError as fault:
-        return None, f"kink: {fault}"
-    except errors.UnsupportedError as fault:
-        return None, str(fault)
-
-
-def _row(function: Callable, made: Source, backend: Backend, label: str) -> dict[str, Any]:
-    dtypes = sorted({str(made.example[i].dtype) for i in made.wrt})
+def _row(function: Callable, operation: Operation, backend: Backend, label: str) -> dict[str, Any]:
+    variables = [operation.source.example[i] for i in operation.source.wrt]
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, *MORE_COLUMNS))
     return row | {
         "problem": describe(function).strip("`"),
         "size": "",
-        "n_params": sum(int(np.size(made.example[i])) for i in made.wrt),
-        "dtype": dtypes[0] if dtypes else "float64",
+        "n_params": sum(int(np.size(variable)) for variable in variables),
+        "dtype": str(max((leaf.dtype for leaf in variables), key=_roundoff, default="float64")),
         "device": "cpu",
         "backend": label,
         "family": backend.family,
-        "operator": "gradient",
+        "operator": operation.operator,
         "outcome": "ok",
         "reason": "",
         "case": label,
@@ -244,20 +291,27 @@ def _row(function: Callable, made: Source, backend: Backend, label: str) -> dict
     }
 
 
-def _measure_once(row: dict[str, Any], backend: Backend, made: Source, truth: Reference | None, why: str) -> Prepared:
+def _roundoff(dtype: np.dtype) -> float:
+    return float(np.finfo(dtype).eps)
+
+
+def _measure_once(
+    row: dict[str, Any], backend: Backend, operation: Operation, truth: Reference | None, why: str
+) -> Prepared:
     """Forecast, prepare, first call, error, memory; fills the row as far as it comes."""
+    require(backend, operation.operator)
     if truth is not None or "black-box" not in backend.capabilities:
-        cost = backend.predict(made.tape, "gradient", made.wrt)
+        cost = operation.predict(backend)
         row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
     prepared: Prepared
-    row["prepare_s"], prepared = timing.timed(lambda: backend.prepare(made, "value_and_gradient", made.example))  # type: ignore[assignment]
+    row["prepare_s"], prepared = timing.timed(lambda: operation.prepare(backend))  # type: ignore[assignment]
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}
-    row["first_call_s"], answer = timing.timed(lambda: prepared.value_and_gradient(made.example))
-    gradient = answer[1]  # type: ignore[index]
-    shapes = [made.example[i] for i in made.wrt]
-    row |= accuracy.judge(gradient, shapes, backend.family, row["dtype"], truth, why)
+    row["first_call_s"], result = timing.timed(lambda: operation.result(prepared))
+    row |= accuracy.judge(
+        result, operation.expected, backend.family, row["dtype"], truth, why, operator=operation.operator
+    )
     if row["first_call_s"] < 1.0:
-        row["array_bytes"] = memory.arrays_during(lambda: prepared.value_and_gradient(made.example))
+        row["array_bytes"] = memory.arrays_during(lambda: operation.result(prepared))
     return prepared
 
 
@@ -287,15 +341,19 @@ def _interleave(
     return {name: [[value for one in rounds for value in one]] for name, rounds in found.items()}
 
 
-def _study(function: Callable, labels: list[str]) -> dict[str, Any]:
+def _study(function: Callable, operator: str, labels: list[str]) -> dict[str, Any]:
     name = describe(function).strip("`")
+    of = f"{accuracy.NOUNS[operator]} of {name}"
     return {
         "name": name,
-        "title": f"Ways to differentiate {name}",
-        "question": f"Which way of differentiating {name} is accurate, fast and small enough?",
+        "title": f"Ways to differentiate {name}" if operator == "gradient" else f"Ways to compute the {of}",
+        "question": f"Which way of differentiating {name} is accurate, fast and small enough?"
+        if operator == "gradient"
+        else f"Which way of computing the {of} is accurate, fast and small enough?",
         "look_for": "One process, interleaved rounds: a quick look without intervals. Run a study to publish.",
         "baseline": "reverse" if "reverse" in labels else labels[0],
         "answer": "compare",
+        "operator": operator,
         "text": "",
         "limits": {},
         "timing": {},

@@ -320,6 +320,19 @@ class Prepared:
 
         return self._run(args, kwargs, action)
 
+    def error_estimate(self, *args: Any, **kwargs: Any) -> Any:
+        """The estimated absolute error of every entry of the gradient, in its structure, where the backend has one.
+
+        Of finite differences ``dl.Finite(scheme="richardson")`` and ``dl.Finite(estimate=True)`` have; it costs a
+        gradient.
+        """
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            self._require_scalar(flat, leaves, "gradient")
+            return bound.gradient_tree(prepared.error_estimate(leaves))
+
+        return self._run(args, kwargs, action)
+
     def hessian(self, *args: Any, **kwargs: Any) -> Any:
         """The Hessian as a tree of trees."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,15 @@ SIZES = {
 }
 
 
+def histogram(n: int, error: float) -> list[int]:
+    """Errors of ``n`` coordinates around ``error``, a relative one, in bins of ULPs of float64."""
+    middle = min(23, max(1, round(math.log2(error / 2.0**-52)) + 2))
+    counts = [0] * 25
+    for k in range(n):
+        counts[min(23, max(0, middle + (k * k + k) % 7 - 3))] += 1
+    return counts
+
+
 WAYS = {  # error, work ratio per parameter, work ratio beyond, peak in arrays of parameters
     "analytic": (2.1e-16, 0.0, 2.1, 3),
     "reverse": (2.6e-16, 0.0, 2.4, 4),
@@ -119,7 +129,8 @@ def full() -> MadeUpRun:
                 if work * loss < 10:
                     at |= {"peak_bytes": 4096 * round(arrays * n**0.7), "work_ratio": work}
                     versus = {} if backend == "reverse" else {"verdict": "slower", "ratio": work / 2.4}
-                    rows.append(timed(backend, work * loss, error * (n / 31) ** 0.2, **at, **versus))
+                    graded = {"ulp_histogram": histogram(n, error), "ulps": 8 * error / 2.0**-52, "median_digits": 15.1}
+                    rows.append(timed(backend, work * loss, error * (n / 31) ** 0.2, **at, **versus, **graded))
                 else:
                     why = f"the forecast is {work * loss:.3g} s for one gradient; the limit is 10 s"
                     rows.append(failed(backend, "skipped_predicted", **_where(at), predicted_s=work * loss, reason=why))

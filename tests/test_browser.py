@@ -61,7 +61,7 @@ def test_page_fits_every_window_quietly_and_without_a_network(visit: Visit, addr
     assert visit.overflow() == 0
     for summary in visit.page.query_selector_all("summary"):
         summary.click()
-    assert visit.page.locator("details[open]").count() == visit.page.locator("details").count() == 6
+    assert visit.page.locator("details[open]").count() == visit.page.locator("details").count() == 7
     assert visit.overflow() == 0
     assert visit.complaints == []
     assert [url for url in visit.requests if url != address and not url.startswith("data:")] == []
@@ -124,7 +124,7 @@ def test_page_is_whole_without_scripts(visit: Visit) -> None:
 def test_charts_have_names_and_keep_inside_their_panels(visit: Visit) -> None:
     page = visit.page
     charts = page.get_by_role("img")
-    assert charts.count() == 8
+    assert charts.count() == 10
     assert page.get_by_role("img", name="Time against the number of parameters, digits-cnn").count() == 1
     outside = page.evaluate(
         """() => [...document.querySelectorAll('.chart')].flatMap(chart => {

@@ -195,7 +195,8 @@ def test_a_forecast_says_what_it_counts() -> None:
     limits_of_case = {"memory": 2**31, "seconds": 10.0}
 
     def refusal(cost: Cost) -> str:
-        session.backend = SimpleNamespace(predict=lambda tape, operator, wrt: cost)
+        capable = frozenset({"gradient"})
+        session.backend = SimpleNamespace(predict=lambda tape, operator, wrt: cost, capabilities=capable)
         with pytest.raises(ForecastError) as caught:
             session.forecast(limits_of_case)
         return str(caught.value)

@@ -90,12 +90,12 @@ def test_a_good_study_is_read_in_full() -> None:
         ('name = "finite"', 'label = "finite"', "digits.toml:14:1: backend[1].name: is missing"),
         ('"finite"\nscheme = "forward"', '"reverse"', "backend[1].name: 'reverse' is listed already; leave one"),
         ('quick = ["tiny"]', "quick = 3", 'digits.toml:9:9: problem[0].quick: must be a list of texts'),
-        ('quick = ["tiny"]', 'dtypes = ["float16"]', "problem[0].dtypes[0]: unknown dtype 'float16' (did you mean"),
+        ('quick = ["tiny"]', 'dtypes = ["float15"]', "problem[0].dtypes[0]: unknown dtype 'float15' (did you mean"),
         ('quick = ["tiny"]', 'sizes = ["tiny"]', "digits.toml:9:"),
         ('"forward"', "nan", "digits.toml:16:10: backend[1].scheme: an option must be a text, a finite number"),
         ('"forward"', "{a = 1}", "digits.toml:16:10: backend[1].scheme: an option must be a text, a finite number"),
         ('look_for = "L"', 'baseline = "forward"', "digits.toml:4:13: baseline: 'forward' is none of the backends"),
-        ('look_for = "L"', 'answer = "why"', "digits.toml:4:11: answer: unknown answer 'why' (known: compare)"),
+        ('look_for = "L"', 'answer = "why"', "4:11: answer: unknown answer 'why' (known: compare, steps, traps)"),
         ("[limits]", "[timing]\nprocesses = 0\n[limits]", "timing.processes: must be a whole number from 1 to 1000"),
         ("[limits]", "[timing]\nsamples = 1.5\n[limits]", "timing.samples: must be a whole number from 1 to"),
         ("[limits]", "[limits]\nseconds = -1", "digits.toml:19:11: limits.seconds: must be a number from 0.1 to 86400"),
@@ -144,7 +144,7 @@ def test_allowed_keys_are_named_once() -> None:
     lines = [line for line in _faults(text) if "unknown key" in line]
     assert lines == [
         "digits.toml:2:10: titel: unknown key 'titel' (did you mean 'title'?); allowed are title, question, look_for, "
-        "answer, operator, baseline, problem, backend, limits, timing",
+        "answer, operator, baseline, problem, backend, limits, timing, steps",
         "digits.toml:3:8: zzz: unknown key 'zzz'",
         "digits.toml:19:7: limits.zzz: unknown key 'zzz'; allowed in limits are seconds, memory, reference_seconds",
     ]

@@ -337,5 +337,5 @@ def test_difflab_list_shows_the_ways():
     assert rows["analytic"]["operators"] == ["gradient", "value_and_gradient", "jvp", "vjp", "jacobian"]
     text = cli_tables.catalogue_text(document)
     line = next(line for line in text.splitlines() if line.startswith("hvp "))
-    assert line.split()[:5] == ["hvp", "native", "deduced", "from", "hessian"]
+    assert line.split()[:6] == ["hvp", "native", "native", "deduced", "from", "hessian"]
     assert "analytic refuses hvp, hessian: it declares neither" in text

@@ -142,7 +142,7 @@ def test_unknown_problem_size_dtype_and_seed_are_errors():
     build = find("digits-mlp").build
     with pytest.raises(InputError, match=r"problem 'digits-mlp' has no size 'smal' \(did you mean 'small'\?\)"):
         build("smal", "float64", 0)
-    with pytest.raises(InputError, match="cannot be built in dtype 'int8'; use 'float32' or 'float64'"):
+    with pytest.raises(InputError, match="cannot be built in dtype 'int8'; use 'float16', 'float32' or 'float64'"):
         build("tiny", "int8", 0)
     for seed in (-1, 0.5, True):
         with pytest.raises(InputError, match=f"needs a non-negative whole number as seed, got {seed!r}"):
@@ -164,7 +164,7 @@ def test_sizes_cannot_be_changed():
 # ---------------------------------------------------------------------------- instances
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize(("name", "size"), CASES)
 def test_arrays_have_the_dtype_and_gradients_the_shapes(name, size, dtype):
     one = find(name).build(size, dtype, 0)

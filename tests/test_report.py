@@ -157,7 +157,8 @@ def test_hostile_names_are_text_and_nothing_else(name: str) -> None:
 def test_sections_come_in_the_order_of_a_reader(page: Page) -> None:
     anchors = [attributes["id"] for attributes in page.of("section")]
     assert anchors == [
-        "answer", "scoreboard", "error", "time", "memory", "operations", "rows", "words", "measured", "reproduce",
+        "answer", "scoreboard", "error", "ulps", "time", "memory", "operations", "rows", "words", "measured",
+        "reproduce",
     ]  # fmt: skip
     assert made.manifest()["study"]["question"][:20] in page.texts["header"][0]
 
@@ -165,9 +166,10 @@ def test_sections_come_in_the_order_of_a_reader(page: Page) -> None:
 def test_charts_say_their_numbers_to_those_who_do_not_see_them(page: Page) -> None:
     descriptions = page.texts["desc"]
     charts = [attributes for attributes in page.of("svg") if attributes.get("role") == "img"]
-    assert len(descriptions) == len(charts) == 8
-    error, time, memory, operations = (descriptions[place] for place in (0, 2, 4, 6))
+    assert len(descriptions) == len(charts) == 10
+    error, ulps, time, memory, operations = (descriptions[place] for place in (0, 2, 4, 6, 8))
     assert "reverse: 2.6e-16 in 48.0 µs at size tiny" in error
+    assert "reverse: 57 % rounded correctly, half within ½, the worst 9.4." in ulps
     assert "symbolic: 800 µs at 31 parameters, timed out (more than 10.0 s) at 330 parameters" in time
     assert "refused by forecast (forecast: 24.0 GiB) at 18 826 parameters" in memory
     assert "operations of the gradient 27 900, operations after sharing 3 410" in operations
@@ -177,7 +179,7 @@ def test_charts_say_their_numbers_to_those_who_do_not_see_them(page: Page) -> No
 
 
 def test_every_chart_has_its_numbers_as_a_table_and_marks_have_tips(text: str, page: Page) -> None:
-    assert page.texts["summary"].count("The numbers of this chart") == 4
+    assert page.texts["summary"].count("The numbers of this chart") == 5
     assert "<td>7.40" not in text
     assert "<td>refused by forecast (forecast to prepare and run once: 10.1 s)</td>" in text
     assert "<title>symbolic, small: timed out, more than 10.0 s</title>" in text

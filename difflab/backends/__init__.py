@@ -15,6 +15,7 @@ from .ways import how
 
 BUILT_IN: dict[str, tuple[str, str]] = {
     "finite": ("difflab.backends.finite", "Finite"),
+    "complex-step": ("difflab.backends.complex_step", "ComplexStep"),
     "symbolic": ("difflab.backends.symbolic", "Symbolic"),
     "forward": ("difflab.backends.forward", "Forward"),
     "reverse": ("difflab.backends.reverse", "Reverse"),
@@ -96,7 +97,7 @@ def listing() -> list[Available]:
 
     Example:
         >>> [one.name for one in listing() if one.unavailable is None][:2]
-        ['finite', 'symbolic']
+        ['finite', 'complex-step']
     """
     found = []
     for name in names():

@@ -274,6 +274,15 @@ class Deduced:
         values, pullback = self.vjp(leaves)
         return values, rows(pullback, values, at)
 
+    def error_estimate(self, leaves: Sequence[Any]) -> list[Any]:
+        """The estimated error of every entry of the gradient, where the backend declares that it has one."""
+        if "error-estimate" not in self._backend.capabilities or any(isinstance(leaf, Traced) for leaf in leaves):
+            raise UnsupportedError(
+                f"backend {self._backend.name!r} estimates no errors here; dl.Finite(scheme='richardson') and "
+                "dl.Finite(estimate=True) do, outside of other derivatives"
+            )
+        return self._own.error_estimate(leaves)
+
     # -------------------------------------------------------------------- second order
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:

@@ -12,10 +12,12 @@ from ..errors import InputError
 from ..execution.chunks import check_chunk, chunk_bytes, chunked
 from ..tape import Tape
 from ..transforms.second_order import avals_of
-from .perturbed import PreparedFinite, flags_of, sweep_of
+from .limits import check_bounds
+from .nearby import flags_of
+from .perturbed import PreparedFinite, calls_of, sweep_of
 from .protocol import OPERATORS, Cost, Source
 from .quotients import quotient_tape
-from .stencils import SCHEMES
+from .stencils import Plan, plan_of
 from .sweeps import result_bytes, shown
 
 
@@ -23,51 +25,79 @@ from .sweeps import result_bytes, shown
 class Finite:
     """Finite differences, a chunk of coordinates at a time.
 
-    The automatic step balances truncation against rounding (Nocedal & Wright, 2006, section 8.1): with the unit
-    roundoff u of the dtype, sqrt(u) for forward and u**(1/3) for central differences, times max(1, |x|).  Second
-    derivatives are second differences of the function (Abramowitz & Stegun, 1964, 25.3.26) with steps of u**(1/3) and
-    u**(1/4): their error, of order u**(1/2) for central ones, is less than that of differences of such gradients.
+    The automatic step balances truncation against rounding (Nocedal & Wright, 2006, section 8.1): noise**(1 / (p + 1))
+    for a scheme of order p, times max(1, |x|).  Second derivatives are products of two such quotients, with steps of
+    noise**(1 / (p + 2)); of second order that is Abramowitz & Stegun (1964), 25.3.26.  The weights are Fornberg's
+    (1988).  Richardson's extrapolation takes central quotients at ``order / 2 + 2`` steps that fall geometrically, and
+    of each coordinate the entry of the tableau with the least estimated error (Ridders, 1982).
 
     Args:
-        scheme: "central", (f(x+h) - f(x-h)) / 2h, or "forward", (f(x+h) - f(x)) / h.
-        step: "auto", or a positive number used for every coordinate.
+        scheme: "central", "forward", "backward" or "richardson".
+        step: "auto", or a positive number used for every coordinate; "richardson" halves it.
         chunk: how many coordinates are moved at once in a function that can be traced, or "auto": as many as fill the
             cache.
+        order: of accuracy; even numbers from 2 ("richardson": 4) to 8, "forward" and "backward" 1 to 8; by default
+            the lowest, for "richardson" 8.
+        bounds: ``None`` or a pair (lower, upper), each a number or a container like the differentiated argument, which
+            no point ever leaves: near them quotients become one-sided, of the same order.
+        noise: ``None`` for the rounding of the dtype, the absolute noise of the function's values as a positive number,
+            or "estimate" (Moré & Wild, 2011) at the cost of 18 evaluations.
+        estimate: estimate the error of every coordinate from quotients at half the step, at twice the cost;
+            "richardson" always does.
 
     Example:
-        >>> Finite(scheme="forward")
-        Finite(scheme='forward', step='auto')
+        >>> Finite(scheme="forward"), Finite(order=4, bounds=(0.0, 1.0))
+        (Finite(scheme='forward', step='auto'), Finite(scheme='central', step='auto', order=4, bounds=(0.0, 1.0)))
     """
 
     scheme: str = "central"
     step: str | float = "auto"
     chunk: str | int = "auto"
+    order: int | None = None
+    bounds: tuple[Any, Any] | None = None
+    noise: str | float | None = None
+    estimate: bool = False
     name: str = field(default="finite", init=False, repr=False)
     family: str = field(default="finite", init=False, repr=False)
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise InputError(f"Finite(scheme={self.scheme!r}): the schemes are {', '.join(map(repr, SCHEMES))}")
-        number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
-        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator] (a number)
+        if not isinstance(self.estimate, bool):
+            raise InputError(f"Finite(estimate={self.estimate!r}): estimate is True or False")
+        plan_of(self.scheme, self.order, self.estimate)
+        if self.step != "auto" and not _positive(self.step):
             raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
+        if self.noise is not None and self.noise != "estimate" and not _positive(self.noise):
+            raise InputError(f"Finite(noise={self.noise!r}): the noise is None, 'estimate' or a positive number")
+        if self.noise is not None and self.step != "auto" and not self.plan.columns and not self.estimate:
+            raise InputError(
+                f"Finite(step={self.step!r}, noise={self.noise!r}): the noise chooses the step, and the step is given; "
+                "leave out one of the two, or ask for estimate=True"
+            )
+        object.__setattr__(self, "bounds", check_bounds(self.bounds))
+        if self.plan.levels > 1:
+            object.__setattr__(self, "capabilities", self.capabilities | {"error-estimate"})
         check_chunk("Finite", self.chunk)
 
     def __repr__(self) -> str:
-        return shown("Finite", self.chunk, scheme=self.scheme, step=self.step)
+        usual = {"order": None, "bounds": None, "noise": None, "estimate": False}
+        others = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) is not value}
+        return shown("Finite", self.chunk, scheme=self.scheme, step=self.step, **others)
+
+    @property
+    def plan(self) -> Plan:
+        """What scheme, order and estimate come to."""
+        return plan_of(self.scheme, self.order, self.estimate)
 
     def unavailable(self) -> str | None:
         """Always there."""
         return None
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
-        """2n evaluations (central) or n + 1 (forward) for a gradient, four for every second derivative."""
-        directions, points = sweep_of(avals_of(tape, wrt), operator, self.scheme)
-        calls = points * directions
-        if operator not in ("hvp", "hessian"):
-            calls += self.scheme == "forward" or operator != "gradient"
-        flags = flags_of(tape, wrt)
+        """All evaluations: of a gradient by n coordinates 2n + 1 (central) or n + 1 (forward)."""
+        variables, flags = avals_of(tape, wrt), flags_of(tape, wrt)
+        calls = calls_of(variables, operator, self)
+        directions, points = sweep_of(variables, operator, self.plan, self.bounds is not None)
         whole = chunked(tape, flags, directions, self.chunk, points=points)
         return Cost(float(calls), calls * tape.flops, chunk_bytes(whole, flags) + result_bytes(tape, operator, wrt))
 
@@ -76,8 +106,13 @@ class Finite:
 
         The steps follow the magnitude of the traced values and are constants to that other derivative.
         """
-        return quotient_tape(tape, operator, wrt, self.scheme, self.step)
+        return quotient_tape(tape, operator, wrt, self)
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedFinite:
         """Compile the loss itself if it can be traced; a black box is called as it is."""
         return PreparedFinite(self, source, operator)
+
+
+def _positive(value: Any) -> bool:
+    """Whether a value is a positive, finite number."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(0 < value < np.inf)

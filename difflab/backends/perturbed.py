@@ -1,36 +1,40 @@
-"""A function at perturbed points, many at a time, and quotients of its values there."""
+"""Quotients of a function's values at perturbed points, a chunk of directions at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import GuardError
-from ..execution.cache import Runner
-from ..execution.chunks import KEPT, Chunked
+from ..primitives.complexes import real_dtype
 from ..primitives.record import Aval
-from ..tape import Tape
-from ..transforms.coordinates import Coordinates, Run, diagonal
+from ..transforms.coordinates import Coordinates, Run
 from .protocol import Source
-from .stencils import SECOND, bands, nonzero, signs, step_for, steps_for
+from .second import SecondQuotients
+from .stencils import Plan, combined
+from .steps import Moves, nonzero
+from .surroundings import NOISE_CALLS, Around, Surroundings, unit_roundoff
 from .sweeps import Pairs, along, zero_blocks
 
 
-def flags_of(tape: Tape, wrt: Sequence[int]) -> list[bool]:
-    """Which inputs are moved."""
-    return [position in wrt for position in range(len(tape.inputs))]
-
-
-def sweep_of(variables: Sequence[Any], operator: str, scheme: str) -> tuple[int, int]:
+def sweep_of(variables: Sequence[Any], operator: str, plan: Plan, bounded: bool) -> tuple[int, int]:
     """Directions, and points for each."""
+    seconds = plan.levels * len(plan.second(bounded))
     if operator == "hessian":
-        return Pairs(variables).count, len(SECOND[scheme].points)
+        return Pairs(variables).count, seconds
     if operator == "jvp":
-        return 1, len(signs(scheme))
-    points = len(SECOND[scheme].points if operator == "hvp" else signs(scheme))
-    return Coordinates(variables, imaginary=True).count, points
+        return 1, plan.points
+    return Coordinates(variables, imaginary=True).count, seconds if operator == "hvp" else plan.points
+
+
+def calls_of(variables: Sequence[Any], operator: str, backend: Any) -> int:
+    """Evaluations of the function by one call of an operator, the one at the point itself and for the noise included.
+
+    Vectors whose parts need steps of very different sizes (jvp, hvp) cost as much again for every further size.
+    """
+    directions, points = sweep_of(variables, operator, backend.plan, backend.bounds is not None)
+    return directions * points + 1 + (NOISE_CALLS if backend.noise == "estimate" else 0)
 
 
 class PreparedFinite:
@@ -39,176 +43,148 @@ class PreparedFinite:
     def __init__(self, backend: Any, source: Source, operator: str):
         self._backend = backend
         self._source = source
-        self._runner: Runner | None = None
-        self._sweeps: dict[str, Chunked] = {}
-        self._idle: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
         leaves = [np.asarray(source.example[i]) for i in source.wrt]
         self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
-        self._coordinates = Coordinates(self._variables, imaginary=True)
-        directions, points = sweep_of(self._variables, operator, backend.scheme)
-        self.stats: dict[str, Any] = {"primal_calls": directions * points + 1, "black_box": False}
-        try:
-            tape = source.tape
-        except Exception as error:  # whatever a black box does not like about traced arrays
-            self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
-            return
-        self._runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
-        self.stats.update(self._runner.stats)
-        if operator != "jvp":
-            sweep = self._sweep(operator)
+        self._around = Surroundings(backend, source, self._variables)
+        self._nearby = self._around.nearby
+        self._coordinates = self._around.coordinates
+        self._second = SecondQuotients(self._around, source, self._variables)
+        self._sweep = sweep_of(self._variables, "gradient", backend.plan, False)
+        calls = calls_of(self._variables, operator, backend)
+        self.stats: dict[str, Any] = {"primal_calls": calls, "error_estimate": None, **self._nearby.stats}
+        self.value = self._nearby.value
+        if not self.stats["black_box"] and operator != "jvp":
+            bounded = backend.bounds is not None
+            sweep = self._nearby.sweep(*sweep_of(self._variables, operator, backend.plan, bounded))
             self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
 
-    def _sweep(self, operator: str) -> Chunked:
-        """The batched loss and its chunks."""
-        kind = operator if operator in ("hvp", "hessian") else "gradient"
-        if kind not in self._sweeps:
-            source = self._source
-            directions, points = sweep_of(self._variables, kind, self._backend.scheme)
-            self._sweeps[kind] = Chunked(
-                source.tape, lambda tape: tape, ("batch", source.wrt, directions, points),
-                flags_of(source.tape, source.wrt), directions, self._backend.chunk, points=points, frozen=source.frozen,
-            )  # fmt: skip
-        return self._sweeps[kind]
+    # -------------------------------------------------------------------- first order
 
-    def value(self, leaves: Sequence[Any]) -> list[Any]:
-        """The outputs."""
-        if self._runner is None:
-            return self._source.call(leaves)
-        return self._runner.run(list(leaves))
-
-    def _centre(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
-        """The outputs, and for a black box the state of the global generator before it could draw from it."""
-        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
-        return self.value(leaves), state
-
-    def _nearby(self, leaves: Sequence[Any], state: Any) -> list[Any]:
-        """The outputs at a perturbed point, where Python may branch otherwise and NumPy's warnings are ours."""
-        if state is not None:  # a quotient of two different draws would mean nothing
-            np.random.set_state(state)  # noqa: NPY002
-        with np.errstate(all="ignore"):
-            try:
-                return self.value(leaves)
-            except GuardError:
-                return self._source.call(leaves)
-
-    # -------------------------------------------------------------------- many points at once
-
-    def _spans(self, operator: str, directions: int) -> tuple[int, Iterable[tuple[int, int]]]:
-        """Directions in a chunk, and the chunks; a black box is asked for one after the other."""
-        if self._runner is None:
-            return 1, ((start, start + 1) for start in range(directions))
-        sweep = self._sweep(operator)
-        return sweep.lanes, sweep.spans()
-
-    def _points(
-        self, operator: str, leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any
-    ) -> list[np.ndarray]:
-        """The outputs at the rows of ``moved``; of each ``lanes`` rows only the first ``used`` count.
-
-        Where Python would branch otherwise at some of them, they are evaluated one by one.
-        """
-        whole = list(leaves)
-        for position, array in zip(self._source.wrt, moved, strict=True):
-            whole[position] = array
-        if self._runner is not None:
-            try:
-                return self._sweep(operator).run(whole)
-            except GuardError:
-                pass  # each row goes its own way, below
-        rows = len(moved[0])
-        results: list[np.ndarray] = []
-        for row in range(rows):
-            if row % lanes >= used:
-                continue
-            for position, array in zip(self._source.wrt, moved, strict=True):
-                whole[position] = np.array(array[row, ...])
-            here = [np.asarray(output) for output in self._nearby(whole, state)]
-            if not results:
-                results = [np.zeros((rows, *output.shape), output.dtype) for output in here]
-            for result, output in zip(results, here, strict=True):
-                result[row] = output
-        return results
-
-    def _steps(self, origin: Sequence[np.ndarray], order: int) -> list[tuple[np.ndarray, ...]]:
-        return [steps_for(x, self._backend.scheme, order, self._backend.step) for x in origin]
-
-    def _at(self, leaves: Sequence[Any]) -> list[Any]:
-        return [leaves[i] for i in self._source.wrt]
-
-    def _slopes(
-        self, leaves: Sequence[Any], centre: Sequence[Any], state: Any
-    ) -> Iterator[tuple[list[Run], list[np.ndarray]]]:
-        """(runs, quotients of every output with a leading axis of directions), chunk by chunk."""
-        coordinates, points = self._coordinates, len(signs(self._backend.scheme))
-        origin = coordinates.flat(self._at(leaves))
-        steps = self._steps(origin, 1)
-        lanes, spans = self._spans("gradient", coordinates.count)
-        matrices, moved = self._workspace(lanes * points)
-        for matrix, x in zip(matrices, origin, strict=True):
+    def _slopes(self, around: Around) -> Iterator[tuple[list[Run], Sequence[np.ndarray], Sequence[Any]]]:
+        """(runs, quotients of every output with a leading axis of directions, their errors), chunk by chunk."""
+        nearby, origin, count = self._nearby, around.origin, self._coordinates.count
+        lanes, spans = nearby.spans(*self._sweep)
+        spread = self._spread(around)
+        rows = nearby.workspace(lanes, self._around.plan.points)
+        for matrix, x in zip(rows.matrices, origin, strict=True):
             matrix[...] = x
         for start, stop in spans:
-            runs = coordinates.runs(start, stop)
-            distance = np.empty(stop - start)
-            for run in runs:
-                x, step = origin[run.group][run.coordinates], steps[run.group][run.unit][run.coordinates]
-                step = 1j * step if run.unit else step
-                ahead, behind = x + step, x
-                diagonal(matrices[run.group], run)[...] = ahead
-                if points == 2:
-                    behind = x - step
-                    diagonal(matrices[run.group], run, lanes)[...] = behind
-                gone = ahead - behind
-                distance[run.lanes] = np.imag(gone) if run.unit else np.real(gone)
-            if self._backend.step != "auto":
-                distance = nonzero(distance)
+            runs = rows.runs(start, stop)
+            parts = [(run, spread[run.group][run.unit], run.coordinates) for run, _ in runs]
+            for (_, diagonals), (_, there, where) in zip(runs, parts, strict=True):
+                for diagonal, place in zip(diagonals, there.places, strict=True):
+                    diagonal[...] = place[where]
             with np.errstate(all="ignore"):
-                values = self._points("gradient", leaves, moved, lanes, stop - start, state)
-                quotients = [_quotient(v, c, lanes, distance) for v, c in zip(values, centre, strict=True)]
-            yield runs, quotients
-            if stop == coordinates.count:
+                values = nearby.rows(self._sweep, around.leaves, rows.moved, lanes, stop - start, around.centre.state)
+                stencils = _joined(parts)
+                found = [self._quotient(around, k, value, lanes, stencils) for k, value in enumerate(values)]
+            quotients, errors = zip(*found, strict=True)
+            yield [run for run, _ in runs], quotients, errors
+            if stop == count:
                 break
-            for run in runs:
-                for point in range(points):
-                    diagonal(matrices[run.group], run, point * lanes)[...] = origin[run.group][run.coordinates]
-        if sum(matrix.nbytes for matrix in matrices) <= KEPT:
-            self._idle.append((matrices, moved))
+            for run, diagonals in runs:
+                for diagonal in diagonals:
+                    diagonal[...] = origin[run.group][run.coordinates]
+        nearby.put_back(rows)
 
-    def _workspace(self, rows: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Matrices for so many points and the arrays in them, from an earlier call where there was one."""
-        try:
-            return self._idle.pop()  # atomic, as threads may share this
-        except IndexError:
-            matrices = self._coordinates.matrices(rows)
-            return matrices, self._coordinates.arrays(matrices)
+    def _spread(self, around: Around) -> list[list[_Spread]]:
+        """For every group and unit the points of all coordinates, and how far they went after rounding."""
+        limits, given = self._around.limits, self._backend.step != "auto"
+        found = []
+        for group, (x, units) in enumerate(zip(around.origin, around.moves, strict=True)):
+            here = []
+            for unit, moves in enumerate(units):
+                places, distances = [], []
+                for far in moves.far:
+                    level = [x + 1j * move if unit else x + move for move in far]
+                    if limits is not None:
+                        level = [limits.inside(group, slice(None), place) for place in level]
+                    gone = combined(level, moves.weights, x, moves.paired)
+                    gone = gone if x.dtype.kind == "f" else gone.imag if unit else gone.real
+                    distances.append(nonzero(gone) if given else gone)
+                    places.extend(level)
+                here.append(_Spread(places, distances, moves))
+            found.append(here)
+        return found
+
+    def _quotient(
+        self, around: Around, number: int, values: np.ndarray, lanes: int, stencils: _Spread
+    ) -> tuple[np.ndarray, Any]:
+        """The quotients of one output, and their estimated errors."""
+        centre = around.centre.outputs[number]
+        distances, moves = stencils.distances, stencils.moves
+        used, ndim = len(distances[0]), values.ndim
+        if values.dtype.kind not in "fc":
+            return np.zeros((used, *values.shape[1:])), 0.0  # choices have no derivative
+        factors, skew, width = moves.weights, moves.skew, len(moves.weights) * lanes
+        if len(distances) == 1 and skew is False:  # the usual case, in a loop that is called often
+            parts = [values[at : at + used] for at in range(0, width, lanes)]
+            return combined(parts, factors, centre, moves.paired) / _outer(distances[0], ndim), None
+        gain = moves.gain
+        if ndim > 1 and skew is not False:
+            factors, gain, skew = [_outer(f, ndim) for f in factors], _outer(gain, ndim), _outer(skew, ndim)
+        quotients, gains = [], []
+        for level, distance in enumerate(distances):
+            parts = [values[at : at + used] for at in range(level * width, (level + 1) * width, lanes)]
+            distance = _outer(distance, ndim)
+            quotients.append(combined(parts, factors, centre, moves.paired) / distance)
+            gains.append(gain / abs(distance))
+        noise = around.noise[number] if len(quotients) > 1 else None
+        return self._around.settled(around, quotients, gains, noise, skew)
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients, a chunk of coordinates at a time."""
-        centre, state = self._centre(leaves)
+        value, gradients, errors = self._gradients(leaves)
+        if errors is not None:
+            size = _norm(gradients)
+            self.stats["error_estimate"] = _norm(errors) / size if size else 0.0 if not _norm(errors) else np.inf
+        return value, self._coordinates.arrays(gradients)
+
+    def error_estimate(self, leaves: Sequence[Any]) -> list[Any]:
+        """The estimated error of every entry of the gradient; of complex ones that of the larger part."""
+        return self._coordinates.arrays(self._gradients(leaves)[2] or [])
+
+    def _gradients(self, leaves: Sequence[Any]) -> tuple[Any, list[np.ndarray], list[np.ndarray] | None]:
+        """The loss, its gradient in one vector per group, and the estimated errors of that."""
+        around = self._around.around(leaves)
         gradients = self._coordinates.vectors()
-        for runs, quotients in self._slopes(leaves, centre, state):
+        errors = None
+        if self._around.plan.levels > 1:
+            errors = [np.zeros(vector.size, real_dtype(vector.dtype)) for vector in gradients]
+        for runs, quotients, estimates in self._slopes(around):
             for run in runs:
                 self._coordinates.collect(gradients, run, quotients[0][run.lanes])
-        return centre[0], self._coordinates.arrays(gradients)
+                if errors is not None and errors[run.group].dtype.kind == "f":
+                    part = errors[run.group][run.coordinates]
+                    np.maximum(part, np.broadcast_to(estimates[0], len(quotients[0]))[run.lanes], out=part)
+        if errors is not None:
+            for error, vector in zip(errors, gradients, strict=True):
+                if vector.dtype.kind in "fc":  # what is stored is rounded
+                    error += unit_roundoff(vector.dtype) * np.abs(vector)
+                    error[np.isnan(error)] = np.inf
+        return around.centre.outputs[0], gradients, errors
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
-        centre, state = self._centre(leaves)
-        blocks = zero_blocks([np.asarray(output) for output in centre], self._variables)
-        for runs, quotients in self._slopes(leaves, centre, state):
+        around = self._around.around(leaves)
+        outputs = around.centre.outputs
+        blocks = zero_blocks([np.asarray(output) for output in outputs], self._variables)
+        for runs, quotients, _ in self._slopes(around):
             for run in runs:
                 for row, quotient in zip(blocks, quotients, strict=True):
                     self._coordinates.columns(row, run, quotient)
-        return centre, blocks
+        return outputs, blocks
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one quotient per input coordinate, each with its own step."""
         kept = [np.array(leaf) for leaf in leaves]
-        outputs, state = self._centre(kept)
-        values = [np.array(output) for output in outputs]
+        around = self._around.around(kept)
+        outputs = around.centre.outputs
+        own = around._replace(centre=around.centre._replace(outputs=[np.array(output) for output in outputs]))
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             result = self._coordinates.vectors()
-            for runs, quotients in self._slopes(kept, values, state):
+            for runs, quotients, _ in self._slopes(own):
                 shares = along(quotients, cotangents)
                 for run in runs:
                     self._coordinates.collect(result, run, shares[run.lanes])
@@ -218,105 +194,84 @@ class PreparedFinite:
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
-        centre, state = self._centre(leaves)
-        slopes = [np.zeros_like(np.asarray(c)) for c in centre]
-        for h, parts in self._bands(leaves, tangents, 1):
-            moved, values = list(leaves), []
-            for way in signs(self._backend.scheme):
-                for i, part in zip(self._source.wrt, parts, strict=True):
-                    moved[i] = np.asarray(leaves[i] + np.asarray(way * h, part.real.dtype) * part)
-                values.append([np.asarray(output) for output in self._nearby(moved, state)])
-            distance = len(values) * h or 1.0
-            for slope, ahead, behind in zip(slopes, values[0], values[1] if values[1:] else centre, strict=True):
+        around = self._around.around(leaves)
+        centre = [np.asarray(output) for output in around.centre.outputs]
+        slopes = [np.zeros_like(output) for output in centre]
+        for moves, parts in self._around.bands(around, tangents):
+            levels = []
+            for level in range(self._around.plan.levels):
+                values = [self._moved(around, parts, far) for far in moves.far[level]]
+                levels.append(list(zip(*values, strict=True)))
+            for number, slope in enumerate(slopes):
                 if slope.dtype.kind in "fc":  # choices have no derivative
                     with np.errstate(all="ignore"):
-                        slope += np.asarray((ahead - behind) / distance, slope.dtype)
-        return centre, slopes
+                        slope += self._along(around, moves, [level[number] for level in levels], number)
+        return around.centre.outputs, slopes
 
-    def _bands(self, leaves: Sequence[Any], tangents: Sequence[Any], order: int) -> list[tuple[float, list[Any]]]:
-        scheme, step = self._backend.scheme, self._backend.step
-        steps = [step_for(np.abs(leaf) if leaf.dtype.kind == "c" else np.asarray(leaf), scheme, order, step)
-                 for leaf in self._at(leaves)]  # fmt: skip
-        return bands(steps, tangents)
+    def _moved(self, around: Around, parts: Sequence[Any], far: Any) -> list[np.ndarray]:
+        """The outputs so far along the parts of a tangent."""
+        moved = list(around.leaves)
+        for i, part in zip(self._source.wrt, parts, strict=True):
+            moved[i] = np.asarray(around.leaves[i] + np.asarray(far, part.real.dtype) * part)
+        if self._around.limits is not None:
+            flat = self._coordinates.flat([moved[i] for i in self._source.wrt])
+            inside = [self._around.limits.inside(group, slice(None), x) for group, x in enumerate(flat)]
+            for i, array in zip(self._source.wrt, self._coordinates.arrays(inside), strict=True):
+                moved[i] = array
+        return [np.asarray(output) for output in self._nearby.at(moved, around.centre.state)]
 
-    # -------------------------------------------------------------------- second differences
+    def _along(self, around: Around, moves: Moves, levels: Sequence[Sequence[Any]], number: int) -> Any:
+        """The quotient of one output along a tangent."""
+        centre = np.asarray(around.centre.outputs[number])
+        distances = [moves.scale * step or 1.0 for step in moves.steps]
+        quotients = [
+            combined(parts, moves.weights, centre, moves.paired) / distance
+            for parts, distance in zip(levels, distances, strict=True)
+        ]
+        gains = [moves.gain / abs(distance) for distance in distances]
+        noise = around.noise[number] if len(quotients) > 1 else None
+        return np.asarray(self._around.settled(around, quotients, gains, noise, moves.skew)[0], centre.dtype)
 
-    def _curvatures(self, values: np.ndarray, lanes: int, products: Any) -> np.ndarray:
-        """Second quotients of a scalar output; ``products`` of both steps, one per used lane."""
-        stencil = SECOND[self._backend.scheme]
-        with np.errstate(all="ignore"):
-            total = np.zeros(len(products), values.dtype)
-            for point, (_, _, weight) in enumerate(stencil.points):
-                total += weight * values[point * lanes : point * lanes + len(products)]
-            return total / nonzero(stencil.divisor * products)
+    # -------------------------------------------------------------------- second order
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
-        """Second differences along a coordinate and the vector, a chunk of coordinates at a time."""
-        coordinates, stencil = self._coordinates, SECOND[self._backend.scheme]
-        state = self._centre(leaves)[1]
-        origin = coordinates.flat(self._at(leaves))
-        steps = self._steps(origin, 2)
-        result = coordinates.vectors()
-        for h, parts in self._bands(leaves, vectors, 2):
-            lanes, spans = self._spans("hvp", coordinates.count)
-            along_vector = [part * np.real(part).dtype.type(h) for part in coordinates.flat(parts)]
-            products = coordinates.vectors()
-            for start, stop in spans:
-                matrices = [np.concatenate([np.tile(x + second * move, (lanes, 1)) for _, second, _ in stencil.points])
-                            for x, move in zip(origin, along_vector, strict=True)]  # fmt: skip
-                runs = coordinates.runs(start, stop)
-                distance = np.zeros(stop - start)
-                for run in runs:
-                    step = steps[run.group][run.unit][run.coordinates]
-                    distance[run.lanes] = step
-                    for point, (first, _, _) in enumerate(stencil.points):
-                        diagonal(matrices[run.group], run, point * lanes)[...] += first * (1j if run.unit else 1) * step
-                with np.errstate(all="ignore"):
-                    values = self._points("hvp", leaves, coordinates.arrays(matrices), lanes, stop - start, state)[0]
-                slopes = self._curvatures(values, lanes, distance * h)
-                for run in runs:
-                    coordinates.collect(products, run, slopes[run.lanes])
-            result = [total + part for total, part in zip(result, products, strict=True)]
-        return coordinates.arrays(result)
+        """Second differences along a coordinate and the vector."""
+        return self._second.hvp(leaves, vectors)
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
-        """Second differences along pairs of coordinates, each pair of real ones once."""
-        pairs, stencil = Pairs(self._variables), SECOND[self._backend.scheme]
-        state = self._centre(leaves)[1]
-        origin = pairs.columns.flat(self._at(leaves))
-        steps = self._steps(origin, 2)
-        blocks = zero_blocks(self._variables, self._variables)
-        lanes, spans = self._spans("hessian", pairs.count)
-        for start, stop in spans:
-            matrices = _repeated(origin, lanes * len(stencil.points))
-            rows = pairs.between(start, stop)
-            products = np.zeros(stop - start)
-            for row in rows:
-                run = row.run
-                here, there = steps[row.group][row.unit][row.at], steps[run.group][run.unit][run.coordinates]
-                products[run.lanes] = here * there
-                for point, (first, second, _) in enumerate(stencil.points):
-                    where = slice(point * lanes + run.lane, point * lanes + run.lane + run.length)
-                    matrices[row.group][where, row.at] += first * (1j if row.unit else 1) * here
-                    diagonal(matrices[run.group], run, point * lanes)[...] += second * (1j if run.unit else 1) * there
-            moved = pairs.columns.arrays(matrices)
-            with np.errstate(all="ignore"):
-                values = self._points("hessian", leaves, moved, lanes, stop - start, state)[0]
-            slopes = self._curvatures(values, lanes, products)
-            for row in rows:
-                pairs.write(blocks, row, slopes)
-        return blocks
+        """Second differences along pairs of coordinates."""
+        return self._second.hessian(leaves)
 
 
-def _repeated(vectors: Sequence[np.ndarray], rows: int) -> list[np.ndarray]:
-    """Each vector as all rows of a matrix."""
-    return [np.tile(vector, (rows, 1)) for vector in vectors]
+class _Spread(NamedTuple):
+    """Points of some coordinates, level by level, how far they went, and with which weights they count."""
+
+    places: list[np.ndarray]
+    distances: list[np.ndarray]
+    moves: Moves
 
 
-def _quotient(values: np.ndarray, centre: Any, lanes: int, distance: np.ndarray) -> np.ndarray:
-    """First quotients of one output: ahead and behind of it, or ahead and the centre."""
-    used = len(distance)
-    if values.dtype.kind not in "fc":
-        return np.zeros((used, *values.shape[1:]))  # choices have no derivative
-    difference = values[:used] - (values[lanes : lanes + used] if len(values) > lanes else centre)
-    return difference / (distance.reshape(used, *(1,) * (values.ndim - 1)) if values.ndim > 1 else distance)
+def _joined(parts: Sequence[tuple[Run, _Spread, slice]]) -> _Spread:
+    """What belongs to the lanes of a chunk, run after run; the points are in their matrices already."""
+    _, spread, where = parts[0]
+    first, distances = spread.moves, [distance[where] for distance in spread.distances]
+    if len(parts) > 1:
+        columns = zip(*[[distance[where] for distance in spread.distances] for _, spread, where in parts], strict=True)
+        distances = [np.concatenate(column) for column in columns]
+    if first.skew is False:
+        return _Spread([], distances, first)
+    columns = zip(*[[weight[where] for weight in spread.moves.weights] for _, spread, where in parts], strict=True)
+    weights = tuple([np.concatenate(column) for column in columns])
+    skew = np.concatenate([spread.moves.skew[where] for _, spread, where in parts])
+    return _Spread([], distances, first._replace(weights=weights, skew=skew))
+
+
+def _outer(lanes: Any, ndim: int) -> Any:
+    """Something of each lane, to broadcast against their outputs."""
+    return lanes.reshape(-1, *(1,) * (ndim - 1)) if ndim > 1 and isinstance(lanes, np.ndarray) else lanes
+
+
+def _norm(vectors: Sequence[np.ndarray]) -> float:
+    """The Euclidean norm of everything in some vectors."""
+    floating = [np.abs(vector).astype(np.float64) for vector in vectors if vector.dtype.kind in "fc"]
+    return float(np.linalg.norm(np.concatenate(floating))) if floating else 0.0

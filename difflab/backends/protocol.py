@@ -144,6 +144,14 @@ class Bare(Protocol):
         ...
 
 
+class Estimating(Protocol):
+    """What a ``Prepared`` has besides, where its backend declares the capability "error-estimate"."""
+
+    def error_estimate(self, leaves: Sequence[Any]) -> list[Any]:
+        """The estimated absolute error of every entry of the gradients: one array per differentiated leaf."""
+        ...
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A way of differentiating."""
@@ -155,12 +163,12 @@ class Backend(Protocol):
 
     @property
     def family(self) -> str:
-        """finite | symbolic | forward | reverse | analytic | peer | null."""
+        """finite | complex-step | symbolic | forward | reverse | analytic | peer | null."""
         ...
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The operators that it does itself, and "nest", "black-box", "bare"; declared, never found by trying."""
+        """The operators that it does itself, and "nest", "black-box", "bare", "error-estimate"; declared, not tried."""
         ...
 
     def unavailable(self) -> str | None:

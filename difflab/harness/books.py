@@ -22,7 +22,7 @@ class Books:
         ledger: what is known already; kept up to date.
         emit: progress.
         seed: the seed of the order.
-        quick: whether one process per case does everything.
+        quick: whether one process per case does everything, or a coarser sweep where nothing is timed.
     """
 
     def __init__(
@@ -38,10 +38,16 @@ class Books:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
         self.emit, self.seed, self.quick = emit, seed, quick
         self.cases = {case.id: case for block in blocks for case in block.cases}
-        self.truths = {block.truth: block for block in reversed(blocks)}
-        per_case = 1 if quick else 1 + study.timing.processes
+        # each trap carries its own truth
+        self.truths = {} if study.answer == "traps" else {block.truth: block for block in reversed(blocks)}
+        per_case = 1 if self.once else 1 + study.timing.processes
         self._text = "starting"
         self._steps = len(self.cases) * per_case + len(self.truths)
+
+    @property
+    def once(self) -> bool:
+        """Whether one process per case does everything, so that what it found is final."""
+        return self.quick or not self.study.timed
 
     # ------------------------------------------------------------------------- facts
 
@@ -87,7 +93,7 @@ class Books:
         per_case //= max(1, len(self.cases))
         count = len(ledger.truths)
         for case in self.cases:
-            steps = (case in ledger.checks and not self.quick) + len(ledger.epochs.get(case, {}))
+            steps = (case in ledger.checks and not self.once) + len(ledger.epochs.get(case, {}))
             count += per_case if case in ledger.ends else min(steps, per_case)
         return count
 
@@ -108,10 +114,21 @@ class Books:
 
     def accuracy(self, block: Block) -> dict[str, Any]:
         """Judge the gradient of the case that is open."""
+        return {"do": "accuracy", **self._truth(block)}
+
+    def examine(self, block: Block) -> dict[str, Any]:
+        """Examine the case that is open in the way of a study that times nothing."""
+        command = {"do": "examine", "kind": self.study.answer, **self._truth(block)}
+        if self.study.answer == "steps":
+            command["steps"] = self.study.steps.grid(block.dtype, self.quick)
+        return command
+
+    def _truth(self, block: Block) -> dict[str, Any]:
+        """Where the reference of a block is, or why there is none."""
         truth = self.ledger.truths.get(block.truth, {})
         file = truth.get("file")
         path = str((self.target.folder / file).resolve()) if file else None
-        return {"do": "accuracy", "reference": path, "why": truth.get("why")}
+        return {"reference": path, "why": truth.get("why")}
 
     def reference_file(self, block: Block) -> str:
         """Where the reference of a block is kept, relative to the run folder."""

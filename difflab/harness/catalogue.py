@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import DifflabError, did_you_mean
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""References, and the checks of memory and accuracy: no clock that matters, so two workers run side by side."""
+"""References, checks of memory and accuracy, examinations: no clock that matters, so two workers run side by side."""
 
 from __future__ import annotations
 
@@ -71,6 +71,11 @@ def check_jobs(books: Books) -> list[Job]:
     ]
 
 
+def examine_jobs(books: Books) -> list[Job]:
+    """One job per case of a study that times nothing."""
+    return [_examine(books, block, case) for block in books.blocks for case in books.live(block)]
+
+
 def _reference(books: Books, block: Block) -> Job:
     seconds = books.study.limits.reference_seconds
     file = books.reference_file(block)
@@ -123,6 +128,26 @@ def _check(books: Books, block: Block, case: Case) -> Job:
         books.running(f"checking memory and accuracy of {case.short}")
 
     return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed)
+
+
+def _examine(books: Books, block: Block, case: Case) -> Job:
+    def script() -> Script:
+        opened = yield Order(books.open(case), START_SECONDS)
+        found = yield Order(books.examine(block), books.study.limits.seconds)
+        return opened | found
+
+    def done(data: dict[str, Any]) -> None:
+        books.record("checked", case=case.id, data=data)
+        books.finish(case, data["outcome"], data["reason"], "examine")
+
+    def failed(worker: Worker) -> None:
+        books.fail(case, worker)
+
+    def begin() -> None:
+        books.begin(case, "examine")
+        books.running(f"examining {case.short}")
+
+    return Job(script, begin, lambda: not books.truths or block.truth in books.ledger.truths, done, failed)
 
 
 def run_jobs(jobs: Iterable[Job], books: Books) -> None:

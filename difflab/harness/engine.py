@@ -85,7 +85,9 @@ def measure(books: Books, end: float) -> None:
     """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
     _settle_judged(books)
     references = checks.reference_jobs(books)
-    if books.quick:
+    if not books.study.timed:
+        checks.run_jobs(references + checks.examine_jobs(books), books)
+    elif books.quick:
         checks.run_jobs(references, books)
         epochs.quick(books)
     else:
@@ -101,8 +103,9 @@ def _settle_judged(books: Books) -> None:
     for block in books.blocks:
         for case in books.live(block):
             found = books.ledger.checks.get(case.id)
-            if found and (books.quick or found["outcome"] != "ok"):
-                books.finish(case, found["outcome"], found["reason"], "accuracy")
+            if found and (books.once or found["outcome"] != "ok"):
+                phase = "accuracy" if books.study.timed else "examine"
+                books.finish(case, found["outcome"], found["reason"], phase)
 
 
 class Probe:
@@ -141,6 +144,7 @@ def manifest(
             "baseline": study.baseline,
             "limits": vars(study.limits),
             "timing": vars(study.timing),
+            **({"steps": vars(study.steps)} if study.answer == "steps" else {}),
             "text": study.text,
         },
         "seed": seed,

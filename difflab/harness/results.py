@@ -20,7 +20,8 @@ COLUMNS = (
     "primal_calls", "tape_length",
 )  # fmt: skip
 MORE_COLUMNS = (
-    "family", "ulps", "rel_error_radius", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
+    "family", "digits", "median_digits", "worst_rel_error", "ulps", "ulp_histogram", "direction_error",
+    "rel_error_radius", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
     "ratio", "ratio_low", "ratio_high", "verdict", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls",
     "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case",
 )  # fmt: skip
@@ -90,6 +91,8 @@ class Results:
         row |= {key: spec[key] for key in ("problem", "size", "dtype", "device", "operator")}
         row |= {"backend": case["label"], "case": case["id"]}
         row |= {key: check[key] for key in row if key in check and key not in ("outcome", "reason")}
+        if self.study.get("answer", "compare") != "compare":
+            row["findings"] = check.get("findings")
         row |= {"primal_calls": stats.get("primal_calls", check.get("predicted_calls"))}
         row |= {key: value for key, value in stats.items() if key not in row or row[key] is None}
         row |= self._times(case["id"], baseline)

@@ -33,7 +33,6 @@ class Session:
     def __init__(self, channel: Speaker) -> None:
         self.channel = channel
         self.spec: dict[str, Any] = {}
-        self.gradient: list[Any] | None = None
         self.baseline: int | None = None
         self.call_s = 0.0
 
@@ -44,21 +43,25 @@ class Session:
         self.channel.phase("import")
         self.spec = spec = command["spec"]
         start = time.perf_counter()
+        from ..backends.ways import how
         from . import catalogue, memory
+        from .operation import Operation
 
         self.backend = catalogue.find_backend(spec["backend"], spec["options"])
         if (missing := self.backend.unavailable()) is not None:
             raise UnavailableError(missing)
-        capable = {spec["operator"], "value_and_gradient"} & self.backend.capabilities
-        if not capable:
-            raise UnsupportedError(f"backend {spec['backend']!r} cannot do operator {spec['operator']!r}")
-        _warm_up(self.backend)
+        if (way := how(self.backend, spec["operator"])).kind == "refused":
+            why = f"cannot do operator {spec['operator']!r}: {way.reason}"
+            raise UnsupportedError(f"backend {spec['backend']!r} {why}")
+        _warm_up(self.backend, spec["operator"])
         imported = time.perf_counter() - start
         self.channel.phase("build")
         problem = catalogue.find_problem(spec["problem"])
         self.instance = problem.build(spec["size"], spec["dtype"], spec["seed"])
         self.source = _source(self.instance.loss, self.instance.args, self.instance.analytic)
         self.leaves = list(self.source.example)
+        # The same vectors in all dtypes but for rounding, and the same for all backends.
+        self.operation = Operation.drawn(spec["operator"], self.source, spec["seed"])
         mechanism = limits.limit_memory(command.get("memory"), memory.status("VmData"))
         data = {
             "n_params": self.instance.n_params,
@@ -81,7 +84,7 @@ class Session:
             self.channel.say("partial", data={"certified": "no: the loss is not finite"})
             raise LossError(fault)
         primal_s = min(timing.timed(primal)[0] for _ in range(3))
-        cost = self.backend.predict(self.source.tape, self.spec["operator"], tuple(self.source.wrt))
+        cost = self.operation.predict(self.backend)
         nbytes = int(cost.nbytes)
         known = cost.seconds == cost.seconds  # nan means that the backend does not know
         seconds = cost.seconds if known else cost.primal_calls * primal_s
@@ -113,12 +116,11 @@ class Session:
         self.channel.phase("prepare")
         from . import memory, timing
 
-        operator = "value_and_gradient" if "value_and_gradient" in self.backend.capabilities else self.spec["operator"]
         # giving memory back to the system makes later calls take page faults, so never before a clock runs
         self.baseline = memory.resident() if command.get("memory") else memory.status("VmRSS")
 
         def work() -> Any:
-            return self.backend.prepare(self.source, operator, self.leaves)
+            return self.operation.prepare(self.backend)
 
         peak = None
         if command.get("memory"):
@@ -142,7 +144,7 @@ class Session:
         return data
 
     def calibrate(self, command: dict[str, Any]) -> dict[str, Any]:
-        """How many calls make a sample, of the gradient and of the plain loss."""
+        """How many calls make a sample, of the derivative and of the plain loss."""
         self.channel.phase("calibrate")
         import gc
 
@@ -159,7 +161,7 @@ class Session:
         return {"loops": loops, "primal_loops": primal_loops, "call_s": call_s, "rounds": plan.rounds}
 
     def slice(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One round: untimed calls, then samples of the gradient and of the plain loss by turns."""
+        """One round: untimed calls, then samples of the derivative and of the plain loss by turns."""
         self.channel.phase("sample")
         from . import timing
 
@@ -182,7 +184,6 @@ class Session:
         self.channel.phase("memory")
         from . import timing
 
-        self.gradient = None
         (self.call_s, _), peak = _peak(lambda: timing.timed(self._call()), self.baseline)
         return {"peak_bytes": peak}
 
@@ -191,33 +192,29 @@ class Session:
         self.channel.phase("memory")
         from . import memory
 
-        self.gradient = None
         return {"array_bytes": memory.arrays_during(self._call()) if self.call_s < FAST_CALL else None}
 
     def accuracy(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The error of the gradient, against the reference if there is one."""
+        """The grades of the result, against the reference if there is one."""
         self.channel.phase("accuracy")
         from . import accuracy
 
-        if self.gradient is None:
-            self.gradient = self.prepared.value_and_gradient(self.leaves)[1]
-        shapes = [self.leaves[position] for position in self.source.wrt]
-        truth = None
+        operation, truth = self.operation, None
+        result = operation.result(self.prepared)
         if command.get("reference"):
             from .reference import Reference
 
             truth = Reference.load(command["reference"])
         family, dtype = self.backend.family, self.spec["dtype"]
-        found = accuracy.judge(self.gradient, shapes, family, dtype, truth, command.get("why"))
+        found = accuracy.judge(
+            result, operation.expected, family, dtype, truth, command.get("why"), operator=operation.operator
+        )
         if found["outcome"] == "ok":
             found["reason"] = ""  # how the reference met its ties is stored once, with the reference
         return {**found, "certified": limits.shorten(found["certified"], CERTIFIED_LENGTH)}
 
     def _call(self) -> Callable[[], Any]:
-        if "bare" in self.backend.capabilities:  # conversions are not the derivative's own cost
-            return self.prepared.bare(self.leaves)
-        gradient, leaves = self.prepared.value_and_gradient, self.leaves
-        return lambda: gradient(leaves)
+        return self.operation.call(self.backend, self.prepared)
 
     def _primal(self) -> Callable[[], Any]:
         loss, arguments = self.instance.loss, self.instance.args
@@ -238,9 +235,11 @@ def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Call
     return source(loss, arguments, {}, 0, analytic)
 
 
-def _warm_up(backend: Any) -> None:
+def _warm_up(backend: Any, operator: str) -> None:
     """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case."""
     import numpy as np
+
+    from .operation import Operation
 
     def loss(x: Any) -> Any:
         return np.sum(x * x)
@@ -249,9 +248,8 @@ def _warm_up(backend: Any) -> None:
         return np.sum(x * x), 2 * x
 
     with contextlib.suppress(Exception):  # what fails here fails in its own phase, and is reported there
-        source = _source(loss, (np.ones(2),), analytic)
-        prepared = backend.prepare(source, "value_and_gradient", source.example)
-        prepared.value_and_gradient(source.example)
+        operation = Operation.drawn(operator, _source(loss, (np.ones(2),), analytic), 0)
+        operation.result(operation.prepare(backend))
 
 
 def _peak(call: Callable[[], Any], baseline: int | None) -> tuple[Any, int | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from ..errors import StudyError
 from .catalogue import suggestion
 
-OPERATORS = ("gradient",)
-ANSWERS = ("compare",)
+OPERATORS = ("gradient", "jacobian", "jvp", "vjp", "hvp", "hessian")
+ANSWERS = ("compare", "steps", "traps")  # all but the first examine each case once and time nothing
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+# Largest and smallest step; below the last, a step from 1 is lost in rounding.
+RANGES = {"float64": (1e-1, 1e-16), "float32": (1e-1, 1e-8), "float16": (1e-1, 1e-4)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,25 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """The steps that a V-curve tries: ``per_decade`` in each decade of the range of a dtype, largest first.
+
+    >>> Steps(per_decade=1).grid("float32")
+    [0.1, 0.01, 0.001, 0.0001, 1e-05, 1e-06, 1e-07, 1e-08]
+    """
+
+    ranges: dict[str, tuple[float, float]] = field(default_factory=lambda: dict(RANGES))
+    per_decade: int = 2
+
+    def grid(self, dtype: str, quick: bool = False) -> list[float]:
+        """The steps for a dtype from the largest to the smallest; a quick run tries one in each decade."""
+        largest, smallest = self.ranges[dtype]
+        per_decade = 1 if quick else self.per_decade
+        count = math.floor(per_decade * math.log10(largest / smallest) + 1e-9)
+        return [float(f"{largest * 10 ** (-k / per_decade):.6g}") for k in range(count + 1)]
+
+
+@dataclass(frozen=True)
 class Study:
     """A checked study; ``text`` is the file as it was read."""
 
@@ -71,6 +93,12 @@ class Study:
     limits: Limits
     timing: Timing
     text: str
+    steps: Steps = field(default_factory=Steps)
+
+    @property
+    def timed(self) -> bool:
+        """Whether cases are timed in epochs; the other kinds examine each case once."""
+        return self.answer == "compare"
 
 
 def shipped() -> dict[str, Path]:

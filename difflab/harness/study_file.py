@@ -8,15 +8,29 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
 from . import toml_places
 from .catalogue import DTYPES, Catalogue, suggestion
-from .study import ANSWERS, OPERATORS, UNITS, BackendChoice, Limits, ProblemChoice, Study, Timing, label_of, locate
+from .study import (
+    ANSWERS,
+    OPERATORS,
+    RANGES,
+    UNITS,
+    BackendChoice,
+    Limits,
+    ProblemChoice,
+    Steps,
+    Study,
+    Timing,
+    label_of,
+    locate,
+)
 
+TIMING = ("processes", "samples", "sample_ms", "rounds", "budget_s", "threads")
 Describe = Callable[[Sequence[tuple[str, dict[str, Any]]], Sequence[str]], Catalogue]
 
 
@@ -88,7 +102,7 @@ class _Reader:
     def study(self) -> Study:
         top = self.document
         known = ("title", "question", "look_for", "answer", "operator", "baseline")
-        self.unknown((), top, (*known, "problem", "backend", "limits", "timing"))
+        self.unknown((), top, (*known, "problem", "backend", "limits", "timing", "steps"))
         title, question = (self.string((), top, key) for key in ("title", "question"))
         look_for = self.string((), top, "look_for", "")
         answer = self.choice((), top, "answer", ANSWERS, ANSWERS[0])
@@ -96,13 +110,15 @@ class _Reader:
         problems = tuple(self.problem(position, one) for position, one in enumerate(self.array("problem")))
         backends = tuple(self.backend(position, one) for position, one in enumerate(self.array("backend")))
         self.overlap(problems)
-        labels = [one.label for one in backends]
         self.unique(backends)
-        baseline = self.string((), top, "baseline", "reverse" if "reverse" in labels else next(iter(labels), ""))
-        if labels and baseline not in labels:
-            self.fault(("baseline",), f"{baseline!r} is none of the backends {suggestion(baseline, labels)}")
         limits = self.limits(self.table("limits"))
+        if answer in ANSWERS[1:]:
+            self.untimed(answer)
+        baseline = "" if answer in ANSWERS[1:] else self.baseline([one.label for one in backends])
         timing = self.timing(self.table("timing"))
+        if answer != "steps" and "steps" in top:
+            self.fault(("steps",), f'only a study with answer = "steps" has steps; this one has answer = "{answer}"')
+        steps = self.steps(self.table("steps"), {dtype for one in problems for dtype in one.dtypes})
         if self.faults:
             raise StudyError("\n".join(line for _, line in sorted(self.faults)))
         name = Path(self.filename).stem
@@ -119,7 +135,25 @@ class _Reader:
             limits,
             timing,
             self.text,
+            steps,
         )
+
+    def baseline(self, labels: Sequence[str]) -> str:
+        usual = "reverse" if "reverse" in labels else next(iter(labels), "")
+        baseline = self.string((), self.document, "baseline", usual)
+        if labels and baseline not in labels:
+            self.fault(("baseline",), f"{baseline!r} is none of the backends {suggestion(baseline, labels)}")
+        return baseline
+
+    def untimed(self, answer: str) -> None:
+        """Report what only a comparison can use: a study that examines each case once has nothing to time."""
+        if "baseline" in self.document:
+            self.fault(("baseline",), f'a study with answer = "{answer}" compares no times; leave the baseline out')
+        if self.document.get("operator", "gradient") in OPERATORS[1:]:
+            self.fault(("operator",), f'a study with answer = "{answer}" knows the gradient only')
+        for key in self.table("timing"):
+            if key in TIMING and key != "threads":
+                self.fault(("timing", key), f'a study with answer = "{answer}" times nothing; leave {key} out')
 
     def problem(self, position: int, table: dict[str, Any]) -> ProblemChoice:
         path = ("problem", position)
@@ -170,8 +204,7 @@ class _Reader:
 
     def timing(self, table: dict[str, Any]) -> Timing:
         path, default = ("timing",), Timing()
-        keys = ("processes", "samples", "sample_ms", "rounds", "budget_s", "threads")
-        self.unknown(path, table, keys)
+        self.unknown(path, table, TIMING)
         return Timing(
             self.whole(path, table, "processes", default.processes, 1, 1000),
             self.whole(path, table, "samples", default.samples, 1, 10000),
@@ -180,6 +213,27 @@ class _Reader:
             self.number(path, table, "budget_s", default.budget_s, 0, 1e7),
             self.whole(path, table, "threads", default.threads, 1, 1024),
         )
+
+    def steps(self, table: dict[str, Any], used: Collection[str]) -> Steps:
+        """The ranges of steps: ``from`` and ``to`` for all dtypes, or in a table of its own for one of them."""
+        self.unknown(("steps",), table, ("from", "to", "per_decade", *RANGES))
+        ranges = dict(RANGES)
+        given = {key: self.number(("steps",), table, key, 1e-1, 1e-300, 1e6) for key in ("from", "to") if key in table}
+        for dtype, usual in RANGES.items():
+            own = table.get(dtype, {})
+            if not isinstance(own, dict):
+                self.fault(("steps", dtype), f"must be written as a table [steps.{dtype}]")
+                own = {}
+            self.unknown(("steps", dtype), own, ("from", "to"))
+            ends = [
+                self.number(("steps", dtype), own, key, given.get(key, default), 1e-300, 1e6)
+                for key, default in zip(("from", "to"), usual, strict=True)
+            ]
+            ranges[dtype] = (ends[0], ends[1])
+            if ends[0] <= ends[1] and dtype in used:
+                path = ("steps", dtype) if own else ("steps",)
+                self.fault(path, f"in {dtype} the largest step, {ends[0]:g}, is not above the smallest, {ends[1]:g}")
+        return Steps(ranges, self.whole(("steps",), table, "per_decade", Steps().per_decade, 1, 20))
 
     # ------------------------------------------------------------------------- pieces
 

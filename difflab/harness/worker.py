@@ -7,6 +7,7 @@ becomes a verdict (an outcome and a reason); what kills the worker outright is j
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -61,6 +62,13 @@ def truth(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
     return accuracy.make_reference(command["spec"], command["path"], command["seconds"])
 
 
+def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
+    """Examine the open case in the way of the study's kind: ``outcome``, ``reason`` and ``findings``, a JSON value."""
+    session.channel.phase("examine")
+    way = importlib.import_module(f".examine_{command['kind']}", __package__)
+    return way.examine(session, command)
+
+
 def verdict(fault: BaseException) -> tuple[str, str]:
     """The outcome and reason of an exception that a case raised."""
     text = limits.shorten(_message(fault))
@@ -99,6 +107,7 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
         "memory": session.memory,
         "arrays": session.arrays,
         "accuracy": session.accuracy,
+        "examine": lambda command: examine(session, command),
     }
     while (command := channel.next()) is not None:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, did_you_mean
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def problem(
         description: sentences for the report.
 
     Returns:
-        The problem; its ``build`` raises ``InputError`` for an unknown size, a dtype other than float32 and float64,
+        The problem; its ``build`` raises ``InputError`` for an unknown size, a dtype other than those of ``DTYPES``,
         or a seed that is not a non-negative whole number.
 
     Example:
@@ -75,7 +75,8 @@ def problem(
         if size not in sizes:
             raise InputError(f"problem {name!r} has no size {size!r} {did_you_mean(str(size), list(sizes))}")
         if dtype not in DTYPES:
-            raise InputError(f"problem {name!r} cannot be built in dtype {dtype!r}; use 'float32' or 'float64'")
+            known = "'float16', 'float32' or 'float64'"
+            raise InputError(f"problem {name!r} cannot be built in dtype {dtype!r}; use {known}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InputError(f"problem {name!r} needs a non-negative whole number as seed, got {seed!r}")
         return make(sizes[size], np.dtype(dtype), int(seed))

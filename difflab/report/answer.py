@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import duel, numbers
+from . import duel, grading, numbers
 from .cases import YARDSTICKS, Case, Group, family_of, groups, method, tally_words
+from .nouns import noun
 
 LEVEL = 1.03  # ratios below are no practical difference
 LEVEL_QUICK = 1.10  # without intervals more is needed
@@ -63,9 +64,11 @@ def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
     caveats = tuple(_caveats(cases, matches, quick))
     if not matches:
         return Answer((_unfinished(cases, _nothing(cases)),), caveats)
+    if said := grading.sentence(cases):
+        return Answer((_unfinished(cases, said), _first(matches, graded=True)), caveats)
     if (found := duel.duel(cases)) is not None:
         largest, pairs = found
-        cost = f"One gradient took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}"
+        cost = f"One {noun(cases)} took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}"
         cost += f"{_within([case for _, case in pairs])}."
         return Answer((_unfinished(cases, duel.sentence(pairs)), cost), caveats)
     sentences = (_unfinished(cases, _first(matches)), _second(matches, cases))
@@ -104,8 +107,9 @@ def _level(case: Case, best: Case) -> bool:
 # ------------------------------------------------------------------------------------------------ the first sentence
 
 
-def _first(matches: list[Match]) -> str:
-    """Who was quickest, with time, price and accuracy."""
+def _first(matches: list[Match], graded: bool = False) -> str:
+    """Who was quickest, with time, price and, where another sentence has not told it, accuracy."""
+    what = noun(case for match in matches for case in match.cases)
     sets = [frozenset(case.backend for case in match.level) for match in matches]
     shared = frozenset.intersection(*sets)
     places = "At the largest size compared" if len(matches) == 1 else "At the largest sizes compared"
@@ -119,25 +123,25 @@ def _first(matches: list[Match]) -> str:
     subject = _subject(leaders[0])
     was = "were" if len(shared) > 1 or subject.startswith(PLURAL) else "was"
     if all(len(match.cases) == 1 for match in matches):
-        verb = f"{was} the only way that gave a gradient"
+        verb = f"{was} the only way that gave a {what}"
     elif all(one == shared for one in sets):
         verb = f"{was} the quickest" if len(shared) == 1 else "were equally quick, and nothing was quicker"
     else:
         verb = f"{was} never beaten"
-    noun = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
+    things = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
     everywhere = (
-        "" if len(matches) == 1 else f" in both {noun}" if len(matches) == 2 else f" in all {len(matches)} {noun}"
+        "" if len(matches) == 1 else f" in both {things}" if len(matches) == 2 else f" in all {len(matches)} {things}"
     )
     bests = [own[0] for own in leaders]
     if len(matches) <= 2:
         parts = [f"{_cost(best)} on {match.where}" for best, match in zip(bests, matches, strict=True)]
-        cost = f"one gradient took {numbers.listed(parts)}"
+        cost = f"one {what} took {numbers.listed(parts)}"
     else:
         times = [_seconds(best) for best in bests]
-        cost = f"one gradient took {numbers.interval(min(times), max(times))}"
+        cost = f"one {what} took {numbers.interval(min(times), max(times))}"
         if ratios := [best.work_ratio for best in bests if best.work_ratio is not None]:
             cost += f", {_range(ratios)} times the loss itself"
-    return f"{places}, {subject} {verb}{everywhere}: {cost}{_right(bests)}{_within(bests)}."
+    return f"{places}, {subject} {verb}{everywhere}: {cost}{'' if graded else _right(bests)}{_within(bests, graded)}."
 
 
 def _subject(cases: Sequence[Case]) -> str:
@@ -168,12 +172,12 @@ def _right(cases: Sequence[Case]) -> str:
     return f", and was right to {least}{numbers.listed(parts)}"
 
 
-def _within(cases: Sequence[Case]) -> str:
+def _within(cases: Sequence[Case], graded: bool = False) -> str:
     """The memory in which all the quickest did with, where it is known of each."""
     peaks = [case.peak_bytes for case in cases if case.peak_bytes is not None]
     if not peaks or len(peaks) < len(cases):
         return ""
-    start = ", all within" if len(peaks) > 1 else " within" if _right(cases) else ", within"
+    start = ", all within" if len(peaks) > 1 else " within" if _right(cases) and not graded else ", within"
     return f"{start} {numbers.trimmed(numbers.size_in_bytes(max(*peaks, numbers.RESOLUTION)))} of memory"
 
 
@@ -250,8 +254,8 @@ def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
     parts = []
     for dtype, found in differ.items():
         own, its = (_range(values, numbers.digits) for values in zip(*found, strict=True))
-        noun = "" if parts else " correct digits"
-        parts.append(f"{own}{noun}{f' in {dtype}' if len(known) > 1 else ''} instead of {its}")
+        unit = "" if parts else " correct digits"
+        parts.append(f"{own}{unit}{f' in {dtype}' if len(known) > 1 else ''} instead of {its}")
     return f"{text} with {numbers.listed(parts)}" if parts else text
 
 
@@ -264,8 +268,8 @@ def _failure(own: Sequence[Case], matches: Sequence[Match]) -> str:
     how = numbers.listed(list(dict.fromkeys(case.outcome_words for case in ends)))
     why = f" ({how})" if how else ""
     if done:
-        return f"{method(own[0])} gave no gradient beyond {numbers.counted(max(done), 'parameter')}{why}"
-    return f"{method(own[0])} gave no gradient at all{why}"
+        return f"{method(own[0])} gave no {noun(own)} beyond {numbers.counted(max(done), 'parameter')}{why}"
+    return f"{method(own[0])} gave no {noun(own)} at all{why}"
 
 
 # ------------------------------------------------------------------------------------------------ what limits it
@@ -289,7 +293,7 @@ def _nothing(cases: Sequence[Case]) -> str:
     if ok:
         return f"{numbers.counted(len(ok), 'case')} finished but none was timed, so nothing can be said about speed."
     return (
-        f"No backend gave a gradient, so there is nothing to compare: of {numbers.counted(len(cases), 'case')}, "
+        f"No backend gave a {noun(cases)}, so there is nothing to compare: of {numbers.counted(len(cases), 'case')}, "
         f"{tally_words(list(cases))}."
     )
 
@@ -302,11 +306,16 @@ def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> li
         why = "This was a quick run" if quick else "What is compared was timed in fewer than six processes each"
         found.append(f"{why}: there are no intervals, so differences of some ten per cent mean nothing.")
     if timed and not any(case.rel_error is not None for case in timed):
-        found.append("No gradient could be checked against a certified one, so nothing is said about accuracy.")
+        what = noun(cases)
+        found.append(f"No {what} could be checked against a certified one, so nothing is said about accuracy.")
     wrong = [case for case in cases if case.outcome == "invalid"]
     if wrong:
-        places = numbers.listed(list(dict.fromkeys(f"{case.backend} on {case.place}" for case in wrong))[:MOST_NAMED])
-        found.append(f"Wrong gradients, left out of the comparison: {places}.")
+        several = len({case.dtype for case in cases}) > 1
+        named = [f"{case.backend} on {case.place}{f' in {case.dtype}' if several else ''}" for case in wrong]
+        named = list(dict.fromkeys(named))
+        more = [] if len(named) <= MOST_NAMED else [f"{numbers.grouped(len(named) - MOST_NAMED)} more"]
+        places = numbers.listed([*named[:MOST_NAMED], *more])
+        found.append(f"Wrong {noun(cases)}s, left out of the comparison: {places}.")
     for name in dict.fromkeys(case.backend for case in cases):
         own = [case for case in cases if case.backend == name]
         if all(case.outcome == "unsupported" for case in own):

@@ -19,8 +19,8 @@ METHODS = {
     "null": "the null backend",
 }
 OUTCOMES = {
-    "ok": ("finished", "a gradient came out and was checked"),
-    "invalid": ("wrong gradient", "it finished, but the gradient is not the certified one"),
+    "ok": ("finished", "a gradient (or what else was asked for) came out and was checked"),
+    "invalid": ("wrong gradient", "it finished, but what came out is not what is certified"),
     "unsupported": ("not supported", "the backend cannot do this, and says so"),
     "timeout": ("timed out", "stopped at the time limit"),
     "memory_limit": ("over the memory limit", "stopped at the memory limit"),
@@ -30,7 +30,7 @@ OUTCOMES = {
     "skipped_predicted": ("refused by forecast", "the forecast was over a limit, so it was never started"),
 }
 NOT_BEGUN = "not measured yet"
-ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23}
+ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
 YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiating
 
 
@@ -38,7 +38,9 @@ YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiatin
 class Case:
     """One row; times in seconds, sizes in bytes, ``rel_error`` norm-wise, ``None`` where nothing is known.
 
-    ``n_params`` is 0 where no case of this problem and size has been begun.
+    ``n_params`` is 0 where no case of this problem and size has been begun; ``ulp_histogram`` counts coordinates by
+    their error in units of the last place, see ``ulps.EDGES``; ``findings`` are those of a study that
+    examines its cases.
     """
 
     case: str
@@ -68,6 +70,8 @@ class Case:
     predicted_s: float | None
     rel_error: float | None
     worst_digits: float | None
+    median_digits: float | None
+    ulps: float | None
     primal_calls: float | None
     tape_length: float | None
     symbolic_ops_value: float | None
@@ -78,6 +82,9 @@ class Case:
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
+    computed_in: str = ""
+    ulp_histogram: tuple[int, ...] = ()
+    findings: Any = None
 
     @property
     def ok(self) -> bool:
@@ -96,6 +103,8 @@ class Case:
         """The outcome as people say it."""
         if self.outcome == "interrupted" and self.prepare_s is None and self.rel_error is None and self.call_s is None:
             return NOT_BEGUN
+        if self.outcome == "invalid" and self.operator not in ("", "gradient"):
+            return "wrong result"
         return OUTCOMES.get(self.outcome, (self.outcome, ""))[0]
 
     @property
@@ -166,15 +175,22 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         texts = {
             name: printable(row.get(name)).replace("\n", " ")
             for name in Case.__annotations__
-            if name not in NUMBERS and name not in ("n_params", "certified")
+            if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram")
         }
         amounts: dict[str, Any] = {name: _number(row.get(name)) for name in NUMBERS}
         if row.get("rel_error") == math.inf:
             amounts["rel_error"] = math.inf
         parameters = int(_number(row.get("n_params")) or 0)
         parameters = parameters or counts[printable(row.get("problem")), printable(row.get("size"))]
-        cases.append(Case(**texts, **amounts, n_params=parameters, certified=_certified(row.get("certified"))))
+        findings = None if isinstance(found := row.get("findings"), float) else found  # a frame has NaN for nothing
+        more = {"certified": _certified(row.get("certified")), "ulp_histogram": _counts(row.get("ulp_histogram"))}
+        cases.append(Case(**texts, **amounts, **more, n_params=parameters, findings=findings))
     return cases
+
+
+def _counts(value: Any) -> tuple[int, ...]:
+    """A histogram, which a frame has as a list, or nothing."""
+    return tuple(int(count) for count in value) if isinstance(value, list | tuple) else ()
 
 
 def _certified(value: Any) -> str:

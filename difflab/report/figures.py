@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import axes as scales
-from . import numbers, panels
+from . import numbers, panels, ulps
 from .cases import Case, Group, family_of
+from .nouns import noun
 from .style import Look, drawing, key_mark
 from .svg import inline
 
@@ -63,6 +64,7 @@ def charts(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> l
     with drawing():
         return [
             error_against_time(groups, looks),
+            errors_of_coordinates(groups, looks),
             time_against_parameters(groups, looks, limits),
             memory_against_parameters(groups, looks, limits),
             operations(groups),
@@ -79,13 +81,13 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
     drawn, single = _several(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in shown]
     if any(not c.ok and panels.has_error(c) for g in drawn for c in g.cases):
-        keys.append({"text": "hollow: wrong gradient", **key_mark(Look(0), hollow=True), "stroke": "muted"})
+        keys.append({"text": f"hollow: {_wrong(drawn)}", **key_mark(Look(0), hollow=True), "stroke": "muted"})
     caption = (
         "Down and to the left is better. A point is one backend at one size: the larger the mark, the larger the size; "
         "a line joins the sizes of a backend.",
         *_beneath_note(drawn),
-        "The error is the distance from the certified gradient relative to its length, so 10⁻¹² means about twelve "
-        "correct digits.",
+        f"The error is the distance from the certified {_what(drawn)} relative to its length, so 10⁻¹² means about "
+        "twelve correct digits.",
         *_interval_note(drawn),
     )
     rows = tuple(
@@ -93,13 +95,35 @@ def error_against_time(groups: Sequence[Group], looks: dict[str, Look]) -> Chart
          numbers.scientific(c.rel_error), numbers.digits(c.digits))
         for g in (*drawn, *single) for c in g.cases if panels.has_error(c)
     )  # fmt: skip
-    columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "Relative error", "Digits")
-    made = _panels(drawn, "error", heading, lambda g: panels.error_time(g, looks), _error_words)
+    one = f"One {_what(drawn)}"
+    columns = ("Problem", "Size", "Parameters", "Backend", one, "95 % interval", "Relative error", "Digits")
+    made = _panels(drawn, "error", heading, lambda g: panels.error_time(g, looks, noun(g.cases)), _error_words)
     lost = [c for g in groups for c in g.cases if c.ok and family_of(c) != "null" and not panels.has_error(c)]
     notes = [f"{numbers.counted(len(lost), 'finished case')} without a certified error: not drawn."] if lost else []
     if any(c.rel_error == 0 and panels.has_error(c) for g in drawn for c in g.cases):
         notes.append("An error of exactly 0 has no place on a logarithmic axis and is drawn at its lower end.")
     return Chart("error", heading, caption, tuple(keys), made, columns, rows, notes=(*notes, *_table_only(single)))
+
+
+def errors_of_coordinates(groups: Sequence[Group], looks: dict[str, Look]) -> Chart:
+    """How many coordinates are how many units of the last place off, a row per backend."""
+    heading = "Errors of the coordinates"
+    found = ulps.strips(groups)
+    if not found:
+        return _missing("ulps", heading, "no case was graded coordinate by coordinate")
+    bins, strips = ulps.bins_of(found), {strip.group.title: strip for strip in found}
+    made = _panels(
+        [strip.group for strip in found], "ulps", heading,
+        lambda g: ulps.draw(strips[g.title], looks, bins), lambda g: ulps.words(strips[g.title]),
+    )  # fmt: skip
+    sizes = [Panel(f"{panel.title} {strip.size}".strip(), panel.svg) for panel, strip in zip(made, found, strict=True)]
+    keys = []
+    if any(not case.ok for strip in found for case in strip.cases):
+        keys.append({"text": f"hollow: {_wrong(groups)}", **key_mark(Look(1), hollow=True), "stroke": "muted"})
+    return Chart(
+        "ulps", heading, ulps.caption(found), tuple(keys), tuple(sizes), ulps.COLUMNS, ulps.rows(found),
+        notes=ulps.notes(found),
+    )  # fmt: skip
 
 
 def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], limits: Limits) -> Chart:
@@ -116,13 +140,13 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
     keys = [{"text": name, **key_mark(looks[name])} for name in _shown(drawn, looks, plan.shows)]
     loss = any(c.primal_s is not None for g in drawn for c in g.cases)
     if loss:
-        keys.append({"text": "the loss itself, without a gradient", **key_mark(None, line="primal")})
+        keys.append({"text": f"the loss itself, without a {_what(drawn)}", **key_mark(None, line="primal")})
     keys += _censored_keys(drawn, plan, limits.seconds, numbers.seconds)
     caption = (
         "Both axes are logarithmic: a straight line is a power law, and its slope is the exponent. Each number on the "
         "horizontal axis is a size of the study; the marks of one size stand side by side, so that none hides another.",
         *(
-            ("The distance above the dotted line is the price of the gradient in evaluations of the loss.",)
+            (f"The distance above the dotted line is the price of the {_what(drawn)} in evaluations of the loss.",)
             if loss
             else ()
         ),
@@ -134,11 +158,12 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
          numbers.seconds(c.primal_s), _state(c, plan, numbers.seconds))
         for g in (*drawn, *single) for c in g.cases
     )  # fmt: skip
-    columns = ("Problem", "Size", "Parameters", "Backend", "One gradient", "95 % interval", "The loss", "Outcome")
+    one = f"One {_what(drawn)}"
+    columns = ("Problem", "Size", "Parameters", "Backend", one, "95 % interval", "The loss", "Outcome")
     made = _panels(
         drawn, "time", heading,
-        lambda g: panels.growth(g, looks, plan, "time of one gradient", scales.set_time, numbers.seconds),
-        lambda g: _growth_words(g, plan, numbers.seconds, "one gradient"),
+        lambda g: panels.growth(g, looks, plan, f"time of one {noun(g.cases)}", scales.set_time, numbers.seconds),
+        lambda g: _growth_words(g, plan, numbers.seconds, f"one {noun(g.cases)}"),
     )  # fmt: skip
     return Chart("time", heading, caption, tuple(keys), made, columns, rows, notes=_table_only(single))
 
@@ -158,7 +183,8 @@ def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], l
     keys += _censored_keys(drawn, plan, limits.memory, numbers.size_in_bytes)
     small = any(plan.value(c) is not None and (c.peak_bytes or 0) < numbers.RESOLUTION for g in drawn for c in g.cases)
     caption = (
-        "The highest memory of the worker process during one gradient, above what it held before the backend prepared: "
+        f"The highest memory of the worker process during one {_what(drawn)}, above what it held before the backend "
+        "prepared: "
         "programs, buffers and work space count, Python and its libraries do not.",
         *(("Peaks below 256 KiB are noise of what the system hands out, and are drawn at 256 KiB.",) if small else ()),
         *_censored_note(drawn, plan, "the limit holds for what a case takes beyond an idle worker"),
@@ -248,6 +274,16 @@ def _steady(groups: Sequence[Group]) -> str:
     return ", so a larger array makes it no longer; only more steps do."
 
 
+def _what(groups: Sequence[Group]) -> str:
+    """What the cases of a chart compute."""
+    return noun(case for group in groups for case in group.cases)
+
+
+def _wrong(groups: Sequence[Group]) -> str:
+    """The outcome of a wrong case in words."""
+    return "wrong gradient" if _what(groups) == "gradient" else "wrong result"
+
+
 def _where(group: Group, case: Case) -> tuple[str, str, str]:
     return group.title, case.size, numbers.count(case.n_params)
 
@@ -330,7 +366,7 @@ def _error_words(group: Group) -> str:
         wrong = "" if case.ok else f" ({case.outcome_words})"
         return f"{numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)} at size {case.size}{wrong}"
 
-    return "Relative error and time of one gradient. " + _per_backend(group, words)
+    return f"Relative error and time of one {noun(group.cases)}. " + _per_backend(group, words)
 
 
 def _growth_words(group: Group, plan: panels.Censored, unit: Callable[[float | None], str], what: str) -> str:

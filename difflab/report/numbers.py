@@ -114,9 +114,35 @@ def scientific(value: float | None) -> str:
     return f"{value:.1e}" if math.isfinite(value) else "infinite"
 
 
+def ulps(value: float | None) -> str:
+    """An error in units of the last place: two digits below ten, whole above, a power of ten from a million on.
+
+    >>> ulps(0.52), ulps(431.2), ulps(3.2e9)
+    ('0.52', '431', '3.2e+09')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    return scientific(value) if value >= 1e6 else significant(value, 2) if value < 10 else grouped(value)
+
+
 def power_of_ten(exponent: int) -> str:
     """``10`` with a raised exponent, in characters that every font has."""
     return "1" if exponent == 0 else "10" + str(exponent).translate(SUPERSCRIPTS)
+
+
+def scaled(value: float | None) -> str:
+    """Two significant digits times a raised power of ten, for prose: no line breaks in it.
+
+    >>> scaled(1e-5), scaled(3.2)
+    ('10⁻⁵', '3.2')
+    """
+    if not value or not math.isfinite(value):
+        return scientific(value)
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    power = power_of_ten(int(exponent))
+    if power == "1":
+        return mantissa.removesuffix(".0")
+    return power if mantissa == "1.0" else f"{mantissa.removesuffix('.0')}{TIMES}{power}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..errors import StoreError
 from . import answer as answers
 from . import cases as readings
-from . import figures, numbers, style, tables, words
+from . import figures, kinds, nouns, numbers, style, tables, words
 
 FILENAME = "index.html"
 TEMPLATES = ("page.html.j2", "style.css", "sort.js")
@@ -70,7 +70,10 @@ def answer(results: Run) -> answers.Answer:
     >>> answer(SimpleNamespace(rows=[], manifest={})).text
     'This run holds no case, so there is no answer.'
     """
-    return answers.answer(readings.read(results.rows), quick=bool(results.manifest.get("quick")))
+    kind, cases = kinds.kind_of(results.manifest), readings.read(results.rows)
+    if kind in kinds.KINDS:
+        return kinds.sections(kind, cases).answer
+    return answers.answer(cases, quick=bool(results.manifest.get("quick")))
 
 
 def write(results: Stored, folder: str | Path | None = None) -> Path:
@@ -152,8 +155,15 @@ def contents(results: Run) -> dict[str, Any]:
     name = readings.printable(study.get("name")) or "study"
     cases = readings.read(results.rows)
     groups, looks = readings.groups(cases), style.looks(cases)
-    charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
-    found = answers.answer(cases, quick=bool(manifest.get("quick")))
+    kind = kinds.kind_of(manifest)
+    if kind in kinds.KINDS:
+        own = kinds.sections(kind, cases)
+        found, charts, boards = own.answer, list(own.charts), []
+    else:
+        own = None
+        charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
+        found = answers.answer(cases, quick=bool(manifest.get("quick")))
+        boards = tables.scoreboard(groups)
     return {
         "name": name,
         "kind": "comparison" if manifest.get("command") else "study",
@@ -166,14 +176,17 @@ def contents(results: Run) -> dict[str, Any]:
         "quick": bool(manifest.get("quick")),
         "created": readings.printable(manifest.get("created")),
         "version": str((environment.get("packages") or {}).get("difflab") or ""),
-        "boards": tables.scoreboard(groups),
+        "boards": boards,
+        "noun": nouns.noun(cases),
+        "matrix": own.matrix if own else None,
+        "listings": own.tables if own else (),
         "largest": any("largest size" in sentence for sentence in found.sentences),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
         "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
-        "glossary": words.glossary(),
-        "method": words.method(manifest, cases),
+        "glossary": list(own.glossary) if own else [*nouns.meanings(cases), *words.glossary()],
+        "method": words.method(manifest, cases) if own is None else [*words.examined(manifest), *own.method],
         "machine": tables.machine(environment),
         "references": words.references(results.reference),
         "processes": tables.processes(cases, results.samples),

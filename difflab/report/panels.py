@@ -139,19 +139,20 @@ KINDS = (
 )
 
 
-def error_time(group: Group, looks: dict[str, Look]) -> tuple[Figure, dict[str, str]]:
+def error_time(group: Group, looks: dict[str, Look], noun: str = "gradient") -> tuple[Figure, dict[str, str]]:
     """Relative error against time of one gradient, both logarithmic.
 
     Args:
         group: cases that may be compared.
         looks: marker, dash and colour per backend.
+        noun: what the cases compute.
 
     Returns:
         The figure, and for the gid of every mark what it says.
     """
     cases = [case for case in group.cases if has_error(case)]
     floor = min((ROUNDING.get(case.dtype, ROUNDING["float64"]) for case in cases), default=ROUNDING["float64"]) / 8
-    figure, axes = canvas("relative error", "time of one gradient", bottom=38.0)
+    figure, axes = canvas("relative error", f"time of one {noun}", bottom=38.0)
     scales.set_time(axes, "x", [value for c in cases for value in (c.call_s, c.call_s_low, c.call_s_high) if value])
     scales.set_error(axes, "y", [max(c.rel_error or 0.0, floor) for c in cases])
     ranks = {size: rank for rank, (size, _) in enumerate(group.sizes)}

@@ -157,11 +157,17 @@ def arrow(direction: int) -> Path:
     return Path(points, [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO, Path.LINETO])
 
 
-def key_mark(look: Look | None, *, hollow: bool = False, upward: bool = False, line: str = "") -> dict[str, Any]:
-    """What a legend key needs: the path of the marker in a box of 34 x 14 units, its classes and its dash."""
+def key_mark(
+    look: Look | None, *, hollow: bool = False, upward: bool = False, line: str = "", bare: bool = False
+) -> dict[str, Any]:
+    """What a legend key needs: the path of the marker in a box of 34 x 14 units, its classes and its dash.
+
+    A ``bare`` marker has no line behind it.
+    """
     from matplotlib.markers import MarkerStyle
 
     mark: dict[str, Any] = {"d": "", "fill": "", "stroke": "muted", "dashes": "", "line": line, "arrow": upward}
+    mark["bare"] = bare
     if look is None:
         return mark
     style = MarkerStyle(look.marker)

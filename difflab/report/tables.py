@@ -10,6 +10,7 @@ from typing import Any
 
 from . import axes, numbers
 from .cases import NOT_BEGUN, YARDSTICKS, Case, Group, backends, family_of, method
+from .nouns import noun
 
 SENTENCE = 48  # characters of a reason that a cell of the scoreboard shows
 DENSE = 3  # more sizes than this are set smaller
@@ -149,6 +150,7 @@ def _factor(value: float | None) -> str:
     return f"{numbers.factor(value)} {numbers.TIMES}"
 
 
+ONE = "One gradient"
 COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Backend", lambda case: Cell(case.backend, under=case.place)),
     (
@@ -161,7 +163,7 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Outcome", lambda case: Cell(case.outcome_words)),
     ("Prepare", _time("prepare_s")),
     ("First call", _time("first_call_s")),
-    ("One gradient", _time("call_s")),
+    (ONE, _time("call_s")),
     ("95 % interval", lambda case: Cell(numbers.interval(case.call_s_low, case.call_s_high), case.call_s_low, True)),
     ("The loss", _time("primal_s")),
     ("Work ratio", lambda case: _cell(case.work_ratio, _factor)),
@@ -171,7 +173,9 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
     ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
+    ("Middle digits", lambda case: _cell(case.median_digits, numbers.digits)),
     ("Worst digits", lambda case: _cell(case.worst_digits, numbers.digits)),
+    ("Worst ULPs", lambda case: _cell(case.ulps, numbers.ulps)),
     ("Reference certified", _text("certified")),
     ("Evaluations", _count("primal_calls")),
     ("Tape length", _count("tape_length")),
@@ -190,7 +194,8 @@ def all_rows(cases: Sequence[Case]) -> Table:
     Args:
         cases: in the order of the study.
     """
-    columns = [(name, [read(case) for case in cases]) for name, read in COLUMNS]
+    one = f"One {noun(cases)}"
+    columns = [(one if name == ONE else name, [read(case) for case in cases]) for name, read in COLUMNS]
     same = [cells[0].text for name, cells in columns if name in SHARED and len({cell.text for cell in cells}) == 1]
     kept = [
         (name, cells)

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import numbers
 from .cases import OUTCOMES, Case
+from .nouns import DIRECTED, NOUNS
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
     ("Loss", "The one number that says how wrong a model is. Training makes it small."),
@@ -60,7 +61,13 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Relative error",
         "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
-        "Worst digits: the correct digits of the single worst parameter.",
+        "Worst digits: the correct digits of the single worst parameter; middle digits: half of them have more.",
+    ),
+    (
+        "ULP",
+        "Unit of the last place: the distance between two neighbouring numbers of a dtype at the true value. Rounding "
+        "correctly is at most half a unit off. Worst ULPs: the error of the worst coordinate. A coordinate that is "
+        "tiny beside the largest one counts as if it were as large as the rounding of that one.",
     ),
     (
         "Prepare, first call, one gradient",
@@ -69,8 +76,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Work ratio",
-        "The time of one gradient, which includes the value, divided by the time of the loss alone, which "
-        "runs as the user wrote it: below 1, the compiled gradient is quicker than the plain loss.",
+        "The time of one gradient, which includes the value, or of what else the page is about, divided by the time "
+        "of the loss alone, which runs as the user wrote it: below 1, what is compiled is quicker than the plain loss.",
     ),
     (
         "95 % interval",
@@ -135,18 +142,46 @@ def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
             f"A case may take {seconds} of computing per process and {memory} beyond an idle worker. What a forecast "
             "puts over a limit is refused, and what meets a limit is stopped: both stay on this page as results."
         )
+    operator = study.get("operator") or "gradient"
     said.append(
-        "Errors are distances from a certified reference: the gradient of the same recorded loss in interval "
-        "arithmetic with many more digits. A case is called right if it is as close as theory says its method can be."
+        f"Errors are distances from a certified reference: the {NOUNS.get(operator, operator)} of the same recorded "
+        "loss in interval arithmetic with many more digits. A case is called right if it is as close as theory says "
+        "its method can be."
     )
+    if len({case.dtype for case in cases} | {"float64"}) > 1:
+        said.append(
+            "The truth is that of the float64 data in all dtypes, so rounding data and constants to a smaller one "
+            "counts as error of that dtype."
+        )
+    if operator in DIRECTED:
+        said.append(
+            "The vectors are random numbers of unit length together, drawn in double precision with the seed of the "
+            "run and rounded to the dtype: the same for all backends."
+        )
     return said
+
+
+def examined(manifest: Mapping[str, Any]) -> list[str]:
+    """How the cases of a study that times nothing were run, in sentences.
+
+    Args:
+        manifest: the description of the run.
+    """
+    limits = (manifest.get("study") or {}).get("limits") or {}
+    said = "Every case runs once, in a fresh Python process of its own; nothing is timed."
+    if limits.get("seconds") is not None and limits.get("memory") is not None:
+        seconds = numbers.trimmed(numbers.seconds(limits["seconds"]))
+        memory = numbers.trimmed(numbers.size_in_bytes(limits["memory"]))
+        said += f" It may take {seconds} and {memory} beyond an idle worker; what meets a limit is stopped and told so."
+    return [said]
 
 
 def references(truths: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What is known of the reference gradient of each problem and size.
 
     Args:
-        truths: by problem and size: ``bits``, ``narrow``, ``seconds``, ``ties``, or ``why`` there is none.
+        truths: by problem and size: ``bits``, ``narrow``, ``seconds``, ``ties``, ``checked``, ``sampled``, or ``why``
+            there is none.
     """
     found = []
     for name, truth in sorted(truths.items()):
@@ -160,6 +195,11 @@ def references(truths: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
             parts.append(
                 "all intervals narrow" if truth["narrow"] else f"some intervals wide ({truth.get('reason') or 'kinks'})"
             )
+        if truth.get("sampled"):
+            known, every = truth["sampled"]
+            parts.append(f"a sample of {numbers.grouped(known)} of {numbers.counted(every, 'coordinate')}")
+        if truth.get("checked"):
+            parts.append("checked by power series")
         if truth.get("ties"):
             parts.append(f"{numbers.counted(int(truth['ties']), 'tie')} met")
         if truth.get("seconds") is not None:

@@ -15,7 +15,34 @@ import numpy as np
 
 from ..primitives.record import REGISTRY, Primitive, unbroadcast
 
-Mask = Callable[[], Any]
+
+class Mask:
+    """The elements of a value that were taken: found when asked for, and once.
+
+    A value that two readers share is asked for by both, so that without a memory a chain of such values would ask twice
+    as often with every link; and a chain may be longer than Python's stack is deep.
+    """
+
+    __slots__ = ("find", "found", "made_of")
+
+    def __init__(self, find: Callable[[], Any], *made_of: Mask | None) -> None:
+        self.find: Callable[[], Any] | None = find
+        self.found: Any = None
+        self.made_of = [mask for mask in made_of if mask is not None]  # those that ``find`` asks
+
+    def __call__(self) -> Any:
+        waiting = [self]
+        while waiting:
+            mask = waiting[-1]
+            missing = [] if mask.find is None else [other for other in mask.made_of if other.find is not None]
+            if mask.find is not None and not missing:
+                mask.found, mask.find, mask.made_of = mask.find(), None, []
+            waiting += missing
+            if not missing:
+                waiting.pop()
+        return self.found
+
+
 # Slopes that are finite whatever the operands are: nothing to hide, and the mask goes on to the operands.
 FINITE = frozenset({"add", "subtract", "negative", "copy", "cast"})
 # Moves and sums, whose pullback does with a mask what it does with a cotangent.
@@ -61,13 +88,13 @@ def pulled_back(
             kept = ones if taken is None else REGISTRY["where"](taken(), ones, 0.0)
             return rule(kept, out, *operands, wanted=wanted, **params)[0] > 0.0
 
-        return [(part, read if k == 0 else None) for k, part in enumerate(parts)]
+        return [(part, Mask(read, taken) if k == 0 and part is not None else None) for k, part in enumerate(parts)]
     if taken is None or _scales(primitive, literal) or primitive.name in FINITE:
         parts = rule(cotangent, out, *operands, wanted=wanted, **params)
         return [(part, _same_shape(taken, x, out)) for part, x in zip(parts, operands, strict=True)]
     if primitive.name in CARRIED:
         parts = rule(cotangent, out, *operands, wanted=wanted, **params)
-        return [(parts[0], lambda: rule(taken(), out, *operands, wanted=wanted, **params)[0])]
+        return [(parts[0], Mask(lambda: rule(taken(), out, *operands, wanted=wanted, **params)[0], taken))]
     if primitive.kind != "elementwise" and primitive.name not in ELEMENTWISE:
         parts = rule(cotangent, out, *operands, wanted=wanted, **params)
         return [(part, None) for part in parts]
@@ -85,7 +112,7 @@ def together(one: Mask | None, other: Mask | None) -> Mask | None:
     """The elements taken by either of two readers of a value."""
     if one is None or other is None:
         return None
-    return lambda: np.logical_or(one(), other())
+    return one if one is other else Mask(lambda: np.logical_or(one(), other()), one, other)
 
 
 def _scales(primitive: Primitive, literal: tuple[bool, ...]) -> bool:
@@ -93,8 +120,8 @@ def _scales(primitive: Primitive, literal: tuple[bool, ...]) -> bool:
     return (primitive.name == "multiply" and any(literal)) or (primitive.name == "divide" and literal[1])
 
 
-def _both(taken: Mask | None, condition: Mask) -> Mask:
-    return condition if taken is None else lambda: np.logical_and(taken(), condition())
+def _both(taken: Mask | None, condition: Callable[[], Any]) -> Mask:
+    return Mask(condition if taken is None else lambda: np.logical_and(taken(), condition()), taken)
 
 
 def _same_shape(mask: Mask | None, operand: Any, out: Any) -> Mask | None:
@@ -106,4 +133,4 @@ def _same_shape(mask: Mask | None, operand: Any, out: Any) -> Mask | None:
         found = mask()
         return found if found.shape == out.shape else REGISTRY["broadcast_to"](found, shape=out.shape)
 
-    return shaped
+    return Mask(shaped, mask)

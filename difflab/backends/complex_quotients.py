@@ -1,0 +1,283 @@
+"""Imaginary parts of a function's values beside the real axis, a chunk of directions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import GuardError, UnsupportedError
+from ..execution.cache import Runner
+from ..execution.chunks import Chunked
+from ..primitives.complexes import complex_dtype
+from ..primitives.record import Aval
+from ..tape import Tape
+from ..transforms.coordinates import Coordinates, Run, diagonal
+from .complex_calls import ComplexCalls, narrowest
+from .complexify import complexify
+from .nearby import flags_of
+from .protocol import Source
+from .stencils import plan_of
+from .steps import bands, step_for, unit_step
+from .surroundings import unit_roundoff
+from .sweeps import along, zero_blocks
+
+SMALL = 2.0**-30
+"""No coordinate is moved by a larger part of itself: h**2 / x**2 is below the rounding."""
+SECOND = plan_of("central", 4, False)
+"""The stencil along the vector of a second derivative."""
+
+
+def refuse_complex_variables(variables: Sequence[Any], names: Sequence[str]) -> None:
+    """Complex variables leave no imaginary unit for the step.
+
+    Raises:
+        UnsupportedError: there is one, by its name.
+    """
+    for variable, name in zip(variables, names, strict=True):
+        if variable.dtype.kind == "c":
+            raise UnsupportedError(
+                f"backend 'complex-step' differentiates by real variables only, and {name} is complex; use backend "
+                "'forward', 'reverse' or 'finite'"
+            )
+
+
+def sweep_of(variables: Sequence[Any], operator: str) -> tuple[int, int]:
+    """Directions, and points for each."""
+    directions = 1 if operator == "jvp" else Coordinates(variables).count
+    return directions, len(SECOND.stencil.offsets) if operator == "hvp" else 1
+
+
+def calls_of(variables: Sequence[Any], operator: str) -> int:
+    """Evaluations by one call of an operator, the one of the value included."""
+    directions, points = sweep_of(variables, operator)
+    return directions * points + (operator != "hvp")
+
+
+def step_of(tape: Tape, step: str | float) -> float:
+    """The step for a tape that ``complexify`` made: that of the narrowest numbers on it."""
+    dtypes = {aval.dtype for aval in tape.avals if aval.dtype.kind == "c"}
+    return narrowest(dtypes, step)
+
+
+class PreparedComplexStep:
+    """Evaluations of the loss beside the real axis."""
+
+    def __init__(self, backend: Any, source: Source, operator: str):
+        self._backend = backend
+        self._source = source
+        leaves = [np.asarray(source.example[i]) for i in source.wrt]
+        names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
+        refuse_complex_variables(leaves, names)
+        self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
+        self._coordinates = Coordinates(self._variables)
+        self._complex = Coordinates([Aval(v.shape, complex_dtype(v.dtype)) for v in self._variables])
+        self._sweeps: dict[int, Chunked] = {}
+        self._runner: Runner | None = None
+        self.stats: dict[str, Any] = {"primal_calls": calls_of(self._variables, operator), "black_box": False}
+        try:
+            tape = source.tape
+        except Exception as error:  # whatever a black box does not like about traced arrays
+            self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
+            self._calls = ComplexCalls(source, backend.step)
+            self._step = self._calls.step
+            self._calls.check()
+            return
+        self._along = Runner(
+            tape, lambda tape: (complexify(tape, source.wrt),), ("complex-step", source.wrt), frozen=source.frozen
+        )
+        self._step = step_of(self._along.programs[0].tape, backend.step)
+        self._runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+        self.stats.update(self._runner.stats)
+        if operator != "jvp":
+            sweep = self._sweep(sweep_of(self._variables, operator)[1])
+            self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
+
+    def _sweep(self, points: int) -> Chunked:
+        """The batched loss and its chunks."""
+        if points not in self._sweeps:
+            source, count = self._source, self._coordinates.count
+            self._sweeps[points] = Chunked(
+                source.tape, lambda tape: complexify(tape, source.wrt), ("complex-step", source.wrt, count, points),
+                flags_of(source.tape, source.wrt), count, self._backend.chunk, points=points, frozen=source.frozen,
+            )  # fmt: skip
+        return self._sweeps[points]
+
+    def value(self, leaves: Sequence[Any]) -> list[Any]:
+        """The outputs."""
+        if self._runner is None:
+            return self._source.call(leaves)
+        return self._runner.run(list(leaves))
+
+    def _centre(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The outputs, and of a black box the state of the global generator before it could draw from it."""
+        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
+        return self.value(leaves), state
+
+    def _steps(self, origin: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The step of every coordinate."""
+        if self._backend.step != "auto":
+            return [np.full(x.shape, self._step) for x in origin]
+        found = []
+        least = self._step * SMALL * SMALL  # still far above what vanishes
+        for x in origin:
+            size = np.abs(x).astype(np.float64)
+            found.append(np.where(size > 0, np.clip(size * SMALL, least, self._step), self._step))
+        return found
+
+    def _at(self, leaves: Sequence[Any]) -> list[Any]:
+        return [np.asarray(leaves[i]) for i in self._source.wrt]
+
+    # -------------------------------------------------------------------- first order
+
+    def _slopes(
+        self, leaves: Sequence[Any], centre: tuple[Sequence[Any], Any], points: int = 1, moved: Sequence[Any] = ()
+    ) -> Iterator[tuple[list[Run], int, list[np.ndarray]]]:
+        """(runs, lanes of a point, slopes of every output with a leading axis of lanes), chunk by chunk.
+
+        ``moved`` are the variables at further points, with a leading axis of them; by default they are where they are.
+        """
+        count, (values, state) = self._coordinates.count, centre
+        origin = self._coordinates.flat(self._at(leaves))
+        steps = self._steps(origin)
+        lanes, spans = 1, iter([(start, start + 1) for start in range(count)])
+        if self._runner is not None:
+            sweep = self._sweep(points)
+            lanes, spans = sweep.lanes, sweep.spans()
+        matrices: list[Any] = self._complex.matrices(lanes * points)
+        for matrix, x, places in zip(matrices, origin, moved or origin, strict=True):
+            matrix[...] = np.repeat(places, lanes, 0) if moved else x
+        arrays = self._complex.arrays(matrices)
+        for start, stop in spans:
+            runs = self._coordinates.runs(start, stop)
+            distance = np.ones(lanes)
+            for run in runs:
+                distance[run.lanes] = step = steps[run.group][run.coordinates]
+                for point in range(points):
+                    _imaginary_diagonal(matrices[run.group], run, point * lanes)[...] = step
+            parts = self._imaginary(leaves, arrays, lanes, stop - start, state)
+            distance = np.tile(distance, points)
+            with np.errstate(all="ignore"):
+                slopes = [part / distance.reshape(-1, *(1,) * (part.ndim - 1)) for part in parts]
+            yield runs, lanes, [_where_known(*pair) for pair in zip(slopes, values, strict=True)]
+            for run in runs:
+                for point in range(points):
+                    _imaginary_diagonal(matrices[run.group], run, point * lanes)[...] = 0
+
+    def _imaginary(
+        self, leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any
+    ) -> list[np.ndarray]:
+        """The imaginary parts of the outputs at the rows; of each ``lanes`` rows only the first ``used`` count."""
+        whole, rows = list(leaves), len(moved[0])
+        for position, array in zip(self._source.wrt, moved, strict=True):
+            whole[position] = array
+        if self._runner is not None:
+            return self._guarded(self._sweep(rows // lanes).run, whole)
+        results: list[np.ndarray] = []
+        for row in range(rows):
+            if row % lanes < used:
+                for position, array in zip(self._source.wrt, moved, strict=True):
+                    whole[position] = np.array(array[row, ...])
+                here = self._calls.imaginary(whole, state)
+                results = results or [np.zeros((rows, *output.shape), output.dtype) for output in here]
+                for result, output in zip(results, here, strict=True):
+                    result[row] = output
+        return results
+
+    @staticmethod
+    def _guarded(run: Callable[[Sequence[Any]], list[Any]], whole: Sequence[Any]) -> list[np.ndarray]:
+        """The results of a program; Python's branches are those of the real parts."""
+        with np.errstate(all="ignore"):
+            return [np.asarray(output) for output in run(list(whole))]
+
+    def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The loss and its gradients, a chunk of coordinates at a time."""
+        centre = self._centre(leaves)
+        gradients = self._coordinates.vectors()
+        for runs, _, slopes in self._slopes(leaves, centre):
+            for run in runs:
+                self._coordinates.collect(gradients, run, slopes[0][run.lanes])
+        return centre[0][0], self._coordinates.arrays(gradients)
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
+        centre = self._centre(leaves)
+        blocks = zero_blocks([np.asarray(value) for value in centre[0]], self._variables)
+        for runs, _, slopes in self._slopes(leaves, centre):
+            for run in runs:
+                for row, slope in zip(blocks, slopes, strict=True):
+                    self._coordinates.columns(row, run, slope)
+        return centre[0], blocks
+
+    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        """A pullback by one evaluation per input coordinate."""
+        kept = [np.array(leaf) for leaf in leaves]
+        outputs, state = self._centre(kept)
+        values = [np.array(output) for output in outputs]
+
+        def pullback(cotangents: Sequence[Any]) -> list[Any]:
+            result = self._coordinates.vectors()
+            for runs, _, slopes in self._slopes(kept, (values, state)):
+                shares = along(slopes, cotangents)
+                for run in runs:
+                    self._coordinates.collect(result, run, shares[run.lanes])
+            return self._coordinates.arrays(result)
+
+        return outputs, pullback
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """One evaluation beside the axis, along the tangent."""
+        outputs, state = self._centre(leaves)
+        values = [np.asarray(output) for output in outputs]
+        size = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents if t.dtype.kind == "f"], default=0.0)
+        if size == 0:
+            return outputs, [np.zeros_like(value) for value in values]
+        h, whole = self._step / size, list(leaves)
+        for position, x, t in zip(self._source.wrt, self._at(leaves), tangents, strict=True):
+            whole[position] = np.asarray(x + 1j * (h * t.astype(np.float64)), complex_dtype(x.dtype))
+        parts = self._calls.imaginary(whole, state) if self._runner is None else self._guarded(self._along.run, whole)
+        with np.errstate(all="ignore"):
+            slopes = [_where_known(part / h, value) for part, value in zip(parts, values, strict=True)]
+        return outputs, [slope.astype(value.dtype) for slope, value in zip(slopes, values, strict=True)]
+
+    # -------------------------------------------------------------------- second order
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """Central differences along the vector of gradients by the complex step."""
+        stencil, points = SECOND.stencil, range(len(SECOND.stencil.offsets))
+        origin = self._coordinates.flat(self._at(leaves))
+        steps = [step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto") for x in self._at(leaves)]
+        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
+        products = [vector.astype(np.float64) for vector in self._coordinates.vectors()]
+        for h, parts in bands(steps, vectors):
+            moved = [
+                np.array([x + line.dtype.type(offset * h) * line for offset in stencil.offsets])
+                for x, line in zip(origin, self._coordinates.flat(parts), strict=True)
+            ]
+            try:
+                for runs, lanes, slopes in self._slopes(leaves, ([np.zeros(())], state), len(points), moved):
+                    for run in runs:
+                        at = [slopes[0][k * lanes :][run.lanes].astype(np.float64) for k in points]
+                        total = sum(weight * slope for weight, slope in zip(stencil.weights, at, strict=True))
+                        products[run.group][run.coordinates] += total / (stencil.scale * h)
+            except GuardError:
+                raise UnsupportedError(
+                    "backend 'complex-step' takes second derivatives by differences, and Python branches otherwise a "
+                    f"step of {h:.1g} away from the point; use backend 'reverse'"
+                ) from None
+        found = [product.astype(x.dtype) for product, x in zip(products, origin, strict=True)]
+        return self._coordinates.arrays(found)
+
+
+def _imaginary_diagonal(matrix: Any, run: Run, offset: int) -> Any:
+    """The imaginary parts of the coordinates along which the lanes of a run go."""
+    return diagonal(matrix, run, offset).imag  # type: ignore[attr-defined] (the matrix is complex)
+
+
+def _where_known(slopes: np.ndarray, value: Any) -> np.ndarray:
+    """Slopes, NaN where the value is infinite or no number and they look as if nothing were wrong."""
+    value = np.asarray(value)
+    if value.dtype.kind != "f" or np.isfinite(value).all():
+        return slopes
+    return np.where(~np.isfinite(value) & np.isfinite(slopes), np.nan, slopes)

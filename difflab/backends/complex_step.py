@@ -1,0 +1,81 @@
+"""The complex step: Im f(x + ih) / h, which subtracts nothing and so needs no balance of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..execution.chunks import check_chunk, chunk_bytes, chunked, lanes_of
+from ..tape import Tape
+from ..transforms.second_order import avals_of
+from .complex_quotients import PreparedComplexStep, calls_of, refuse_complex_variables, sweep_of
+from .complex_tapes import complex_tape
+from .complexify import complexify
+from .nearby import flags_of
+from .protocol import Cost, Source
+from .sweeps import result_bytes, shown
+
+OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp")
+
+
+@dataclass(frozen=True)
+class ComplexStep:
+    """The complex step, a chunk of coordinates at a time.
+
+    Lyness & Moler (1967), SIAM Journal on Numerical Analysis 4, 202-210; Squire & Trapp (1998), SIAM Review 40,
+    110-112.  Truncation is h**2, so the step is so small that nothing of it is left in the real parts: about 1e-200 in
+    double precision, 1e-20 in single precision.  On a tape every primitive is analytic, takes the branch of the real
+    part, or is refused by name; a function that cannot be traced must take complex numbers and return them, and is held
+    against central differences once when it is prepared.  Hessian-vector products are central differences of fourth
+    order of complex-step gradients (after Lai & Crassidis, 2008).
+
+    Args:
+        step: "auto", or a positive number used for every coordinate.
+        chunk: how many coordinates are moved at once in a function that can be traced, or "auto": as many as fill the
+            cache.
+
+    Example:
+        >>> ComplexStep()
+        ComplexStep(step='auto')
+    """
+
+    step: str | float = "auto"
+    chunk: str | int = "auto"
+    name: str = field(default="complex-step", init=False, repr=False)
+    family: str = field(default="complex-step", init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
+        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator] (a number)
+            raise InputError(f"ComplexStep(step={self.step!r}): the step is 'auto' or a positive number")
+        check_chunk("ComplexStep", self.chunk)
+
+    def __repr__(self) -> str:
+        return shown("ComplexStep", self.chunk, step=self.step)
+
+    def unavailable(self) -> str | None:
+        """Always there."""
+        return None
+
+    def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
+        """n complex evaluations and one real one for a gradient; four times as many complex ones for a product."""
+        refuse_complex_variables(avals_of(tape, wrt), [tape.names.get(tape.inputs[i], f"argument {i}") for i in wrt])
+        flags, results = flags_of(tape, wrt), result_bytes(tape, operator, wrt)
+        directions, points = sweep_of(avals_of(tape, wrt), operator)
+        whole = chunked(complexify(tape, wrt), flags, directions, self.chunk, points=points)
+        calls = calls_of(avals_of(tape, wrt), operator)
+        each = whole.flops / (points * lanes_of(whole, flags, points))
+        return Cost(float(calls), calls * each, chunk_bytes(whole, flags) + results)
+
+    def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
+        """The quotients written out as a tape for use inside another derivative, all coordinates in one batch."""
+        return complex_tape(tape, operator, wrt, self.step)
+
+    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedComplexStep:
+        """Make the loss complex and compile it if it can be traced; a black box is called with complex numbers."""
+        return PreparedComplexStep(self, source, operator)

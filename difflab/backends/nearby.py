@@ -1,0 +1,163 @@
+"""A function at many points near one: in batches where it can be traced, one after the other where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GuardError
+from ..execution.cache import Runner
+from ..execution.chunks import KEPT, Chunked
+from ..tape import Tape
+from ..transforms.coordinates import Coordinates, Run, diagonal
+from .protocol import Source
+
+
+def flags_of(tape: Tape, wrt: Sequence[int]) -> list[bool]:
+    """Which inputs are moved."""
+    return [position in wrt for position in range(len(tape.inputs))]
+
+
+class Centre(NamedTuple):
+    """The outputs at the point itself, and of a black box the global generator's state before it could draw from it."""
+
+    outputs: list[Any]
+    state: Any
+
+
+class Nearby:
+    """Evaluations of a function at perturbed points.
+
+    Args:
+        source: the function.
+        chunk: directions at once, or "auto".
+        coordinates: of the variables.
+    """
+
+    def __init__(self, source: Source, chunk: str | int, coordinates: Coordinates):
+        self._source = source
+        self._chunk = chunk
+        self._coordinates = coordinates
+        self._sweeps: dict[tuple[int, int], Chunked] = {}
+        self._idle: dict[tuple[int, int], list[Workspace]] = {}
+        self.runner: Runner | None = None
+        self.stats: dict[str, Any] = {"black_box": False}
+        try:
+            tape = source.tape
+        except Exception as error:  # whatever a black box does not like about traced arrays
+            self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
+            return
+        self.runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+        self.stats.update(self.runner.stats)
+
+    def sweep(self, directions: int, points: int) -> Chunked:
+        """The batched function and its chunks, for so many points along each of so many directions."""
+        if (directions, points) not in self._sweeps:
+            source = self._source
+            self._sweeps[directions, points] = Chunked(
+                source.tape, lambda tape: tape, ("batch", source.wrt, directions, points),
+                flags_of(source.tape, source.wrt), directions, self._chunk, points=points, frozen=source.frozen,
+            )  # fmt: skip
+        return self._sweeps[directions, points]
+
+    def value(self, leaves: Sequence[Any]) -> list[Any]:
+        """The outputs."""
+        if self.runner is None:
+            return self._source.call(leaves)
+        return self.runner.run(list(leaves))
+
+    def centre(self, leaves: Sequence[Any]) -> Centre:
+        """The outputs at the point itself."""
+        state = np.random.get_state() if self.runner is None else None  # noqa: NPY002 (the one that users draw from)
+        return Centre(self.value(leaves), state)
+
+    def at(self, leaves: Sequence[Any], state: Any) -> list[Any]:
+        """The outputs at a perturbed point, where Python may branch otherwise and NumPy's warnings are ours."""
+        if state is not None:  # a quotient of two different draws would mean nothing
+            np.random.set_state(state)  # noqa: NPY002 (the one that users draw from)
+        with np.errstate(all="ignore"):
+            try:
+                return self.value(leaves)
+            except GuardError:
+                return self._source.call(leaves)
+
+    def spans(self, directions: int, points: int) -> tuple[int, Iterable[tuple[int, int]]]:
+        """Directions in a chunk, and the chunks; a black box is asked for one after the other."""
+        if self.runner is None:
+            return 1, ((start, start + 1) for start in range(directions))
+        sweep = self.sweep(directions, points)
+        return sweep.lanes, sweep.spans()
+
+    def rows(
+        self, sweep: tuple[int, int], leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any
+    ) -> list[np.ndarray]:
+        """The outputs at the rows of ``moved``; of each ``lanes`` rows only the first ``used`` count.
+
+        Where Python would branch otherwise at some of them, they are evaluated one by one.
+        """
+        whole = list(leaves)
+        for position, array in zip(self._source.wrt, moved, strict=True):
+            whole[position] = array
+        if self.runner is not None:
+            try:
+                return self.sweep(*sweep).run(whole)
+            except GuardError:
+                pass  # each row goes its own way, below
+        rows = len(moved[0])
+        results: list[np.ndarray] = []
+        for row in range(rows):
+            if row % lanes >= used:
+                continue
+            for position, array in zip(self._source.wrt, moved, strict=True):
+                whole[position] = np.array(array[row, ...])
+            here = [np.asarray(output) for output in self.at(whole, state)]
+            if not results:
+                results = [np.zeros((rows, *output.shape), output.dtype) for output in here]
+            for result, output in zip(results, here, strict=True):
+                result[row] = output
+        return results
+
+    def workspace(self, lanes: int, points: int) -> Workspace:
+        """Rows for so many points along each of so many directions, from an earlier call where there were some."""
+        try:
+            return self._idle[lanes, points].pop()  # atomic, as threads may share this
+        except (KeyError, IndexError):
+            return Workspace(self._coordinates, lanes, points)
+
+    def put_back(self, workspace: Workspace) -> None:
+        """Keep rows for the next call, unless they are large."""
+        if workspace.nbytes <= KEPT:
+            self._idle.setdefault((workspace.lanes, workspace.points), []).append(workspace)
+
+
+class Workspace:
+    """Matrices with one row per point, point by point for all directions of a chunk, and the arrays in them.
+
+    Args:
+        coordinates: of the variables.
+        lanes: directions of a chunk.
+        points: along each direction.
+    """
+
+    def __init__(self, coordinates: Coordinates, lanes: int, points: int):
+        self.lanes = lanes
+        self.points = points
+        self.matrices = coordinates.matrices(lanes * points)
+        self.moved = coordinates.arrays(self.matrices)
+        self.nbytes = sum(matrix.nbytes for matrix in self.matrices)
+        self._coordinates = coordinates
+        self._whole: list[tuple[Run, list[np.ndarray]]] = []
+
+    def runs(self, start: int, stop: int) -> list[tuple[Run, list[np.ndarray]]]:
+        """The directions of a chunk as runs, each with the coordinates in the rows of every point that it moves."""
+        if self._whole:
+            return self._whole
+        found = [
+            (run, [diagonal(self.matrices[run.group], run, point * self.lanes) for point in range(self.points)])
+            for run in self._coordinates.runs(start, stop)
+        ]
+        if stop - start == self._coordinates.count:  # one chunk holds all directions, so they are always the same
+            self._whole = found
+        return found

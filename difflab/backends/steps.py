@@ -1,0 +1,204 @@
+"""How far finite differences look: steps per coordinate, bounds that no point may leave, tangents cut into bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .stencils import Plan, Stencil, window
+
+BAND = 10  # coordinates whose steps differ by more than a factor of 2**BAND are not moved together
+TINY = float(np.finfo(np.float64).tiny)
+LARGEST = 0.25  # no automatic step is a larger part of max(1, |x|)
+FINEST = 64.0  # a step within bounds is at least so many units of the last place, or nothing of the slope is left
+
+
+def unit_step(noise: Any, plan: Plan, derivative: int) -> Any:
+    """The step of a coordinate of size 1 that balances truncation against noise.
+
+    For the lowest order of a scheme the classic noise**(1 / (p + k)); for the others the constants of their stencil
+    count, with f^(p+1) taken for (p + 1)! |f| / L^(p+1), as if the nearest singularity were L = max(1, |x|) away.
+
+    Args:
+        noise: of the function's values, relative to their size; a number or traced.
+        plan: of the scheme.
+        derivative: 1 or 2.
+
+    Returns:
+        A number up to ``LARGEST``.
+
+    Example:
+        >>> from difflab.backends.stencils import plan_of
+        >>> round(unit_step(2.0**-52, plan_of("central", None, False), 1), 9)
+        6.055e-06
+    """
+    if not plan.lowest:
+        noise = noise * (plan.stencil.noise / (plan.order * plan.stencil.remainder))
+    return _at_most(noise ** (1 / (plan.order + derivative)))
+
+
+def _at_most(step: Any) -> Any:
+    """A step, or ``LARGEST``."""
+    return min(step, LARGEST) if isinstance(step, float) else np.minimum(step, LARGEST)
+
+
+def ladder(noise: Any, plan: Plan, derivative: int, given: bool) -> tuple[Any, tuple[Any, ...]]:
+    """The largest step of a coordinate of size 1, and all steps relative to it.
+
+    Steps to extrapolate from go down from the best one for the highest order to the best one for a single quotient; a
+    given step is halved again and again.
+
+    Example:
+        >>> from difflab.backends.stencils import plan_of
+        >>> ladder(1e-16, plan_of("richardson", 4, False), 1, True)[1]
+        (1.0, 0.5, 0.25, 0.125)
+    """
+    last = unit_step(noise, plan, derivative)
+    if given or not plan.columns:
+        return last, tuple(0.5**level for level in range(plan.levels))
+    first = _at_most(noise ** (1 / (2 * plan.columns + 2 + derivative)))
+    ratio = (last / first) ** (1 / (plan.levels - 1))
+    return first, tuple(ratio**level for level in range(plan.levels))
+
+
+def step_for(x: np.ndarray, unit: float, step: str | float) -> np.ndarray:
+    """The step for each coordinate of a real ``x``, such that x + h is exactly x + h."""
+    if step == "auto":
+        h = np.maximum(np.abs(x), x.dtype.type(1)) * x.dtype.type(unit)
+    else:
+        h = np.broadcast_to(np.asarray(step, x.dtype), x.shape)
+    return representable(x, h)
+
+
+def representable(x: np.ndarray, h: Any) -> np.ndarray:
+    """The step that is really taken where h is added to x."""
+    with np.errstate(over="ignore", invalid="ignore"):  # no step leads away from infinity: NaN, quietly
+        return (x + h) - x
+
+
+def nonzero(distance: Any) -> Any:
+    """A distance to divide by.
+
+    A step that rounding swallows moves nothing: the quotient is 0, as for anyone who divides by the nominal step.
+    """
+    return distance if distance.all() else np.where(distance == 0, 1, distance)
+
+
+class Moves(NamedTuple):
+    """How some coordinates are moved: exact ``steps`` per level, and per level how ``far`` for every point.
+
+    ``weights`` hold one entry per point: numbers for all, or arrays with one entry per coordinate where bounds give
+    each its own stencil, as ``scale`` and ``skew`` then are (see ``Stencil``); ``skew`` says which are one-sided though
+    the scheme is not.
+    """
+
+    steps: tuple[Any, ...]
+    far: tuple[tuple[Any, ...], ...]
+    weights: tuple[Any, ...]
+    scale: Any
+    skew: Any
+    paired: bool
+
+    def weight(self, point: int, where: Any = ...) -> Any:
+        """The weight of a point; -1 is the centre."""
+        weight = self.weights[point] if point >= 0 else -sum(self.weights)
+        return weight[where] if isinstance(weight, np.ndarray) else weight
+
+    @property
+    def gain(self) -> Any:
+        """The factor by which noise of the values enters the weighted sum."""
+        centre = 0.0 if self.paired else abs(sum(self.weights))
+        return sum(abs(weight) for weight in self.weights) + centre
+
+
+def moves_by(steps: Sequence[Any], stencil: Stencil) -> Moves:
+    """The moves of one stencil for all coordinates."""
+    offsets = stencil.offsets
+    far = tuple([tuple([times(offset, step) for offset in offsets]) for step in steps])
+    return Moves(tuple(steps), far, stencil.weights, stencil.scale, False, stencil.paired)
+
+
+def times(offset: int, step: Any) -> Any:
+    """A whole number of steps."""
+    return step if offset == 1 else -step if offset == -1 else float(offset) * step
+
+
+def moves_for(x: np.ndarray, plan: Plan, unit: float, scales: Sequence[float], step: str | float) -> Moves:
+    """How the coordinates of a real ``x`` are moved where nothing bounds them."""
+    first = step_for(x, unit, step)
+    return moves_by([first, *[representable(x, first * x.dtype.type(scale)) for scale in scales[1:]]], plan.stencil)
+
+
+def moves_within(
+    x: np.ndarray,
+    plan: Plan,
+    unit: float,
+    scales: Sequence[float],
+    step: str | float,
+    room: tuple[Any, Any],
+    tell: Callable[[int], Exception],
+) -> Moves:
+    """How the coordinates of a real ``x`` are moved where ``room`` is left for each below and above it.
+
+    Raises:
+        Exception: there is too little; ``tell`` makes the error that names the coordinate.
+    """
+    first, left = fitted(step_for(x, unit, step), plan, room, step != "auto")
+    least = FINEST * np.spacing(np.abs(x))
+    enough = (first >= least) | ~np.isfinite(least)
+    if not enough.all():
+        raise tell(int(np.argmin(enough)))
+    return moves_by_each([first * x.dtype.type(scale) for scale in scales], plan, left)
+
+
+def fitted(step: np.ndarray, plan: Plan, room: tuple[Any, Any], given: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that fit into the room, and how many of the stencil's steps go below each coordinate.
+
+    Of the stencils that fit, the one most like the scheme's own; where none does, the one with the largest step, which
+    is 0 where the step is given.
+    """
+    below, above = room
+    chosen = np.full(step.shape, -1)
+    largest, widest = np.full(step.shape, -1.0), np.zeros(step.shape, int)
+    for left in sorted(range(plan.order + 1), key=lambda left: abs(left - plan.left)):
+        right = plan.order - left
+        fits = np.minimum(below / left if left else np.inf, above / right if right else np.inf)
+        chosen = np.where((chosen < 0) & (fits >= step), left, chosen)
+        widest = np.where(fits > largest, left, widest)
+        largest = np.maximum(fits, largest)
+    tight = chosen < 0
+    small = np.zeros_like(step) if given else largest.astype(step.dtype)
+    return np.where(tight, small, step), np.where(tight, widest, chosen)
+
+
+def moves_by_each(steps: Sequence[Any], plan: Plan, left: np.ndarray) -> Moves:
+    """The moves of coordinates with a stencil each, of which ``left`` steps go below."""
+    stencils: list[Stencil] = [window(one, plan.order - one) for one in range(plan.order + 1)]
+    points = range(plan.order)
+    offsets = np.array([stencil.offsets for stencil in stencils])[left]
+    factors = np.array([stencil.weights for stencil in stencils])[left]
+    scale = np.array([stencil.scale for stencil in stencils])[left]
+    far = tuple([tuple([(offsets[..., k] * step).astype(step.dtype) for k in points]) for step in steps])
+    skew = np.asarray(left != plan.left) if plan.stencil.paired else np.zeros(left.shape, bool)
+    return Moves(tuple(steps), far, tuple(factors[..., k] for k in points), scale, skew, False)
+
+
+def bands(steps: Sequence[np.ndarray], tangents: Sequence[Any]) -> list[tuple[float, list[np.ndarray]]]:
+    """The tangent as a sum of parts whose coordinates agree on the step along it within a factor of 2**BAND.
+
+    Each comes with that step: the largest that takes no coordinate farther than its own one of ``steps``.
+    """
+    ratios = []
+    for step, tangent in zip(steps, tangents, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            size = np.abs(np.asarray(tangent)).astype(np.float64)
+            ratios.append(np.where(size == 0, np.inf, np.asarray(step, np.float64) / size))
+    levels = [np.where(np.isfinite(r) & (r > 0), np.floor(np.log2(np.fmax(r, TINY)) / BAND), np.nan) for r in ratios]
+    found = []
+    for level in sorted({float(v) for one in levels for v in np.unique(one) if v == v}):
+        parts = [np.where(one == level, t, 0).astype(t.dtype) for one, t in zip(levels, tangents, strict=True)]
+        h = min(float(np.min(r[one == level], initial=np.inf)) for r, one in zip(ratios, levels, strict=True))
+        found.append((h, parts))
+    return found

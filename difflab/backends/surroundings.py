@@ -1,0 +1,202 @@
+"""What finite differences know around a point before they look: its value, the noise, and how to move from it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..primitives.record import Aval
+from ..transforms.coordinates import Coordinates
+from .limits import Limits
+from .nearby import Centre, Nearby
+from .noise import POINTS, SPACINGS, direction, largest
+from .protocol import Source
+from .richardson import extrapolate, halved
+from .steps import FINEST, Moves, bands, fitted, ladder, moves_by, moves_by_each, moves_for, moves_within, step_for
+
+NOISE_CALLS = len(SPACINGS) * (POINTS - 1)
+"""Evaluations that an estimate of the noise costs: one end of every line is the point itself."""
+
+
+@functools.cache
+def unit_roundoff(dtype: np.dtype) -> float:
+    """The spacing of the dtype at 1; 0 of what is not floating."""
+    return float(np.finfo(dtype).eps) if dtype.kind in "fc" else 0.0
+
+
+class Around(NamedTuple):
+    """A point, and how to move from it: ``moves[group][unit]``, each with a step per level, ``scales`` of the first.
+
+    ``noise`` holds the level of every element of every output where errors are estimated, ``relative`` the largest
+    relative to the outputs; ``rooms`` is what bounds leave of each group.
+    """
+
+    leaves: Sequence[Any]
+    centre: Centre
+    origin: list[Any]
+    moves: list[tuple[Moves, ...]]
+    scales: tuple[float, ...]
+    noise: list[Any]
+    relative: float
+    rooms: list[tuple[Any, Any]] | None
+    derivative: int
+
+
+class Surroundings:
+    """Points around a point, for the options of a backend.
+
+    Args:
+        backend: has ``plan``, ``step``, ``bounds``, ``noise`` and ``chunk``.
+        source: the function.
+        variables: shapes and dtypes of what is moved.
+    """
+
+    def __init__(self, backend: Any, source: Source, variables: Sequence[Aval]):
+        self.plan = backend.plan
+        self.coordinates = Coordinates(variables, imaginary=True)
+        self.nearby = Nearby(source, backend.chunk, self.coordinates)
+        self.limits: Limits | None = None
+        if backend.bounds is not None:
+            names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
+            self.limits = Limits(backend.bounds, variables, names)
+        self._ladders: dict[tuple[np.dtype, float, int], tuple[float, tuple[float, ...]]] = {}
+        self._step = backend.step
+        self._noise = backend.noise
+        self._wrt = source.wrt
+        self._coarsest = max((unit_roundoff(variable.dtype) for variable in variables), default=0.0)
+
+    def around(self, leaves: Sequence[Any], derivative: int = 1) -> Around:
+        """The point, evaluated, with the steps for quotients of that order."""
+        centre = self.nearby.centre(leaves)
+        origin: list[Any] = self.coordinates.flat([leaves[i] for i in self._wrt])
+        rooms = None if self.limits is None else self.limits.room(origin, 1 / derivative)
+        noise, relative = self._levels(leaves, centre, origin)
+        moves: list[tuple[Moves, ...]] = []
+        scales: tuple[float, ...] = ()
+        for group, x in enumerate(origin):
+            unit, scales = self._ladder(x.dtype, relative, derivative)
+            if x.dtype.kind not in "fc":
+                moves.append(())
+            elif rooms is not None and self.limits is not None:
+                tell = functools.partial(self.limits.no_room, group, self.plan.order + 1)
+                moves.append((moves_within(x, self.plan, unit, scales, self._step, rooms[group], tell),))
+            else:
+                parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
+                moves.append(tuple([moves_for(part, self.plan, unit, scales, self._step) for part in parts]))
+        return Around(leaves, centre, origin, moves, scales, noise, relative, rooms, derivative)
+
+    def _ladder(self, dtype: np.dtype, relative: float, derivative: int) -> tuple[float, tuple[float, ...]]:
+        """The largest step of a coordinate of size 1 in a dtype, and all steps relative to it."""
+        known = self._ladders.get((dtype, relative, derivative))
+        if known is None:
+            own = self._coarsest if self.plan.columns else unit_roundoff(dtype)
+            known = ladder(max(own, relative), self.plan, derivative, self._step != "auto")
+            if self._noise is None:  # otherwise a new one at every point
+                self._ladders[dtype, relative, derivative] = known
+        return known
+
+    # -------------------------------------------------------------------- noise
+
+    def _levels(self, leaves: Sequence[Any], centre: Centre, origin: list[np.ndarray]) -> tuple[list[Any], float]:
+        """The noise of every element of the outputs, and the largest relative to the outputs."""
+        outputs = [output if type(output) is np.ndarray else np.asarray(output) for output in centre.outputs]
+        rounding = max([unit_roundoff(output.dtype) for output in outputs], default=0.0)
+        if self._noise is None:
+            if self.plan.levels == 1:
+                return [], rounding
+            return [unit_roundoff(output.dtype) * abs(output) for output in outputs], rounding
+        outputs = [output for output in outputs if output.dtype.kind in "fc"]
+        sizes = [float(np.max(abs(output), initial=0.0)) for output in outputs]
+        levels: list[Any] = [np.full(output.shape, self._noise) for output in outputs if self._noise != "estimate"]
+        if self._noise == "estimate":
+            found = iter(self._measured(leaves, centre, origin))
+            levels = [np.fmax(next(found), unit_roundoff(output.dtype) * abs(output)) for output in outputs]
+        size = max((size for size in sizes if np.isfinite(size)), default=0.0)
+        level = max((float(np.max(one, initial=0.0)) for one in levels), default=0.0)
+        relative = level / size if size > 0 else 1.0
+        every = iter(levels)
+        kinds = [np.asarray(output).dtype.kind for output in centre.outputs]
+        return [next(every) if kind in "fc" else 0.0 for kind in kinds], max(rounding, min(relative, 1.0))
+
+    def _measured(self, leaves: Sequence[Any], centre: Centre, origin: list[np.ndarray]) -> list[np.ndarray]:
+        """The noise of the floating outputs along lines that begin at the point; NaN where none is seen."""
+        tables: list[list[np.ndarray]] = []
+        for power in SPACINGS:
+            spacing = self._coarsest**power
+            lines = self._lines(origin, spacing)
+            values = [centre.outputs]
+            for k in range(1, POINTS):
+                moved = list(leaves)
+                places = self.coordinates.arrays([x + k * line for x, line in zip(origin, lines, strict=True)])
+                for position, place in zip(self._wrt, places, strict=True):
+                    moved[position] = np.array(place)
+                values.append([np.asarray(output) for output in self.nearby.at(moved, centre.state)])
+            columns: list[Any] = [np.array(column) for column in zip(*values, strict=True)]
+            tables.append([column.real.astype(np.float64) for column in columns if column.dtype.kind in "fc"])
+        return [
+            largest([column.reshape(POINTS, -1) for column in columns]).reshape(columns[0].shape[1:])
+            for columns in zip(*tables, strict=True)
+        ]
+
+    def _lines(self, origin: list[np.ndarray], spacing: float) -> list[np.ndarray]:
+        """The distance between neighbours on a line, coordinate by coordinate; within the bounds."""
+        lines = []
+        rooms = None if self.limits is None else self.limits.room(origin)
+        for group, x in enumerate(origin):
+            if x.dtype.kind not in "fc":
+                lines.append(np.zeros_like(x))
+                continue
+            line = direction(x.size) * spacing * np.maximum(abs(x), 1)
+            if rooms is not None:
+                below, above = rooms[group]
+                line = np.where((line > 0) == (above >= below), line, -line)
+                line = np.clip(line, -below / POINTS, above / POINTS)
+            lines.append(line.astype(x.dtype))
+        return lines
+
+    # -------------------------------------------------------------------- along vectors
+
+    def bands(self, around: Around, vectors: Sequence[Any]) -> list[tuple[Moves, list[np.ndarray]]]:
+        """The vectors in parts whose coordinates need steps of about one size, and how to move along each."""
+        steps = []
+        for leaf in [np.asarray(around.leaves[i]) for i in self._wrt]:
+            unit, _ = self._ladder(leaf.dtype, around.relative, around.derivative)
+            steps.append(step_for(np.abs(leaf) if leaf.dtype.kind == "c" else leaf, unit, self._step))
+        return [(self._along(around, parts, h), parts) for h, parts in bands(steps, vectors)]
+
+    def _along(self, around: Around, parts: Sequence[np.ndarray], h: float) -> Moves:
+        """How to move along a vector by the step h."""
+        if around.rooms is None or self.limits is None:
+            return moves_by([h * scale for scale in around.scales], self.plan.stencil)
+        tangents = self.coordinates.flat(parts)
+        room = self.limits.ways(around.rooms, tangents)
+        step, left = fitted(np.asarray(h), self.plan, room, self._step != "auto")
+        with np.errstate(divide="ignore"):
+            least = min(
+                float(np.min(FINEST * np.spacing(np.abs(x)) / np.abs(tangent).astype(np.float64), initial=np.inf))
+                for x, tangent in zip(around.origin, tangents, strict=True)
+                if x.dtype.kind == "f"
+            )
+        if step < least:
+            raise self.limits.no_room_along(self.plan.order + 1)
+        return moves_by_each([np.asarray(step * scale) for scale in around.scales], self.plan, left)
+
+    # -------------------------------------------------------------------- results
+
+    def settled(
+        self, around: Around, quotients: Sequence[Any], gains: Sequence[Any], noise: Any, skew: Any
+    ) -> tuple[Any, Any]:
+        """The quotient that the levels come to, and its estimated error, ``None`` where there is one level only.
+
+        ``gains`` are the factors by which noise enters each level; they and ``skew`` broadcast against the quotients.
+        """
+        if len(quotients) == 1:
+            return quotients[0], None
+        floors = [gain * noise for gain in gains]
+        if not self.plan.columns:
+            return halved(quotients, floors, self.plan.order)
+        ratio = around.scales[0] / around.scales[1]
+        return extrapolate(quotients, floors, ratio, skew, self.plan.columns)

@@ -1,0 +1,65 @@
+"""What a page shows of a study that times nothing: each kind has a module of its own that reads the findings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer
+from .cases import Case
+
+if TYPE_CHECKING:
+    from .figures import Chart
+    from .tables import Table
+
+KINDS = ("steps", "traps")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table with a heading of its own, below the charts; ``text`` says how to read it."""
+
+    anchor: str
+    heading: str
+    text: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class Sections:
+    """What the page has instead of scoreboard and charts.
+
+    ``charts`` come in their order, then ``tables``.  ``matrix``, a table of marks, is ``caption``, ``head`` (titles,
+    that of the rows first), ``rows`` (``name``, ``sentence``, ``link``, ``link_text``, ``cells`` with ``text``,
+    ``mark`` and ``title``) and ``notes``; a ``mark`` is ``right``, ``allowed``, ``wrong``, ``void``, ``refused``,
+    ``none``, or ``set`` for what is no answer but says which ones would be right.
+    ``glossary``: pairs of a term and its meaning; ``method``: how it was measured, in sentences.
+    """
+
+    answer: Answer
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Listing, ...] = ()
+    matrix: Mapping[str, Any] | None = None
+    glossary: tuple[tuple[str, str], ...] = ()
+    method: tuple[str, ...] = ()
+
+
+def kind_of(manifest: Mapping[str, Any]) -> str:
+    """The kind of the study of a run; what is not a study compares.
+
+    >>> kind_of({"study": {"answer": "steps"}}), kind_of({})
+    ('steps', 'compare')
+    """
+    return str((manifest.get("study") or {}).get("answer") or "compare")
+
+
+def sections(kind: str, cases: Sequence[Case]) -> Sections:
+    """What the module of a kind makes of the cases.
+
+    Args:
+        kind: "steps" or "traps".
+        cases: all rows of a run, with their findings.
+    """
+    return importlib.import_module(f".{kind}", __package__).sections(cases)
