@@ -307,6 +307,7 @@ def _measure_once(
     row["prepare_s"], prepared = timing.timed(lambda: operation.prepare(backend))  # type: ignore[assignment]
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}
     row["first_call_s"], result = timing.timed(lambda: operation.result(prepared))
+    row["error_estimate"] = prepared.stats.get("error_estimate")  # known after a call only
     row |= accuracy.judge(
         result, operation.expected, backend.family, row["dtype"], truth, why, operator=operation.operator
     )

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..errors import UndecidedError
 from ..primitives.record import Aval, Primitive
-from ..tape import Tape
-from .arithmetic import MOVES, evaluate
+from ..tape import Equation, Tape
+from .arithmetic import MOVES, elementwise, evaluate
 from .balls import Balls, ball, precision
 from .provenance import Provenance
 
@@ -67,6 +67,7 @@ def certify(
     target: float = 1e-30,
     max_bits: int = 1280,
     deadline_s: float | None = None,
+    wrt: Sequence[int] | None = None,
 ) -> Certified:
     """Enclose the outputs of a tape.
 
@@ -77,6 +78,7 @@ def certify(
         target: largest radius wanted, relative to the largest entry of the same output.
         max_bits: last working precision; each try doubles it.
         deadline_s: seconds after which to give up, or None.
+        wrt: the inputs that a derivative lets move, by default all: Python may branch where others are equal.
 
     Returns:
         ``Certified``.
@@ -102,7 +104,8 @@ def certify(
     while True:
         balls = Balls(trusting=trusting)
         try:
-            result = _enclosed(tape, leaves, bits, target, balls, before, Provenance() if provenance else None)
+            watch = _Guarded(tape, balls, Provenance() if provenance else None, wrt)
+            result = _enclosed(tape, leaves, bits, target, balls, before, watch)
         except UndecidedError as error:
             if balls.unproven and not provenance:
                 # Balls that look the same: perhaps they were computed alike, which is a proof.
@@ -120,12 +123,11 @@ def certify(
 
 
 def _enclosed(
-    tape: Tape, leaves: Sequence[Any], bits: int, target: float, balls: Balls, before: Any, after: Any
+    tape: Tape, leaves: Sequence[Any], bits: int, target: float, balls: Balls, before: Any, watch: _Guarded
 ) -> Certified:
     """One try at one precision."""
     parts: tuple[list, list, list] = ([], [], [])
     with precision(bits):
-        watch = _Guarded(tape, balls, after)
         outputs = evaluate(tape, leaves, balls, before=before, after=watch)
         watch.check()
         for output in outputs:
@@ -149,41 +151,80 @@ def _enclosed(
 
 
 class _Guarded:
-    """Notes where equal numbers were compared, and refuses a Python branch that was decided by it.
+    """Refuses a Python branch that was decided where two numbers are equal, or at the edge of a step.
 
     A branch that is taken at a point of equality only, ``if x == 0``, says nothing of the points beside it, so the
-    derivative of what was recorded need not be that of the function.
+    derivative of what was recorded need not be that of the function.  What was decided there is open, and so is all
+    that is made of it; an element that was gathered by it is not, for a sorted array or a maximum has no jump at a tie.
+    Asking of what was chosen at a tie itself, ``if abs(x) > tol`` at 0, is as open.
+    What does not move, and what comes in steps away from their edges, is fixed: it may be equal to anything.
     """
 
-    def __init__(self, tape: Tape, balls: Balls, after: Any) -> None:
+    def __init__(self, tape: Tape, balls: Balls, after: Any, wrt: Sequence[int] | None) -> None:
         self.tape, self.balls, self.after = tape, balls, after
         self.equations = iter(tape.equations)
         self.known = balls.touched
-        self.equal: set[int] = set()
+        moving = tape.inputs if wrt is None else [tape.inputs[position] for position in wrt]
+        self.moving = {number for number in moving if tape.avals[number].dtype.kind not in "biu"}
+        self.open: set[int] = set()
+        self.tied: set[int] = set()
 
     def __call__(self, primitive: Primitive, arrays: Sequence[Any], params: Any, result: Any) -> Any:
-        output = next(self.equations).output
-        if self.balls.touched > self.known:
-            self.known = self.balls.touched
-            self.equal.add(output)
+        if self.tape.guards:
+            self._note(next(self.equations), arrays)
         return result if self.after is None else self.after(primitive, arrays, params, result)
 
+    def _note(self, equation: Equation, arrays: Sequence[Any]) -> None:
+        touched, self.known = self.balls.touched > self.known, self.balls.touched
+        numbers, name = equation.inputs, equation.primitive.name
+        moves = not self.moving.isdisjoint(numbers)
+        if name == "gather" and numbers[0] in self.moving:
+            numbers = numbers[:1]
+        kind = self.tape.avals[equation.output].dtype.kind
+        steps = equation.primitive.jvp is None or kind in "biu"
+        edge = _at_an_edge(name, kind, arrays) if name in ROUNDINGS else steps and touched
+        if not self.open.isdisjoint(numbers) or (moves and edge) or (steps and not self.tied.isdisjoint(numbers)):
+            self.open.add(equation.output)
+        elif moves and not steps:
+            self.moving.add(equation.output)
+            if touched:
+                self.tied.add(equation.output)
+
     def check(self) -> None:
-        if not self.tape.guards or not self.equal:
-            return
-        made_of = {equation.output: equation for equation in self.tape.equations}
-        for guard in self.tape.guards:
-            waiting = [guard.value]
-            while waiting:
-                number = waiting.pop()
-                # A branch on a value that was chosen at a tie is as open as one that compares by itself.
-                if number in self.equal:
-                    raise UndecidedError(
-                        "Python took a branch where two numbers are equal, so the derivative of what was recorded need "
-                        "not be that of the function"
-                    )
-                if number in made_of and made_of[number].primitive.jvp is None:
-                    waiting += made_of[number].inputs
+        """Raise where Python saw what is open."""
+        # The truth of a number is false at 0 only.
+        false = [guard.value for guard in self.tape.guards if guard.observed is False]
+        if not self.open.isdisjoint([guard.value for guard in self.tape.guards]) or not self.moving.isdisjoint(false):
+            raise UndecidedError(
+                "Python took a branch where two numbers are equal, so the derivative of what was recorded need "
+                "not be that of the function"
+            )
+
+
+ROUNDINGS = frozenset({"rint", "floor", "ceil", "trunc", "cast", "floor_divide", "remainder", "fmod", "fraction"})
+
+
+def _at_an_edge(name: str, kind: str, arrays: Sequence[Any]) -> bool:
+    """Whether a rounding, whose result is of that kind of dtype, stands where it jumps."""
+    if name == "rint":
+        return any(_whole(item + item) and not _whole(item) for item in arrays[0].ravel().tolist())
+    if name in ("floor", "ceil"):
+        return any(map(_whole, arrays[0].ravel().tolist()))
+    if name == "cast" and kind == "b":
+        return any(map(_zero, arrays[0].ravel().tolist()))
+    if name in ("trunc", "fraction") or (name == "cast" and kind in "iu"):
+        return any(_whole(item) and not _zero(item) for item in arrays[0].ravel().tolist())
+    if name in ("floor_divide", "remainder", "fmod"):
+        return any(map(_whole, elementwise(lambda a, b: ball(a) / ball(b), *arrays).ravel().tolist()))
+    return False
+
+
+def _whole(item: Any) -> bool:
+    return ball(item).is_exact() and ball(item).is_integer()
+
+
+def _zero(item: Any) -> bool:
+    return ball(item).is_zero()
 
 
 def split(value: Any) -> tuple[float, float, float]:

@@ -73,7 +73,9 @@ def certified(
     # Half of the time for the rules: what cannot be certified whole still has the other half for a sample.
     rules_s = None if left is None else left / 2
     try:
-        found = certify(derived, [*question.leaves, *question.vectors], bits=bits, deadline_s=rules_s)
+        found = certify(
+            derived, [*question.leaves, *question.vectors], bits=bits, deadline_s=rules_s, wrt=question.wrt
+        )
     except TimeoutError:
         if operator not in SAMPLED:
             raise

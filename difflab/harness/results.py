@@ -21,7 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 MORE_COLUMNS = (
     "family", "digits", "median_digits", "worst_rel_error", "ulps", "ulp_histogram", "direction_error",
-    "rel_error_radius", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
+    "rel_error_radius", "error_estimate", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
     "ratio", "ratio_low", "ratio_high", "verdict", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls",
     "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case",
 )  # fmt: skip

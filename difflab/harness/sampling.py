@@ -136,7 +136,9 @@ def _agree(question: Question, vector: Sequence[np.ndarray], by_series: Any, how
         tape, vectors, output = transforms.curvature(question.tape, question.wrt), [*vector, *question.vectors], 0
     else:
         tape, vectors, output = transforms.jvp(question.tape, question.wrt), list(vector), 1
-    found = certify(tape, [*question.leaves, *vectors], bits=how.bits, deadline_s=question.left())
+    found = certify(
+        tape, [*question.leaves, *vectors], bits=how.bits, deadline_s=question.left(), wrt=question.wrt
+    )
     rule = found.balls[output].item()
     with precision(how.bits):
         if not ball(rule).overlaps(by_series):

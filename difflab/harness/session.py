@@ -211,6 +211,8 @@ class Session:
         )
         if found["outcome"] == "ok":
             found["reason"] = ""  # how the reference met its ties is stored once, with the reference
+        estimate = self.prepared.stats.get("error_estimate")  # known after a call only
+        found["error_estimate"] = None if estimate is None else _finite(estimate)
         return {**found, "certified": limits.shorten(found["certified"], CERTIFIED_LENGTH)}
 
     def _call(self) -> Callable[[], Any]:

@@ -69,6 +69,7 @@ class Case:
     predicted_bytes: float | None
     predicted_s: float | None
     rel_error: float | None
+    error_estimate: float | None
     worst_digits: float | None
     median_digits: float | None
     ulps: float | None

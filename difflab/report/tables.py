@@ -173,6 +173,7 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
     ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
+    ("Estimated error", lambda case: _cell(case.error_estimate, numbers.scientific)),
     ("Middle digits", lambda case: _cell(case.median_digits, numbers.digits)),
     ("Worst digits", lambda case: _cell(case.worst_digits, numbers.digits)),
     ("Worst ULPs", lambda case: _cell(case.ulps, numbers.ulps)),

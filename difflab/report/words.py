@@ -61,7 +61,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Relative error",
         "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
-        "Worst digits: the correct digits of the single worst parameter; middle digits: half of them have more.",
+        "Worst digits: the correct digits of the single worst parameter; middle digits: half of them have more. "
+        "Estimated error: what a method that estimates its own error, such as Richardson extrapolation, says without "
+        "the truth.",
     ),
     (
         "ULP",

@@ -13,6 +13,7 @@ RULES = ("reverse", "forward", "symbolic")
 MODES = RULES[:2]
 CENTRAL, ONE_SIDED = ("finite",), ("finite-forward",)
 QUOTIENTS = (*CENTRAL, *ONE_SIDED)
+IMAGINARY = ("complex-step",)
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,59 @@ DEPARTURES = (
     Departure("refused", "item assignment is an error by contract", RULES, ("item-assignment",)),
     Departure("refused", "a plain array cannot hold a traced value", RULES, ("assignment-into-zeros",)),
     Departure("refused", "a Python number would cut the gradient off", RULES, ("float-inside",)),
-    Departure("refused", "whole numbers have no gradient", (*RULES, *QUOTIENTS), ("integer-argument", "integer-array")),
+    Departure(
+        "refused",
+        "whole numbers have no gradient",
+        (*RULES, *QUOTIENTS, *IMAGINARY),
+        ("integer-argument", "integer-array"),
+    ),
     Departure(
         "outside",
         "y += 1 on a traced name rebinds it, and only a prepared function is compared with its trace",
-        (*RULES, *QUOTIENTS),
+        (*RULES, *QUOTIENTS, *IMAGINARY),
         ("augmented-assignment",),
+    ),
+    # ------------------------------------------------------------------------------------ the complex step
+    Departure("outside", "each branch is differentiated on its own, so 0 + 0", IMAGINARY, ("relu-difference",)),
+    Departure(
+        "outside", "the branch taken at the point is what is differentiated", IMAGINARY, ("if-equal", "loop-that-stops")
+    ),
+    Departure("outside", "a power of the step stands for infinity", IMAGINARY, ("cube-root",)),
+    Departure("outside", "the step is longer than x", IMAGINARY, ("subnormal",)),
+    Departure(
+        "outside",
+        "a value that underflowed to 0 takes the imaginary part along",
+        IMAGINARY,
+        ("float32-underflow", "float32-norm"),
+    ),
+    Departure(
+        "outside",
+        "the value has lost the digits, and its imaginary part with them",
+        IMAGINARY,
+        ("log-quotient", "log1p-quotient", "exp-quotient", "expm1-quotient", "sinc-near-zero", "one-minus-cosine"),
+    ),
+    Departure("nan", "0 times infinity: sqrt'(0) = inf by the table", IMAGINARY, ("sqrt-squared",)),
+    Departure(
+        "nan",
+        "the value itself is NaN or infinite, or is divided by what underflowed to 0",
+        IMAGINARY,
+        (
+            "weight-zero",
+            "softmax-large",
+            "logsumexp-plain",
+            "log-of-softmax",
+            "log-sigmoid",
+            "softplus",
+            "float32-ratio",
+            "float16-overflow",
+            "float16-underflow",
+        ),
+    ),
+    Departure(
+        "unsupported",
+        "the function makes plain numbers of complex ones",
+        IMAGINARY,
+        ("assignment-into-zeros", "float-inside"),
     ),
     # ------------------------------------------------------------------------------------ quotients
     Departure(
