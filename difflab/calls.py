@@ -56,6 +56,13 @@ class Bound:
         )
         return self.structures, self.orders, self.keywords, statics, self.avals, self.kinds, self.wrt
 
+    @property
+    def places(self) -> list[str]:
+        """Where the leaves to differentiate lie in what a gradient looks like, as in ``['w1']``."""
+        if self.single:
+            return paths(self.targets[0], "")
+        return [place for number, target in enumerate(self.targets) for place in paths(target, f"[{number}]")]
+
     def rebuild(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments with ``leaves`` in place of the live ones."""
         if len(self.live) == len(self.all_leaves):

@@ -91,7 +91,7 @@ class _Files:
         """What a target names."""
         place, _, name = target.rpartition(":")
         place = place or default
-        if not place or not name:
+        if not place or not name or (not target.rpartition(":")[0] and name.endswith(".py")):
             raise InputError(f"{target!r} does not name anything in a file; write FILE.py:NAME")
         module = self.module(place)
         found: Any = module
@@ -102,7 +102,7 @@ class _Files:
                     for one, value in vars(module).items()
                     if not one.startswith("_") and type(value) is not ModuleType
                 ]
-                raise InputError(f"{place} has no {name!r} {did_you_mean(name, known)}")
+                raise InputError(f"{place} has no {name!r}{f' {did_you_mean(name, known)}' if known else ''}")
             found = getattr(found, step)
         return found
 
@@ -133,9 +133,19 @@ def _load(path: Path, shown: str) -> ModuleType:
         raise InputError(f"{shown} cannot be loaded as a module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with blaming(shown):
+    with blaming(shown), _arguments_of(shown):
         spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _arguments_of(file: str) -> Iterator[None]:
+    """The command line that a file sees: none, as if it were run by itself."""
+    ours, sys.argv = sys.argv, [file]
+    try:
+        yield
+    finally:
+        sys.argv = ours
 
 
 # ---------------------------------------------------------------------------- arguments
@@ -195,7 +205,8 @@ def _signature(function: Callable) -> inspect.Signature | None:
 
 
 def _kind(thing: Any) -> str:
-    return f"a {type(thing).__name__}"
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 # ---------------------------------------------------------------------------- faults of the user's files
@@ -209,12 +220,14 @@ def blaming(what: str) -> Iterator[None]:
     except DifflabError:
         raise
     except SyntaxError as error:
-        place = f"{os.path.basename(error.filename or what)}:{error.lineno}"
+        place = os.path.basename(error.filename or what) + (f":{error.lineno}" if error.lineno else "")
         raise InputError(f"{place}: {error.msg}") from None
     except (Exception, SystemExit) as error:
         if not isinstance(error, SystemExit) and _is_ours(error):
             raise
         text = str(error).partition("\n")[0]
+        if isinstance(error, ImportError) and "no known parent package" in text:
+            text += "; from the folder above the package, name it as package.module:NAME"
         raise InputError(f"{location_of(error)}: {type(error).__name__}{f': {text}' if text else ''}") from None
 
 

@@ -143,7 +143,10 @@ def ready(backend: Backend, source: Source, operator: str) -> Any:
     if operator in ("jacobian", "hessian"):
         _require_room(operator, _outputs(backend, source), [source.example[i] for i in source.wrt])
     first = operator if operator in backend.capabilities else _declared(backend, way.source)
-    return complete(backend, source, backend.prepare(source, first, source.example))
+    prepared = backend.prepare(source, first, source.example)
+    if (operator, first) == ("hessian", "hvp") and "primal_calls" in prepared.stats:  # one product for each column
+        prepared.stats["primal_calls"] *= sum(np.size(source.example[i]) for i in source.wrt)
+    return complete(backend, source, prepared)
 
 
 def _require_room(operator: str, outputs: Sequence[Any], variables: Sequence[Any]) -> None:

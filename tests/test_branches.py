@@ -62,6 +62,31 @@ def test_zero_times_infinity_without_a_condition_is_no_number() -> None:
     assert np.isnan(dl.gradient(lambda x: 0.0 * np.sqrt(x))(0.0))
 
 
+def test_a_chain_of_choices_asks_for_every_mask_once() -> None:
+    """Every link is read by two: without a memory the number of questions doubles with each."""
+    taken = np.random.default_rng(0).random((40, 3)) > 0.5
+
+    def loss(h: Any) -> Any:
+        for row in taken:
+            h = np.where(row, np.tanh(h), h)
+        return np.sum(h)
+
+    x = np.array([0.5, -1.0, 2.0])
+    tape = trace_leaves(lambda leaves: [loss(leaves[0])], [x])
+    assert len(transforms.gradient(tape, (0,)).equations) < 14 * len(taken)
+    np.testing.assert_allclose(dl.gradient(loss)(x), dl.gradient(loss, backend="forward")(x), rtol=1e-14)
+
+
+def test_a_chain_of_choices_may_be_longer_than_pythons_stack() -> None:
+    def loss(x: Any) -> Any:
+        h = np.sqrt(x)
+        for _ in range(2000):
+            h = np.where(x > 0, h + 1.0, 0.0)
+        return np.sum(h)
+
+    np.testing.assert_array_equal(dl.gradient(loss)(np.array([0.0, 4.0])), [0.0, 0.25])
+
+
 def test_sums_and_numbers_of_the_text_cost_nothing_more() -> None:
     """A rectifier of one's own: what reverse mode adds to it has no further mask."""
 
@@ -89,6 +114,13 @@ def test_the_gradient_through_a_mask_is_certified() -> None:
         lambda x: x * x if x == 0 else x,
         lambda x: 2 * x if x >= 0 else x,
         lambda x: np.stack([x, -x])[int(np.argmax(np.stack([x, -x])))],
+        lambda x: x * x if not x else x,
+        lambda x: x * x if np.where(x == 0, 1.0, 0.0) > 0.5 else x,
+        lambda x: x * x if np.sum(np.stack([x, x + 1]) == 0) > 0 else x,
+        lambda x: x * x if np.any(np.stack([x, x + 1]) == 0) else x,
+        lambda x: x * x if (x == 0).astype(float) > 0.5 else x,
+        lambda x: 2 * x if np.floor(x) >= -0.5 else x,
+        lambda x: 2 * x if np.mod(x, 1.0) < 0.3 else x,
     ],
 )
 def test_a_branch_taken_at_equality_is_a_kink_for_exact_arithmetic(function: Callable) -> None:
@@ -96,3 +128,23 @@ def test_a_branch_taken_at_equality_is_a_kink_for_exact_arithmetic(function: Cal
     with pytest.raises(UndecidedError, match="Python took a branch where two numbers are equal"):
         certified(tape, [0.0], (0,))
     assert certified(trace_leaves(lambda leaves: [function(leaves[0])], [0.5]), [0.5], (0,)).certified
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: x * x if np.floor(x) == 2 else x,
+        lambda x, y: x * x if np.rint(x) == 2 else x,
+        lambda x, y: x * x if np.sign(x) == 1 else x,
+        lambda x, y: x * x if x.astype(int) == 2 else x,
+        lambda x, y: x * x if np.max(y) == 1 else x,
+        lambda x, y: np.stack([x * x, x])[int(np.argmax(y))],
+        lambda x, y: x * x if np.sort(np.stack([x, x]))[0] > 1 else x,
+    ],
+)
+def test_steps_and_data_may_be_equal_to_anything(function: Callable) -> None:
+    leaves = [2.25, np.array([1.0, 0.0, 0.0])]
+    tape = trace_leaves(lambda inputs: [function(*inputs)], leaves)
+    found = certified(tape, leaves, (0,))
+    assert found.certified_text == "yes"
+    np.testing.assert_array_equal(found.high[0], 4.5)

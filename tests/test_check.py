@@ -87,6 +87,9 @@ def test_a_wrong_value_is_a_fault_of_its_own() -> None:
         (lambda g: {**g, "b2": g["b2"].sum()}, "shape", "p['b2'] is summed over axis 0"),
         (lambda g: {**g, "b2": g["b2"] * np.nan}, "not-finite", "5 of 5 entries of p['b2'] are NaN, first p['b2'][0]"),
         (lambda g: {**g, "b2": g["b2"] + 1j}, "dtype", "complex128 with imaginary parts"),
+        (lambda g: {**g, "b2": g["b2"].astype(int)}, "dtype", "p['b2'] is int64 and its variable is float64"),
+        (lambda g: (g, 1.5), "structure", "It returned (gradient, value); the order is (value, gradient)"),
+        (lambda g: {f"d{key}": 1.0 for key in "wb"}, "structure", "and a dict with 'dw' and 'db' was returned"),
     ],
 )
 def test_faults_of_form_are_findings(answer: Any, kind: str, words: str) -> None:
@@ -95,6 +98,27 @@ def test_faults_of_form_are_findings(answer: Any, kind: str, words: str) -> None
     assert kind in kinds(found)
     assert words in " ".join(one.sentence for one in found.findings), str(found)
     assert str(found)
+
+
+def test_of_a_wrong_shape_nothing_else_is_said() -> None:
+    found = dl.check(lambda x: 2 * x[:2], lambda x: np.sum(x**2), np.array([0.5, 1.0, -2.0]))
+    assert [one.kind for one in found.findings] == ["shape"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_tuple_of_numbers_stands_for_an_array(size: int) -> None:
+    x = np.array([0.5, 1.0, -2.0])[:size]
+    assert dl.check(lambda x: tuple(2 * one for one in x), lambda x: np.sum(x**2), x).ok
+    assert dl.check(lambda x: (np.sum(x**2), 2 * x), lambda x: np.sum(x**2), x).ok
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"), [(1.5, "not float"), ("h", "not str"), ({"h": (None, 1.0)}, "of h are to be arrays")]
+)
+def test_layers_of_another_form_are_said_to_be_so(layers: Any, words: str) -> None:
+    found = dl.check(lambda x: 2 * x, lambda x: np.sum(x**2), np.array([0.5, 1.0]), layers=layers)
+    assert [one.kind for one in found.findings] == ["layer"]
+    assert words in found.findings[0].sentence
 
 
 def test_another_floating_dtype_is_only_worth_knowing() -> None:

@@ -58,6 +58,19 @@ def gradient(x=None):
     return 2 * x
 """
 
+PARSES = """
+import argparse
+options = argparse.ArgumentParser()
+options.add_argument("--power", type=int, default=2)
+power = options.parse_args().power
+
+def loss(x=1.5):
+    return x**power
+
+def gradient(x=1.5):
+    return power * x ** (power - 1)
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -66,6 +79,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "defaults.py").write_text(DEFAULTS, encoding="utf-8")
     (tmp_path / "typo.py").write_text("import numpy as np\ndef loss(x:\n", encoding="utf-8")
     (tmp_path / "raises.py").write_text("import numpy as np\nsize = 1 / 0\n", encoding="utf-8")
+    (tmp_path / "empty.py").write_text("", encoding="utf-8")
+    (tmp_path / "nul.py").write_bytes(b"x = 0\0")
+    (tmp_path / "relative.py").write_text("from . import net\n", encoding="utf-8")
+    (tmp_path / "parses.py").write_text(PARSES, encoding="utf-8")
     (tmp_path / "other.py").write_text("from net import gradient as found\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     before, path = set(sys.modules), list(sys.path)
@@ -103,6 +120,12 @@ def test_argnum_and_tolerance(folder: Path) -> None:
     assert invoke("net.py:loss", "--gradient", ":summed", "--tolerance", "10") == 0
 
 
+def test_a_file_that_reads_a_command_line_sees_none(folder: Path) -> None:
+    before = list(sys.argv)
+    assert invoke("parses.py:loss", "--gradient", ":gradient") == 0
+    assert sys.argv == before
+
+
 def test_defaults_serve_and_prints_do_not_disturb(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("defaults.py:loss", "--gradient", ":gradient", "--json") == 0
     out, err = capsys.readouterr()
@@ -122,6 +145,10 @@ def test_defaults_serve_and_prints_do_not_disturb(folder: Path, capsys: pytest.C
         (["nowhere:loss", "--gradient", ":g"], r"there is no module 'nowhere'"),
         (["loss", "--gradient", ":g"], r"'loss' does not name anything in a file; write FILE\.py:NAME"),
         (["typo.py:loss", "--gradient", ":g"], r"typo\.py:2: "),
+        (["nul.py:loss", "--gradient", ":g"], r"nul\.py: source code"),
+        (["empty.py:loss", "--gradient", ":g"], r"empty\.py has no 'loss'$"),
+        (["relative.py:loss", "--gradient", ":g"], r"relative\.py:1: ImportError: .*name it as package\.module:NAME"),
+        (["net.py:loss", "--gradient", ":gradient", "--at", "net.py"], r"'net\.py' does not name anything in a file"),
         (["raises.py:loss", "--gradient", ":g"], r"raises\.py:2: ZeroDivisionError: division by zero"),
         (["net.py:loss", "--gradient", ":broken"], r"net\.py:\d+: ValueError: operands could not be broadcast"),
         (["net.py:loss", "--gradient", ":leaves"], r"net\.py:\d+: SystemExit: 3"),

@@ -172,3 +172,31 @@ def test_a_given_step_without_room_is_a_sentence():
 def test_complex_variables_have_no_bounds():
     with pytest.raises(UnsupportedError, match="bounds for real variables only, and z is complex"):
         dl.prepare(lambda z: np.abs(z) ** 2, 1 + 1j, backend=dl.Finite(bounds=(0.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        (
+            ({"w": 0.0, "c": 0.0}, {"w": 2.0, "c": 2.0}),
+            r"have a place \['c'\] where the differentiated argument has \['b'\]",
+        ),
+        (([0.0, 0.0], 2.0), r"have a place \[0\] where the differentiated argument has \['b'\]"),
+        ((0.0, (2.0, 2.0)), r"have a place \[0\] where the differentiated argument has \['b'\]"),
+    ],
+)
+def test_bounds_of_another_structure_are_a_sentence(bounds: Any, text: str):
+    args = {"w": np.ones(2), "b": 1.0}
+    with pytest.raises(InputError, match=text):
+        dl.gradient(lambda p: np.sum(p["w"]) * p["b"], backend=dl.Finite(bounds=bounds))(args)
+
+
+def test_bounds_of_several_arguments_are_a_container_of_theirs():
+    def f(p: Any, q: Any) -> Any:
+        return p["w"] * p["b"] * q
+
+    args = {"w": 1.0, "b": 1.0}, 1.0
+    run = dl.gradient(f, (0, 1), dl.Finite(bounds=(({"w": 0.0, "b": 1.0}, 0.0), 2.0)))
+    np.testing.assert_allclose([run(*args)[0]["w"], run(*args)[0]["b"], run(*args)[1]], 1.0, rtol=1e-8)
+    with pytest.raises(InputError, match=r"have a place \[0\] where the differentiated argument has \[0\]\['b'\]"):
+        dl.gradient(f, (0, 1), dl.Finite(bounds=((0.0, 0.0, 0.0), 2.0)))(*args)

@@ -254,3 +254,22 @@ def test_noise_inside_another_derivative():
     found = dl.gradient(lambda x: dl.gradient(np.exp, backend=dl.Finite(noise=1e-6))(x) ** 2)(0.5)
     assert found == pytest.approx(2 * math.e, rel=1e-2)
     assert dl.hvp(np.exp, backend=dl.Finite(noise=1e-6))(0.5, 1.0) == pytest.approx(math.exp(0.5), rel=0.05)
+
+
+@pytest.mark.parametrize("level", [1e-12, 1e-6, 1e-3])
+@pytest.mark.parametrize("noise", ["estimate", None])
+def test_noise_sets_the_step_where_the_function_is_0(level: float, noise: Any):
+    rng = np.random.default_rng(3)
+
+    def f(x: Any) -> Any:
+        plain = np.array([float(v) for v in x])
+        return np.sum(plain**3 - plain) + level * rng.standard_normal()
+
+    x = np.array([0.0, 1.0, -1.0])
+    errors = []
+    for _ in range(20):
+        found = dl.gradient(f, backend=dl.Finite(noise=noise or level))(x)
+        errors.append(np.linalg.norm(found - (3 * x**2 - 1)))
+    assert np.median(errors) < 10 * level ** (2 / 3)
+    nested = dl.gradient(lambda x: dl.gradient(lambda y: y**3 - y, backend=dl.Finite(noise=level))(x))(1.0)
+    assert nested == pytest.approx(6.0, rel=10 * level ** (2 / 3))

@@ -283,6 +283,8 @@ def test_today_is_the_default():
         ({"scheme": "forward", "order": 0}, "the orders of scheme 'forward' are 1, 2, 3, 4, 5, 6, 7, 8"),
         ({"scheme": "backward", "order": 2.0}, "the orders of scheme 'backward' are"),
         ({"order": True}, "the orders of scheme 'central' are"),
+        ({"order": [4]}, "the orders of scheme 'central' are"),
+        ({"scheme": ["central"]}, "the schemes are 'forward', 'backward', 'central', 'richardson'"),
         ({"noise": 0.0}, "the noise is None, 'estimate' or a positive number"),
         ({"noise": -1e-6}, "the noise is None, 'estimate' or a positive number"),
         ({"noise": math.inf}, "the noise is None, 'estimate' or a positive number"),
@@ -309,3 +311,32 @@ def test_what_needs_numbers_does_not_nest(options: dict[str, Any], text: str):
     backend = dl.Finite(**options)
     with pytest.raises(UnsupportedError, match=f"backend 'finite' with {text}.* cannot be used inside another"):
         dl.gradient(lambda x: dl.gradient(lambda y: y * y, backend=backend)(x))(0.5)
+
+
+@pytest.mark.parametrize("scheme", ["central", "richardson"])
+@pytest.mark.parametrize(("x", "bands"), [([1.0, 1.0, 1.0], 1), ([1.0, 1e6, 1e-3], 2), ([1.0, 1e6, 1e12], 3)])
+def test_vectors_that_need_steps_of_several_sizes_report_all_their_calls(scheme: str, x: list[float], bands: int):
+    calls = []
+
+    def box(x: Any) -> Any:
+        calls.append(1)
+        return sum(value * value for value in map(float, x))
+
+    at, v = np.array(x), np.ones(3)
+    for operator in ("jvp", "hvp"):
+        prepared = dl.prepare(box, at, backend=dl.Finite(scheme), operator=operator)
+        least = prepared.stats["primal_calls"]
+        calls.clear()
+        _ = prepared.jvp((at,), (v,)) if operator == "jvp" else prepared.hvp(at, v)
+        assert prepared.stats["primal_calls"] == len(calls) == 1 + bands * (least - 1)
+
+
+def test_a_kink_within_the_reach_of_a_high_order_is_told_and_richardson_goes_around_it():
+    def f(x: Any) -> Any:
+        return np.sum(np.abs(x - 1.0) + np.sin(x))
+
+    x = np.array([1.001, 0.3])
+    wanted = np.cos(x) + np.sign(x - 1.0)
+    high = dl.prepare(f, x, backend=dl.Finite(order=8, estimate=True))
+    assert abs(high(x) - wanted)[0] > 0.1 < high.error_estimate(x)[0]
+    np.testing.assert_allclose(dl.gradient(f, backend=dl.Finite("richardson"))(x), wanted, rtol=1e-11)

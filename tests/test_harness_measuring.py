@@ -161,7 +161,7 @@ def test_a_worker_answers_one_command_after_the_other_and_rests_between() -> Non
     ("value", "arguments", "fault"),
     [
         (np.float64(1.5), [np.nan], None),
-        (np.ones(3), [np.nan], None),
+        (np.ones(1)[0], [np.nan], None),
         (np.float64("nan"), [np.ones(2), np.array([1, np.nan])], "nan at these arguments (argument y contains NaN)"),
         (np.float32("inf"), [np.array([-np.inf, 1]), 2.0], "inf at these arguments (argument x contains infinity)"),
         (float("-inf"), [0.0, np.arange(3)], "-inf at these arguments, which are all finite"),
@@ -244,3 +244,17 @@ def test_a_reference_that_takes_too_long_is_no_reference(tmp_path: Path) -> None
     found = accuracy.make_reference(spec, str(tmp_path / "r.npz"), 0.0)
     assert found == {"why": "ball arithmetic was stopped after 0 s"}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_of_several_numbers_has_no_gradient() -> None:
+    found = finite_loss.fault_of_loss(np.ones(3), [1.0], ["x"])
+    assert found is not None
+    assert found.startswith("the loss returns an array of shape (3,), and a gradient needs a single number; reduce it")
+    assert finite_loss.fault_of_loss(np.ones(3), [1.0], ["x"], "jacobian") is None
+
+
+def test_rules_proved_wrong_make_the_gradients_of_rules_wrong() -> None:
+    why = f"{accuracy.WRONG_RULE}the first rule at fault is that of `gate`"
+    for family, outcome in (("reverse", "invalid"), ("forward", "invalid"), ("finite", "ok"), ("analytic", "ok")):
+        found = accuracy.judge([np.ones(2)], [np.ones(2)], family, "float64", None, why)
+        assert (found["outcome"], found["certified"]) == (outcome, f"no: {why}")

@@ -64,12 +64,12 @@ def test_a_range_may_be_that_of_one_dtype() -> None:
         ("[steps.float32]\nper_decade = 3", "v.toml:10:14: steps.float32.per_decade: unknown key 'per_decade'"),
         ("[steps]\nfloat64 = 3", "v.toml:10:11: steps.float64: must be written as a table [steps.float64]"),
         (
-            "[steps]\nfrom = 1e-17",
-            "v.toml:9:1: steps: in float64 the largest step, 1e-17, is not above the smallest, 1e-16",
+            "[steps]\nfrom = 1e-16",
+            "v.toml:9:1: steps: in float64 the steps go from 1e-16 to 1e-16, which is a single one",
         ),
         (
-            "[steps.float64]\nfrom = 1e-3\nto = 1e-2",
-            "v.toml:9:1: steps.float64: in float64 the largest step, 0.001, is not above the smallest, 0.01",
+            "[steps.float64]\nfrom = 1e-3\nto = 1e-3",
+            "v.toml:9:1: steps.float64: in float64 the steps go from 0.001 to 0.001, which is a single one",
         ),
         (
             "[timing]\nsamples = 3",

@@ -76,7 +76,7 @@ def test_the_answer_is_computed_from_what_was_found() -> None:
         "forward difference loses 8.2 and reverse loses 0.1."
     )
     assert said.sentences[1].startswith(
-        f"Theory put that step at 4.8{TIMES}10⁻⁶, a factor of 1.5 away; a step ten times too"
+        f"Theory put the best step of central at 4.8{TIMES}10⁻⁶, a factor of 1.5 away; a step ten times too"
     )
     assert "the automatic step costs 0.7" in said.sentences[1]
     assert re.search(r"^Elsewhere central loses \d\.\d of 6\.9 on digits-mlp small in float32\.$", said.sentences[2])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness_runs import double, run, start
 
+from difflab.errors import StudyError
 from difflab.harness import grid, results, store, study, study_file
 from difflab.harness.catalogue import Catalogue
 
@@ -136,9 +137,22 @@ def test_traps_need_no_reference(tmp_path: Path) -> None:
     from difflab.harness.books import Books
     from difflab.harness.ledger import Ledger
 
-    made = _parse(HEAD.replace("steps", "traps") + MLP + FINITE)
+    known = Catalogue({"zoo:TRAPS": ["kinks"]}, {"finite": "finite"}, {"finite": []}, traps=["zoo:TRAPS"])
+    zoo = '[[problem]]\nname = "zoo:TRAPS"\nsizes = ["kinks"]\n'
+    made = study_file.parse(HEAD.replace("steps", "traps") + zoo + FINITE, "v.toml", lambda asked, problems: known)
     target: Any = SimpleNamespace(folder=tmp_path, append=lambda kind, **data: None)
     books = Books(made, grid.blocks(made), target, Ledger(), lambda event: None, 0, False)
     assert books.truths == {}
     assert books.once
     assert books.examine(books.blocks[0]) == {"do": "examine", "kind": "traps", "reference": None, "why": None}
+
+
+def test_traps_and_other_problems_are_not_mixed_up() -> None:
+    known = Catalogue(
+        {"zoo:TRAPS": ["kinks"], "digits-mlp": ["tiny"]}, {"finite": "finite"}, {"finite": []}, traps=["zoo:TRAPS"]
+    )
+    zoo = '[[problem]]\nname = "zoo:TRAPS"\nsizes = ["kinks"]\n'
+    with pytest.raises(StudyError, match=r"v\.toml:\d+:\d+: problem\[0\]\.name: 'zoo:TRAPS' is a zoo"):
+        study_file.parse(HEAD + zoo + FINITE, "v.toml", lambda asked, problems: known)
+    with pytest.raises(StudyError, match=r"'digits-mlp' holds no traps; a study with answer = \"traps\" asks at"):
+        study_file.parse(HEAD.replace("steps", "traps") + MLP + FINITE, "v.toml", lambda asked, problems: known)

@@ -19,8 +19,13 @@ STEPS = {np.dtype(np.complex128): 2.0**-664, np.dtype(np.complex64): 2.0**-66}
 WATCHED = threading.Lock()
 """Warnings are caught for the whole process, so one such function runs at a time."""
 OTHERWISE = "use backend 'finite', or write the function with NumPy so that it can be traced"
-DOUBT = 1e-3
-"""A derivative along a line that is farther than this from differences, relatively, is not believed."""
+TRUST = 1e-6
+"""Differences are not believed beyond this part of them."""
+DOUBT = 10.0
+"""A derivative along a line that is farther from differences than so many times their usual error is not believed."""
+UNREAL = 0.25
+"""An imaginary part that is larger than the step to this power, relatively, is no derivative: a root of what is
+negative, say, where the real function is no number."""
 
 
 def narrowest(dtypes: set[np.dtype], step: str | float) -> float:
@@ -70,7 +75,10 @@ class ComplexCalls:
                 f"{OTHERWISE}"
             )
         arrays = [*outputs, *[np.asarray(source.example[i]) for i in source.wrt]]
-        self.step = narrowest({complex_dtype(array.dtype) for array in arrays if array.dtype.kind == "f"}, step)
+        dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
+        self._eps = max([float(np.finfo(dtype).eps) for dtype in dtypes], default=2.0**-52)
+        self.step = narrowest({complex_dtype(dtype) for dtype in dtypes}, step)
+        self._unreal = self.step**UNREAL if step == "auto" else np.inf
 
     def _outputs(self, leaves: Sequence[Any], state: Any) -> list[np.ndarray]:
         """The outputs, with the random numbers of a state of the global generator."""
@@ -106,10 +114,15 @@ class ComplexCalls:
                     f"do that); {OTHERWISE}"
                 )
         pairs = zip(outputs, self._kinds, strict=True)
-        return [np.imag(output) if kind == "f" else np.zeros(output.shape) for output, kind in pairs]
+        return [self._slope(output) if kind == "f" else np.zeros(output.shape) for output, kind in pairs]
+
+    def _slope(self, output: np.ndarray) -> np.ndarray:
+        """The imaginary part, NaN where it is none that the step made."""
+        part = np.imag(output)
+        return np.where(np.abs(part) > self._unreal * np.maximum(np.abs(np.real(output)), 1), np.nan, part)
 
     def check(self) -> None:
-        """Hold the derivative along a line against central differences at two steps.
+        """Hold the derivative along a line against central differences at three steps.
 
         Raises:
             UnsupportedError: they differ by more than the differences can be off.
@@ -125,18 +138,19 @@ class ComplexCalls:
             return found
 
         slopes = [part / self.step for part in self.imaginary(moved(1j * self.step), self._state)]
-        eps = max([float(np.finfo(leaves[i].dtype).eps) for i in lines], default=2.0**-52)
+        ahead: list[np.ndarray] = []
         differences = []
-        for h in (eps ** (1 / 3), 0.5 * eps ** (1 / 3)):
+        for h in self._eps ** (1 / 3) * np.array([1.0, 0.6, 0.35]):
             with np.errstate(all="ignore"):
                 ahead, behind = self._outputs(moved(h), self._state), self._outputs(moved(-h), self._state)
                 pairs = zip(ahead, behind, strict=True)
                 differences.append([(np.asarray(a, float) - np.asarray(b, float)) / (2 * h) for a, b in pairs])
         np.random.set_state(self._state)  # noqa: NPY002 (the one that users draw from)
-        for slope, wide, narrow, kind in zip(slopes, *differences, self._kinds, strict=True):
+        for slope, value, kind, *found in zip(slopes, ahead, self._kinds, *differences, strict=True):
             with np.errstate(all="ignore"):
-                room = 10 * np.abs(wide - narrow) + DOUBT * (np.abs(wide) + np.max(np.abs(wide), initial=0.0))
-                far = np.abs(slope - wide) > room + eps
+                wide, apart = found[0], np.ptp(found, axis=0)
+                rounding = self._eps ** (2 / 3) * (np.max(np.abs(value), initial=0.0) + np.abs(wide))
+                far = np.abs(slope - wide) > DOUBT * (apart + rounding + TRUST * np.abs(wide))
             if kind == "f" and np.any(far):
                 at = int(np.argmax(far))
                 raise UnsupportedError(

@@ -75,6 +75,7 @@ class PreparedComplexStep:
         self._complex = Coordinates([Aval(v.shape, complex_dtype(v.dtype)) for v in self._variables])
         self._sweeps: dict[int, Chunked] = {}
         self._runner: Runner | None = None
+        self._bands = 1 if operator == "hvp" else None
         self.stats: dict[str, Any] = {"primal_calls": calls_of(self._variables, operator), "black_box": False}
         try:
             tape = source.tape
@@ -156,7 +157,7 @@ class PreparedComplexStep:
                 distance[run.lanes] = step = steps[run.group][run.coordinates]
                 for point in range(points):
                     _imaginary_diagonal(matrices[run.group], run, point * lanes)[...] = step
-            parts = self._imaginary(leaves, arrays, lanes, stop - start, state)
+            parts = self._imaginary(leaves, arrays, lanes, stop - start, state, not moved)
             distance = np.tile(distance, points)
             with np.errstate(all="ignore"):
                 slopes = [part / distance.reshape(-1, *(1,) * (part.ndim - 1)) for part in parts]
@@ -166,30 +167,41 @@ class PreparedComplexStep:
                     _imaginary_diagonal(matrices[run.group], run, point * lanes)[...] = 0
 
     def _imaginary(
-        self, leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any
+        self, leaves: Sequence[Any], moved: Sequence[Any], lanes: int, used: int, state: Any, here: bool
     ) -> list[np.ndarray]:
-        """The imaginary parts of the outputs at the rows; of each ``lanes`` rows only the first ``used`` count."""
+        """The imaginary parts of the outputs at the rows; of each ``lanes`` rows only the first ``used`` count.
+
+        ``here``: their real parts are where the outputs are known already.
+        """
         whole, rows = list(leaves), len(moved[0])
         for position, array in zip(self._source.wrt, moved, strict=True):
             whole[position] = array
         if self._runner is not None:
-            return self._guarded(self._sweep(rows // lanes).run, whole)
+            return self._guarded(self._sweep(rows // lanes).run, whole, here)
         results: list[np.ndarray] = []
         for row in range(rows):
             if row % lanes < used:
                 for position, array in zip(self._source.wrt, moved, strict=True):
                     whole[position] = np.array(array[row, ...])
-                here = self._calls.imaginary(whole, state)
-                results = results or [np.zeros((rows, *output.shape), output.dtype) for output in here]
-                for result, output in zip(results, here, strict=True):
+                parts = self._calls.imaginary(whole, state)
+                results = results or [np.zeros((rows, *part.shape), part.dtype) for part in parts]
+                for result, output in zip(results, parts, strict=True):
                     result[row] = output
         return results
 
     @staticmethod
-    def _guarded(run: Callable[[Sequence[Any]], list[Any]], whole: Sequence[Any]) -> list[np.ndarray]:
+    def _guarded(run: Callable[[Sequence[Any]], list[Any]], whole: Sequence[Any], here: bool) -> list[np.ndarray]:
         """The results of a program; Python's branches are those of the real parts."""
         with np.errstate(all="ignore"):
-            return [np.asarray(output) for output in run(list(whole))]
+            try:
+                return [np.asarray(output) for output in run(list(whole))]
+            except GuardError:
+                if not here:
+                    raise
+                raise UnsupportedError(
+                    "backend 'complex-step': a branch in Python hangs on the last digit of a number, which is another "
+                    "one in complex arithmetic; use backend 'forward', 'reverse' or 'finite'"
+                ) from None
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients, a chunk of coordinates at a time."""
@@ -236,7 +248,10 @@ class PreparedComplexStep:
         h, whole = self._step / size, list(leaves)
         for position, x, t in zip(self._source.wrt, self._at(leaves), tangents, strict=True):
             whole[position] = np.asarray(x + 1j * (h * t.astype(np.float64)), complex_dtype(x.dtype))
-        parts = self._calls.imaginary(whole, state) if self._runner is None else self._guarded(self._along.run, whole)
+        if self._runner is None:
+            parts = self._calls.imaginary(whole, state)
+        else:
+            parts = self._guarded(self._along.run, whole, True)
         with np.errstate(all="ignore"):
             slopes = [_where_known(part / h, value) for part, value in zip(parts, values, strict=True)]
         return outputs, [slope.astype(value.dtype) for slope, value in zip(slopes, values, strict=True)]
@@ -250,7 +265,11 @@ class PreparedComplexStep:
         steps = [step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto") for x in self._at(leaves)]
         state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
         products = [vector.astype(np.float64) for vector in self._coordinates.vectors()]
-        for h, parts in bands(steps, vectors):
+        along_each = bands(steps, vectors)
+        if self._bands not in (None, len(along_each)):  # known after a call only
+            self._bands = len(along_each)
+            self.stats["primal_calls"] = self._bands * calls_of(self._variables, "hvp")
+        for h, parts in along_each:
             moved = [
                 np.array([x + line.dtype.type(offset * h) * line for offset in stencil.offsets])
                 for x, line in zip(origin, self._coordinates.flat(parts), strict=True)
@@ -262,6 +281,7 @@ class PreparedComplexStep:
                         total = sum(weight * slope for weight, slope in zip(stencil.weights, at, strict=True))
                         products[run.group][run.coordinates] += total / (stencil.scale * h)
             except GuardError:
+                self.value(leaves)  # at the point itself the tape may be another one
                 raise UnsupportedError(
                     "backend 'complex-step' takes second derivatives by differences, and Python branches otherwise a "
                     f"step of {h:.1g} away from the point; use backend 'reverse'"

@@ -17,11 +17,15 @@ from ..primitives.complexes import complex_dtype, complex_of
 from ..primitives.record import Primitive
 
 ANALYTIC = frozenset({
-    "add", "subtract", "multiply", "divide", "negative", "reciprocal", "square", "exp", "exp2", "expm1", "sin", "cos",
+    "add", "subtract", "multiply", "negative", "square", "exp", "exp2", "expm1", "sin", "cos",
     "tan", "sinh", "cosh", "tanh", "arctan", "arcsinh", "erfc", "erfcx", "dawsn", "ndtr", "scipy_expm1", "matmul",
     "inverse", "solve", "det", "prod", "cumprod", "recurrence", "slide", "integer_power",
 })  # fmt: skip
 """NumPy's and SciPy's own complex versions are right in both parts."""
+
+PRODUCTS = {"multiply": 2, "matmul": 2, "square": 1, "integer_power": 1, "prod": 1, "cumprod": 1, "slide": 2}
+"""Real parts of products lose the square of the step, which in single precision shows beside 0: from so many factors
+that move, the real part is taken from the real version there."""
 
 IMAGINARY = frozenset({"log1p", "scipy_log1p", "erf", "psi", "gamma", "loggamma", "log_ndtr", "exp1"})
 """Complex versions whose imaginary part is right; the real part is taken from the real version."""
@@ -94,6 +98,8 @@ def passed(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
         return _choice(primitive, operands, params)
     if name in COMPLEX:
         refuse_complex(name)
+    if name in PRODUCTS and sum(operand.dtype.kind == "c" for operand in operands) >= PRODUCTS[name]:
+        return _product(primitive, operands, params)
     if name in ANALYTIC or primitive.kind == "linear":
         return primitive(*raised(operands), **params)
     if name in IMAGINARY:
@@ -111,6 +117,14 @@ def _choice(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any
     value = primitive(*parts, **params)
     tangent = primitive.jvp(tuple([im(operand) for operand in operands]), value, *parts, **params)  # type: ignore[misc] (choices have one)
     return value if tangent is None else complex_of(value, tangent)
+
+
+def _product(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """A product; in double precision the square of the step is nothing."""
+    product = primitive(*raised(operands), **params)
+    if product.dtype != np.complex64:
+        return product
+    return complex_of(primitive(*[re(operand) for operand in operands], **params), im(product))
 
 
 def _resting(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -160,7 +174,7 @@ def _power(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     x, p = re(base), re(exponent)
     below = x < 0.0
     sign = where(p == REGISTRY["floor"](p), 1.0 - 2.0 * REGISTRY["remainder"](p, _like(p, 2.0)), np.nan)
-    still = where(im(exponent) == 0.0, 1.0, np.nan)  # of a negative base only the base moves
+    still = where(im(exponent) == 0.0, _like(p, 1.0), np.nan)  # of a negative base only the base moves
     factor = where(below, sign * still, 1.0)
     main = primitive(where(below, -base, base), exponent) * REGISTRY["cast"](factor, dtype=base.dtype.str)
     return where(x == 0.0, _resting(primitive, operands, params), main)
@@ -168,6 +182,14 @@ def _power(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
 
 def _like(x: Any, value: float) -> Any:
     return x.literal(value)
+
+
+def _quotient(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Over what moves the real version's real part: beside 0 that is infinite, and choices go by it."""
+    quotient = primitive(*raised(operands), **params)
+    if operands[-1].dtype.kind != "c":
+        return quotient
+    return complex_of(primitive(*[re(operand) for operand in operands], **params), im(quotient))
 
 
 def _sigmoid(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -281,6 +303,8 @@ RULES: dict[str, Rule] = {
     "cast": _cast,
     "where": _where,
     "power": _power,
+    "divide": _quotient,
+    "reciprocal": _quotient,
     "sqrt": _within(lambda x: x > 0.0),
     "log": _within(lambda x: x > 0.0),
     "log2": _within(lambda x: x > 0.0),

@@ -30,8 +30,11 @@ class ComplexStep:
     110-112.  Truncation is h**2, so the step is so small that nothing of it is left in the real parts: about 1e-200 in
     double precision, 1e-20 in single precision.  On a tape every primitive is analytic, takes the branch of the real
     part, or is refused by name; a function that cannot be traced must take complex numbers and return them, and is held
-    against central differences once when it is prepared.  Hessian-vector products are central differences of fourth
-    order of complex-step gradients (after Lai & Crassidis, 2008).
+    against central differences along one line, once, at the point for which it is prepared.  Hessian-vector products
+    are central differences of fourth order of complex-step gradients (after Lai & Crassidis, 2008).
+
+    Values on the way that are smaller than about 1e-108 (1e-18 in single precision) lose their derivative, as the
+    probabilities in the logarithm of a softmax may be; a larger ``step`` keeps it.
 
     Args:
         step: "auto", or a positive number used for every coordinate.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..containers import flatten
+from ..containers import flatten, paths
 from ..errors import InputError, UnsupportedError
 from ..primitives.record import Aval
 from ..transforms.coordinates import Coordinates
@@ -61,14 +61,22 @@ class Limits:
         bounds: the pair of an option.
         variables: shapes and dtypes of the arrays.
         names: how messages call them.
+        places: where they lie in their container, as ``containers.paths`` says.
 
     Raises:
         InputError: the bounds do not have their structure or shapes.
         UnsupportedError: an array is complex.
     """
 
-    def __init__(self, bounds: tuple[Any, Any], variables: Sequence[Aval], names: Sequence[str]):
+    def __init__(
+        self,
+        bounds: tuple[Any, Any],
+        variables: Sequence[Aval],
+        names: Sequence[str],
+        places: Sequence[str] | None = None,
+    ):
         self._names = names
+        self._wanted = places
         coordinates = Coordinates(variables, imaginary=True)
         for variable, name in zip(variables, names, strict=True):
             if variable.dtype.kind == "c":
@@ -84,14 +92,20 @@ class Limits:
 
     def _side(self, side: Any) -> list[Any]:
         """One bound per array: a number is the same for all."""
-        leaves = flatten(side)[0]
+        leaves, structure = flatten(side)
         if len(leaves) == 1 and np.ndim(leaves[0]) == 0:
-            leaves = leaves * len(self._names)
+            return leaves * len(self._names)
         if len(leaves) != len(self._names):
             raise InputError(
                 f"Finite(bounds=...): the bounds hold {len(leaves)} arrays and the differentiated argument has "
                 f"{len(self._names)}; {NO_BOUNDS}"
             )
+        for found, wanted in zip(paths(structure, ""), self._wanted or (), strict=False):
+            if found != wanted and len(leaves) > 1:
+                raise InputError(
+                    f"Finite(bounds=...): the bounds have a place {found} where the differentiated argument has "
+                    f"{wanted}; {NO_BOUNDS}"
+                )
         return leaves
 
     @staticmethod

@@ -13,6 +13,8 @@ SPACINGS = (0.75, 0.55, 0.35)
 """Powers of the unit roundoff: one table for each such spacing, so that noise finer than one is not overlooked."""
 ALIKE = 4.0
 """Levels of three orders that agree within this factor are noise: they no longer fall with the order."""
+SEEN = 10.0
+"""A value that is not so many times its noise says nothing of the function's size, which is then taken for 1."""
 
 
 def noise_of(values: np.ndarray) -> np.ndarray:
@@ -27,8 +29,8 @@ def noise_of(values: np.ndarray) -> np.ndarray:
         values: of shape (points, columns).
 
     Returns:
-        One level per column; NaN where the points are too far apart (the values differ by more than a tenth), too
-        close together (half of the neighbours are equal), or no level stands out.
+        One level per column; NaN where the points are too far apart (the values differ by more than a tenth, and not
+        by noise alone), too close together (half of the neighbours are equal), or no level stands out.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -50,8 +52,9 @@ def noise_of(values: np.ndarray) -> np.ndarray:
     found = np.full(values.shape[1:], np.nan)
     for order in range(count - 4, -1, -1):
         three = np.array(levels[order : order + 3])
-        found = np.where((three.max(0) <= ALIKE * three.min(0)) & mixed[order], levels[order], found)
-    return np.where(far | close, np.nan, found)
+        known = (three.max(0) <= ALIKE * three.min(0)) & mixed[order] & (~far if order else True)
+        found = np.where(known, levels[order], found)
+    return np.where(close, np.nan, found)
 
 
 def direction(size: int) -> np.ndarray:

@@ -31,7 +31,8 @@ def sweep_of(variables: Sequence[Any], operator: str, plan: Plan, bounded: bool)
 def calls_of(variables: Sequence[Any], operator: str, backend: Any) -> int:
     """Evaluations of the function by one call of an operator, the one at the point itself and for the noise included.
 
-    Vectors whose parts need steps of very different sizes (jvp, hvp) cost as much again for every further size.
+    Vectors whose parts need steps of very different sizes (jvp, hvp) cost as much again for every further size: that is
+    known after a call only, as ``stats["primal_calls"]``.
     """
     directions, points = sweep_of(variables, operator, backend.plan, backend.bounds is not None)
     return directions * points + 1 + (NOISE_CALLS if backend.noise == "estimate" else 0)
@@ -50,8 +51,8 @@ class PreparedFinite:
         self._coordinates = self._around.coordinates
         self._second = SecondQuotients(self._around, source, self._variables)
         self._sweep = sweep_of(self._variables, "gradient", backend.plan, False)
-        calls = calls_of(self._variables, operator, backend)
-        self.stats: dict[str, Any] = {"primal_calls": calls, "error_estimate": None, **self._nearby.stats}
+        self._operator, self._calls = operator, calls_of(self._variables, operator, backend)
+        self.stats: dict[str, Any] = {"primal_calls": self._calls, "error_estimate": None, **self._nearby.stats}
         self.value = self._nearby.value
         if not self.stats["black_box"] and operator != "jvp":
             bounded = backend.bounds is not None
@@ -197,7 +198,9 @@ class PreparedFinite:
         around = self._around.around(leaves)
         centre = [np.asarray(output) for output in around.centre.outputs]
         slopes = [np.zeros_like(output) for output in centre]
-        for moves, parts in self._around.bands(around, tangents):
+        bands = self._around.bands(around, tangents)
+        self._count("jvp", len(bands))
+        for moves, parts in bands:
             levels = []
             for level in range(self._around.plan.levels):
                 values = [self._moved(around, parts, far) for far in moves.far[level]]
@@ -232,11 +235,20 @@ class PreparedFinite:
         noise = around.noise[number] if len(quotients) > 1 else None
         return np.asarray(self._around.settled(around, quotients, gains, noise, moves.skew)[0], centre.dtype)
 
+    def _count(self, operator: str, bands: int) -> None:
+        """Note what a call cost whose vectors need steps of so many sizes."""
+        if operator == self._operator:
+            bounded = self._backend.bounds is not None
+            directions, points = sweep_of(self._variables, operator, self._backend.plan, bounded)
+            self.stats["primal_calls"] = self._calls + (bands - 1) * directions * points
+
     # -------------------------------------------------------------------- second order
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
         """Second differences along a coordinate and the vector."""
-        return self._second.hvp(leaves, vectors)
+        result, bands = self._second.hvp(leaves, vectors)
+        self._count("hvp", bands)
+        return result
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second differences along pairs of coordinates."""

@@ -49,6 +49,7 @@ class Source:
     ``tape`` records it on demand (inputs: all live leaves, in order).  ``wrt`` are the positions of the leaves to
     differentiate.  ``frozen``: prepared, so constants may be baked in; otherwise programs are looked up by structure.
     ``analytic(leaves)``, where the problem ships one, is ``(value, gradients)`` derived by hand.
+    ``places()`` says where the leaves to differentiate lie in their container.
     ``failure`` is why the function cannot be recorded, once that was tried.
     """
 
@@ -57,6 +58,7 @@ class Source:
     example: list[Any]
     wrt: tuple[int, ...]
     names: list[str] = field(default_factory=list)
+    places: Callable[[], list[str]] | None = None
     analytic: HandDerived | None = None
     frozen: bool = True
     failure: Exception | None = field(default=None, init=False)

@@ -16,6 +16,7 @@ from ..transforms.coordinates import Coordinates
 from ..transforms.inline import inline, inputs_like, transform_builder
 from ..transforms.second_order import Table, avals_of, needs_both, outputs_of
 from ..transforms.simplify import simplify
+from .noise import SEEN
 from .richardson import extrapolate
 from .stencils import Plan, Stencil, combined, plan_of
 from .steps import ladder, times
@@ -119,7 +120,8 @@ class _Quotients:
                 size = here if size is None else np.maximum(size, here)
         if size is None:
             return 1.0
-        return np.maximum(np.minimum(self.level / np.where(size == 0, self.level, size), 1.0), self.rounding)
+        size = np.where(size > SEEN * self.level, size, 1.0)
+        return np.maximum(np.minimum(self.level / size, 1.0), self.rounding)
 
     def ladder(self, dtype: np.dtype, relative: Any, derivative: int) -> tuple[Any, Sequence[Any]]:
         """The largest step of a coordinate of size 1, and all steps relative to it."""

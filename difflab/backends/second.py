@@ -29,14 +29,18 @@ class SecondQuotients:
         self._variables = variables
         self._points = around.plan.second(around.limits is not None)
 
-    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
-        """Second differences along a coordinate and the vector, a chunk of coordinates at a time."""
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> tuple[list[Any], int]:
+        """Second differences along a coordinate and the vector, a chunk of coordinates at a time.
+
+        With them comes how many sizes of steps the vector needed, one after the other.
+        """
         coordinates, nearby, points = self._around.coordinates, self._around.nearby, self._points
         levels = range(self._around.plan.levels)
         around = self._around.around(leaves, 2)
         result = coordinates.vectors()
         sweep = (coordinates.count, len(levels) * len(points))
-        for moves, parts in self._around.bands(around, vectors):
+        bands = self._around.bands(around, vectors)
+        for moves, parts in bands:
             lanes, spans = nearby.spans(*sweep)
             vector = coordinates.flat(parts)
             products = coordinates.vectors()
@@ -64,7 +68,7 @@ class SecondQuotients:
                 for run in runs:
                     coordinates.collect(products, run, slopes[run.lanes])
             result = [total + product for total, product in zip(result, products, strict=True)]
-        return coordinates.arrays(result)
+        return coordinates.arrays(result), len(bands)
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second differences along pairs of coordinates, each pair of real ones once."""

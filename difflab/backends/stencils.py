@@ -129,7 +129,6 @@ class Plan(NamedTuple):
         return tuple((first, second) for first in ones for second in ones)
 
 
-@functools.lru_cache(maxsize=None, typed=True)  # an order of 2.0 is none
 def plan_of(scheme: str, order: int | None, estimate: bool) -> Plan:
     """The plan of a scheme.
 
@@ -148,7 +147,7 @@ def plan_of(scheme: str, order: int | None, estimate: bool) -> Plan:
         >>> plan_of("backward", 2, False).stencil.offsets, plan_of("richardson", None, False).points
         ((-1, -2), 12)
     """
-    if scheme not in ORDERS:
+    if not isinstance(scheme, str) or scheme not in ORDERS:
         raise InputError(f"Finite(scheme={scheme!r}): the schemes are {', '.join(map(repr, SCHEMES))}")
     known = ORDERS[scheme]
     whole = isinstance(order, int | np.integer) and not isinstance(order, bool)
@@ -157,12 +156,17 @@ def plan_of(scheme: str, order: int | None, estimate: bool) -> Plan:
             f"Finite(scheme={scheme!r}, order={order!r}): the orders of scheme {scheme!r} are "
             f"{', '.join(map(str, known))}"
         )
+    return _plan(scheme, int(order or known[-1 if scheme == "richardson" else 0]), estimate)
+
+
+@functools.cache
+def _plan(scheme: str, chosen: int, estimate: bool) -> Plan:
+    """The plan of a scheme of an order that it has."""
     if scheme == "richardson":
-        columns = int(order or known[-1]) // 2 - 1
+        columns = chosen // 2 - 1
         return Plan(2, 1, window(1, 1), columns + 1 + EXTRA_LEVELS, columns, True)
-    chosen = int(order or known[0])
     left = {"forward": 0, "backward": chosen, "central": chosen // 2}[scheme]
-    return Plan(chosen, left, window(left, chosen - left), 1 + estimate, 0, chosen == known[0])
+    return Plan(chosen, left, window(left, chosen - left), 1 + estimate, 0, chosen == ORDERS[scheme][0])
 
 
 def combined(parts: Sequence[Any], factors: Sequence[Any], centre: Any, paired: bool) -> Any:

@@ -12,7 +12,7 @@ from ..primitives.record import Aval
 from ..transforms.coordinates import Coordinates
 from .limits import Limits
 from .nearby import Centre, Nearby
-from .noise import POINTS, SPACINGS, direction, largest
+from .noise import POINTS, SEEN, SPACINGS, direction, largest
 from .protocol import Source
 from .richardson import extrapolate, halved
 from .steps import FINEST, Moves, bands, fitted, ladder, moves_by, moves_by_each, moves_for, moves_within, step_for
@@ -61,7 +61,8 @@ class Surroundings:
         self.limits: Limits | None = None
         if backend.bounds is not None:
             names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
-            self.limits = Limits(backend.bounds, variables, names)
+            places = None if source.places is None else source.places()
+            self.limits = Limits(backend.bounds, variables, names, places)
         self._ladders: dict[tuple[np.dtype, float, int], tuple[float, tuple[float, ...]]] = {}
         self._step = backend.step
         self._noise = backend.noise
@@ -116,7 +117,7 @@ class Surroundings:
             levels = [np.fmax(next(found), unit_roundoff(output.dtype) * abs(output)) for output in outputs]
         size = max((size for size in sizes if np.isfinite(size)), default=0.0)
         level = max((float(np.max(one, initial=0.0)) for one in levels), default=0.0)
-        relative = level / size if size > 0 else 1.0
+        relative = level / size if size > SEEN * level else level
         every = iter(levels)
         kinds = [np.asarray(output).dtype.kind for output in centre.outputs]
         return [next(every) if kind in "fc" else 0.0 for kind in kinds], max(rounding, min(relative, 1.0))

@@ -39,15 +39,34 @@ def take_apart(given: Any, bound: Bound, names: Sequence[str], roots: Sequence[s
     structure is the gradient, and otherwise a first part of shape () is the value.
     """
     answer = Answer([None] * len(names))
-    if not _has_structure(given, bound, roots) and isinstance(given, tuple) and len(given) in (2, 3):
-        first = np.asarray(given[0]) if isinstance(given[0], int | float | complex | np.generic | np.ndarray) else None
-        number = first is not None and first.shape == () and first.dtype.kind in "fciu"
-        if number and (_has_structure(given[1], bound, roots) or _near(first, value) or len(bound.targets) == 1):
-            answer.value = first[()]  # type: ignore[index] (an array of shape ())
+    if (
+        isinstance(given, tuple) and len(given) in (2, 3)
+        and not _has_structure(given, bound, roots) and not _is_one_array(given, bound)
+    ):  # fmt: skip
+        first, second = _number(given[0]), _number(given[1])
+        if first is not None and (
+            _has_structure(given[1], bound, roots) or _near(first, value) or len(bound.targets) == 1
+        ):
+            answer.value = first[()]
             answer.layers = given[2] if len(given) == 3 else None
             given = given[1]
+        elif len(given) == 2 and second is not None and _has_structure(given[0], bound, roots):
+            answer.note("structure", "It returned (gradient, value); the order is (value, gradient)")
+            given = given[0]
     _fill(answer, given, bound, names, roots)
     return answer
+
+
+def _number(part: Any) -> np.ndarray | None:
+    """A number as an array of shape (), or ``None``."""
+    array = np.asarray(part) if isinstance(part, int | float | complex | np.generic | np.ndarray) else None
+    return array if array is not None and array.shape == () and array.dtype.kind in "fciu" else None
+
+
+def _is_one_array(given: tuple, bound: Bound) -> bool:
+    """Whether a tuple of numbers stands for the one array that is differentiated."""
+    array = _array(given) if len(bound.wrt) == 1 else None
+    return array is not None and array.shape == bound.avals[bound.wrt[0]].shape
 
 
 def _near(first: Any, value: float) -> bool:
@@ -108,8 +127,13 @@ def _fill(answer: Answer, given: Any, bound: Bound, names: Sequence[str], roots:
         if path not in found:
             continue
         part = answer.blocks[k] = _block(answer, found[path], names[k], bound.avals[position])
-        if part is not None and part.dtype != bound.avals[position].dtype:
-            other.setdefault((part.dtype, bound.avals[position].dtype), []).append(names[k])
+        if part is None:
+            continue
+        # A list of whole numbers is no array of integers.
+        whole = isinstance(found[path], np.ndarray) and found[path].dtype.kind in "iub"
+        dtype = found[path].dtype if whole else part.dtype
+        if dtype != bound.avals[position].dtype:
+            other.setdefault((dtype, bound.avals[position].dtype), []).append(names[k])
     for (dtype, wanted), who in other.items():
         verb, whose = ("is", "its variable is") if len(who) == 1 else ("are", "their variables are")
         answer.note("dtype", f"{listed(who)} {verb} {dtype} and {whose} {wanted}", listed(who), fatal=False)
@@ -169,4 +193,6 @@ def _kind(given: Any) -> str:
         return f"an array of {given.dtype} of shape {given.shape}"
     if isinstance(given, tuple | list):
         return f"a {type(given).__name__} of {len(given)}"
+    if isinstance(given, dict) and given:
+        return f"a dict with {listed([repr(key) for key in given])}"
     return f"a {type(given).__name__}"

@@ -216,10 +216,11 @@ def substitutions(loss: Any, gradient: Any) -> Iterator[Substitution]:
         candidates = [(other, held) for other, held in theirs.items() if other != name and other not in ours]
         candidates = [(f"`{other}`", held) for other, held in candidates]
         if np.shape(value) == ():
-            # 2 * 0.01 stands in the code as 0.02.
+            # 2 * 0.01 stands in the code as 0.02; where it stands as it is, a factor is wrong and not the number.
             candidates += [
-                (f"{n:g} in its code", n * share) for n in literals(gradient) if n for share in (1.0, 0.5, 2.0)
-            ]
+                (f"{n:g} in its code", n * share)
+                for n in literals(gradient) if n and n != value for share in (1.0, 0.5, 2.0)
+            ]  # fmt: skip
         for source, held in candidates:
             if _exchangeable(value, held) and tried < MOST:
                 tried += 1

@@ -110,6 +110,14 @@ def _softmax(position: int, z: int, axes: tuple[int, ...]) -> Iterator[Slip]:
         lambda g, s: g * s * (1 - s),
     )  # fmt: skip
     yield slip("left out", "left out (taken as 1)", lambda g, s: g)
+    yield slip(
+        "axis", "computed with the sum of its Jacobian over the wrong axis",
+        lambda g, s: s * (g - np.sum(g * s, axis=tuple({*range(s.ndim)} - set(axes)), keepdims=True)),
+    )  # fmt: skip
+    yield slip(
+        "targets", "without the first term of its Jacobian (as if the targets were not subtracted)",
+        lambda g, s: -s * np.sum(g * s, axis=axes, keepdims=True),
+    )  # fmt: skip
     yield slip("again", "multiplied by s * (1 - s) once more", lambda g, s: true(g, s) * s * (1 - s))
     yield slip("twice", "applied twice", lambda g, s: true(true(g, s), s))
 
@@ -124,8 +132,8 @@ def _normalised(sweep: Sweep, position: int, equation: Equation) -> Iterator[Sli
     if made is None or not totals:
         return
     axes = totals[0].params["axes"]
-
     logits = _unshifted(sweep, z)
+    yield from _logsumexp(sweep, position, equation, logits, axes)
 
     def rule(s: Sweep, e: Equation, g: Any) -> Contributions:
         powers = s.values[equation.output]
@@ -137,6 +145,32 @@ def _normalised(sweep: Sweep, position: int, equation: Equation) -> Iterator[Sli
         made, "softmax again", "multiplied by s * (1 - s), the slope of the softmax s, although the derivative of the "
         "logarithm has already cancelled it", rule,
     )  # fmt: skip
+
+
+def _logsumexp(sweep: Sweep, position: int, equation: Equation, logits: int, axes: tuple[int, ...]) -> Iterator[Slip]:
+    """log(sum(exp(z))), whose slope is the softmax of z: not normalised, or along the wrong axis."""
+    rest = tuple({*range(sweep.values[equation.output].ndim)} - set(axes))
+    words = "where it has to be the softmax over the axis of that sum"
+    readings: list[tuple[str, Any]] = [
+        (f"exp(z), not normalised, {words}", lambda powers, z: np.exp(z)),
+        (f"exp(z - max(z)), not normalised, {words}", lambda powers, z: powers),
+    ]
+    if rest:
+        readings += [
+            (f"exp(z) divided by its sum over the wrong axis, {words}",
+             lambda powers, z: powers / np.sum(powers, axis=rest, keepdims=True)),
+            (f"exp(z) divided by its sum over the wrong axis, {words}",
+             lambda powers, z: np.exp(z) / np.sum(np.exp(z), axis=rest, keepdims=True)),
+            (f"exp(z) divided by the sum of all, {words}", lambda powers, z: powers / np.sum(powers)),
+            (f"exp(z) divided by the sum of all, {words}", lambda powers, z: np.exp(z) / np.sum(np.exp(z))),
+        ]  # fmt: skip
+    for text, share in readings:
+
+        def rule(s: Sweep, e: Equation, g: Any, share=share) -> Contributions:
+            powers = s.values[e.output]
+            return {e.inputs[0]: g * np.sum(powers, axis=axes, keepdims=True) * share(powers, s.values[logits])}
+
+        yield Slip(position, text, text, rule, "the sum of exponentials that begins with ")
 
 
 def _cross_entropy(position: int, span: Span) -> Iterator[Slip]:

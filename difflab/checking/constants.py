@@ -29,12 +29,13 @@ class Constants:
     """What a factor may stand for: sizes of arrays, and numbers that the loss is given or contains.
 
     ``sizes``: (size, what has it) in the order of preference; ``divisors``: sizes by which the loss divides;
-    ``numbers``: (value, what it is).
+    ``numbers``: (value, what it is); ``own``: sizes that only the parameters have, of which less is believed.
     """
 
     sizes: list[tuple[int, str]] = field(default_factory=list)
     divisors: frozenset[int] = frozenset()
     numbers: list[tuple[float, str]] = field(default_factory=list)
+    own: frozenset[int] = frozenset()
 
     def named(self, factor: float, slack: float) -> list[str]:
         """What a factor ``given / true`` can mean, the likeliest first."""
@@ -53,23 +54,29 @@ class Constants:
         for count, what in self.sizes:
             if count in self.divisors and near(count):
                 yield f"a missing 1/N ({what})"
+        yield from self._small(near, SIMPLE[:1])
         for count, what in self.sizes:
             for right in self.divisors:
                 if count != right and count > 4 and near(right / count):
                     yield f"divided by {count} where {right} is right ({what})"
-        for small in SIMPLE:
-            if near(small):
-                yield f"a factor {small:g} too much"
-            if near(1 / small):
-                yield f"a missing factor {small:g}"
+        yield from self._small(near, SIMPLE[1:])
         for count, what in self.sizes:
             if near(count):
                 yield f"a missing 1/N ({what})"
             elif near(1 / count):
                 yield f"divided by N once too often ({what})"
 
+    def _small(self, near: Callable[[float], bool], numbers: Sequence[float]) -> Iterator[str]:
+        for small in numbers:
+            if near(small):
+                yield f"a factor {small:g} too much"
+            if near(1 / small):
+                yield f"a missing factor {small:g}"
+
     def _compound(self, near: Callable[[float], bool]) -> Iterator[str]:
         for count, what in sorted(self.sizes, key=lambda one: one[0] not in self.divisors):
+            if count in self.own:
+                continue
             if near(2 * count):
                 yield f"a missing 1/N and a factor 2 too much ({what})"
             elif near(1 / (2 * count)):
@@ -112,10 +119,17 @@ def constants(leaves: Sequence[Any], names: Sequence[str], wrt: Sequence[int], t
             sizes.setdefault(array.shape[0], f"{name} has {array.shape[0]} {'rows' if array.ndim > 1 else 'entries'}")
     for count in divisors:
         sizes.setdefault(count, f"the loss divides by {count}")
-    for name, array in [*data, *blocks]:
-        sizes.setdefault(array.size, f"{name} has {array.size} entries")
-        for axis, size in enumerate(array.shape):
-            sizes.setdefault(size, f"axis {axis} of {name} has size {size}")
+    known: set[int] = set()
+    for arrays in (data, blocks):
+        known = set(sizes)
+        for name, array in arrays:
+            sizes.setdefault(array.size, f"{name} has {array.size} entries")
+            for axis, size in enumerate(array.shape):
+                sizes.setdefault(size, f"axis {axis} of {name} has size {size}")
+    own = frozenset(sizes.keys() - known)
+    if tape is not None:
+        for count, name in _broadcast(tape, [(tape.inputs[i], names[i]) for i in wrt]):
+            sizes.setdefault(count, f"{name} is broadcast over {count} entries")
     numbers = [(float(array), f"{float(array):g} ({name})") for name, array in data if _number(array)]
     if tape is not None:
         numbers += [
@@ -123,7 +137,17 @@ def constants(leaves: Sequence[Any], names: Sequence[str], wrt: Sequence[int], t
             for value in tape.literals.values()
             if isinstance(value, int | float | np.number) and not isinstance(value, bool)
         ]
-    return Constants([(size, what) for size, what in sizes.items() if size > 1], frozenset(divisors), numbers)
+    return Constants([(size, what) for size, what in sizes.items() if size > 1], frozenset(divisors), numbers, own)
+
+
+def _broadcast(tape: Tape, variables: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """How many entries each variable is repeated over by broadcasting."""
+    for number, name in variables:
+        small = math.prod(tape.avals[number].shape)
+        for equation in tape.equations:
+            size = math.prod(tape.avals[equation.output].shape)
+            if number in equation.inputs and equation.primitive.kind == "elementwise" and small and size > small:
+                yield size // small, name
 
 
 def _divisors(tape: Tape) -> list[int]:

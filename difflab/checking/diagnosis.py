@@ -21,7 +21,7 @@ from .mutations import SECONDS, Search
 from .places import Places
 from .precision import imprecise
 from .record import Finding
-from .regularisers import regularisers
+from .regularisers import regularisers, scaled
 from .subject import Subject
 from .sweep import Rule, Sweep, wide, widened
 
@@ -58,12 +58,13 @@ def diagnose(subject: Subject, case: Case) -> list[Finding]:
     if stale:
         findings += stale
         case.explained |= set(case.wrong)
-    found = parts(case, constants)
-    findings += case.explain(found)
+    for slips in (scaled, parts):
+        findings += case.explain(slips(case, constants))
     findings += imprecise(case, subject.call)
     if stopped:
         findings.append(Finding("search", f"The search for a wrong equation was stopped after {SECONDS:g} s."))
-    if left := case.left():
+    # Of what has another shape there is a finding of form.
+    if left := [k for k in case.left() if k in case.shaped]:
         names, singular = case.subject(left)
         verb = "is" if singular else "are"
         sentence = f"No usual slip explains {names.replace('Every', 'every')}, which {verb} wrong."

@@ -14,6 +14,8 @@ from .record import Finding
 
 # Axes of arrays with more of them are not permuted in all ways.
 MOST_AXES = 4
+# Longer vectors are not shifted by all distances.
+MOST_SHIFTS = 2000
 
 
 def zeros(case: Case) -> list[Explanation]:
@@ -115,6 +117,9 @@ def _moves(true: tuple[int, ...], given: tuple[int, ...]) -> Iterator[Move]:
                 if true[axis] > 2:
                     words = f"a shift by one along axis {axis} (an index off by one)"
                     yield "shift", words, lambda a, step=step, axis=axis: np.roll(a, step, axis)
+        for step in range(2, true[0] - 1 if len(true) == 1 and true[0] <= MOST_SHIFTS else 0):
+            words = f"the order of its parts: its last {step} entries come first"
+            yield "shift", words, lambda a, step=step: np.roll(a, step)
     else:
         yield "shape", f"its shape: reshape it to {true}", lambda a: np.reshape(a, given)
     for order in orders[1:]:

@@ -51,6 +51,9 @@ class Bisection:
     def _read(self, given: Any) -> tuple[list[Layer], list[Finding]]:
         findings: list[Finding] = []
         layers: list[Layer] = []
+        if not isinstance(given, Mapping | list | tuple):
+            kind = type(given).__name__
+            return [], [Finding("layer", f"Layers are to be a mapping or list of pairs (value, adjoint), not {kind}.")]
         pairs = given.items() if isinstance(given, Mapping) else [(f"layer {i}", one) for i, one in enumerate(given)]
         for name, pair in pairs:
             label = str(name)
@@ -58,6 +61,9 @@ class Bisection:
                 findings.append(Finding("layer", f"Layer {label} is to be a pair (value, adjoint).", label))
                 continue
             value, adjoint = wide(pair[0]), None if pair[1] is None else wide(pair[1])
+            if any(one is not None and one.dtype.kind not in "fciub" for one in (value, adjoint)):
+                findings.append(Finding("layer", f"The value and the adjoint of {label} are to be arrays.", label))
+                continue
             number = self._match(value, adjoint)
             if number is None:
                 sentence = f"The value of {label} is computed nowhere in the loss{self._why_not(value)}."

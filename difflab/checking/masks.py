@@ -26,10 +26,15 @@ def _live(sweep: Sweep, equation: Equation) -> Iterator[tuple[int, int]]:
             yield index, number
 
 
-def extreme(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
+def extreme(sweep: Sweep, places: Places, position: int, equation: Equation) -> Iterator[Slip]:
     """maximum(z, 0) and its like: relu written out."""
     for index, _ in _live(sweep, equation):
         yield Slip(position, "mask left out", "left out: its mask is missing", only(index, lambda s, e, g: g))
+        for label, number in (("argument", equation.inputs[index]), ("result", equation.output)):
+            yield Slip(
+                position, f"times {label}", f"multiplied by its {label}, {places.value(number)}, and not by its mask",
+                only(index, lambda s, e, g, number=number: g * s.values[number]),
+            )  # fmt: skip
         yield Slip(
             position, "mask inverted", "inverted: its mask is 1 where it should be 0",
             only(index, lambda s, e, g, i=index: g - s.pull(e, g)[e.inputs[i]]),
@@ -85,7 +90,7 @@ def product(sweep: Sweep, places: Places, position: int, equation: Equation) -> 
         other = equation.inputs[1 - index]
         if _is_mask(sweep, other):
             yield Slip(position, "mask left out", "left out: its mask is missing", only(index, lambda s, e, g: g))
-        elif other != number and sweep.values[other].shape:
+        elif other != number and (sweep.values[other].shape or other in sweep.active):
             mine, its = places.value(number), places.value(other)
             yield Slip(
                 position, f"left out {index}", f"left out with respect to {mine} (not multiplied by {its})",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,10 @@ MOST_ALIKE = 32
 
 @dataclass
 class Search:
-    """The search; ``base`` are rules known to be wrong besides; ``stopped`` says that its time was up."""
+    """The search; ``base`` are rules known to be wrong besides; ``stopped`` says that its time was up.
+
+    ``quiet``: rules that change nothing in the true gradient, of what nobody differentiates by hand.
+    """
 
     case: Case
     places: Places
@@ -47,6 +50,7 @@ class Search:
     deadline: float
     base: dict[int, Rule] = field(default_factory=dict)
     stopped: bool = False
+    quiet: dict[int, Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first = self.case.points[0]
@@ -56,7 +60,7 @@ class Search:
         # Others are explained elsewhere: nothing is asked of them.
         self.judged = [k for k in range(len(self.case.names)) if k in self.blocks or k not in self.case.wrong]
         self.residual = np.array([self._along(first, direction) for direction in self.directions])
-        moved = [self.sweep.tangents(direction) for direction in self.directions]
+        moved = [self.sweep.tangents(direction, self.quiet) for direction in self.directions]
         self.tangents = {
             number: np.stack([np.ravel(np.broadcast_to(one[number], self.sweep.values[number].shape)) for one in moved])
             for number in moved[0]
@@ -69,9 +73,9 @@ class Search:
     def _swept(self, point: Point) -> Sweep:
         """The tape at a point, with what is known to be wrong."""
         assert point.sweep is not None
-        if not self.base:
+        if not self.base and not self.quiet:
             return point.sweep
-        return Sweep(point.sweep.tape, point.leaves, self.case.variables, self.base)
+        return Sweep(point.sweep.tape, point.leaves, self.case.variables, {**self.base, **self.quiet})
 
     def _directions(self, point: Point) -> list[list[np.ndarray]]:
         """Random directions in which every block that is judged weighs alike, the others not at all."""
@@ -161,7 +165,22 @@ class Search:
         # What takes longer comes only where nothing simpler has been found.
         for more in (self._lines, lambda: self._rules(self._confusions())):
             found = found or ([] if self.stopped else [*more()])
+        if not found and not self.stopped and not self.quiet and (shifts := self._shifts()):
+            search = replace(self, quiet=shifts)
+            found = search.run()
+            self.stopped = search.stopped
+            return [replace(one, rules={**shifts, **one.rules}) for one in found]
         return sorted(found, key=lambda one: one.rank)
+
+    def _shifts(self) -> dict[int, Rule]:
+        """Of the max in exp(z - max(z)), whose adjoint cancels: the slip may be one with which it does not."""
+
+        def cancels(equation: Equation) -> bool:
+            below = [largest(self.sweep.adjoints.get(number, 0.0)) for number in (equation.output, *equation.inputs)]
+            return equation.primitive.name == "max" and below[0] <= 1e-9 * max(below[1:])
+
+        equations = self.sweep.tape.equations
+        return {position: times(0.0) for position in self.sweep.pulled if cancels(equations[position])}
 
     def _slips(self) -> Iterator[Slip]:
         for position in self.sweep.pulled:

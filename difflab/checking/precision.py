@@ -19,12 +19,18 @@ STEPS = (*[10.0**-power for power in range(2, 10)], 2.0**-26, 2.0 ** (-52 / 3))
 def imprecise(case: Case, call: Callable[[Sequence[Any]], float]) -> list[Finding]:
     """What is known of blocks that are nearly right, if anything is."""
     first = case.points[0]
+    whole = [k for k in case.left() if k in case.shaped and _cut_off(case, k)]
+    if whole:
+        case.explained.update(whole)
+        names = listed([case.names[k] for k in whole])
+        digits = "is right but for its fraction" if len(whole) == 1 else "are right but for their fractions"
+        return [Finding("precision", f"{names} {digits}, which was cut off: integers cannot hold it.", names)]
     near = [
         k
         for k in case.left()
         if k in case.shaped
         and largest(first.given[k] - first.true[k]) <= CLOSE * max(largest(first.true[k]), 1e-300)
-        and not any(case.near(k, point.given[k], point.true[k]) for point in case.points)
+        and all(largest(point.given[k] - point.true[k]) > 0.0 for point in case.points)
     ]  # fmt: skip
     if not near or near != case.left():
         return []
@@ -45,6 +51,13 @@ def imprecise(case: Case, call: Callable[[Sequence[Any]], float]) -> list[Findin
     return [Finding("precision", f"{sentence}.", names)]
 
 
+def _cut_off(case: Case, k: int) -> bool:
+    """Whether a block is the truth turned into integers."""
+    return all(np.array_equal(point.given[k], np.trunc(point.true[k])) for point in case.points) and any(
+        largest(point.given[k]) > 0.0 for point in case.points
+    )
+
+
 def _have(blocks: Sequence[int]) -> str:
     return "has" if len(blocks) == 1 else "have"
 
@@ -55,12 +68,13 @@ def _single(array: np.ndarray) -> bool:
 
 
 def _quotient(case: Case, blocks: Sequence[int], point: Point, call: Callable[[Sequence[Any]], float]) -> str | None:
-    """The difference quotient that gives the worst coordinates, in words."""
-    places: list[tuple[int, tuple[int, ...]]] = []
+    """The difference quotient that gives the worst and the best coordinates, in words."""
+    places: list[tuple[int, tuple[int, ...], float]] = []
     for k in blocks[:3]:
         error = np.abs(point.given[k] - point.true[k])
-        places.append((k, tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))))
-    if any(np.asarray(point.leaves[case.variables[k]]).dtype != np.float64 for k, _ in places):
+        for flat in (int(np.argmax(error)), int(np.argmin(error))):
+            places.append((k, tuple(int(i) for i in np.unravel_index(flat, error.shape)), float(np.max(error))))
+    if any(np.asarray(point.leaves[case.variables[k]]).dtype != np.float64 for k, *_ in places):
         return None
 
     def value(k: int, index: tuple[int, ...], step: float) -> float:
@@ -72,11 +86,10 @@ def _quotient(case: Case, blocks: Sequence[int], point: Point, call: Callable[[S
     for scheme in ("forward", "central"):
         for step in STEPS:
             fits = True
-            for k, index in places:
+            for k, index, worst in places:
                 low = value(k, index, -step if scheme == "central" else 0.0)
                 found = (value(k, index, step) - low) / (2 * step if scheme == "central" else step)
-                given, true = float(point.given[k][index]), float(point.true[k][index])
-                if not abs(found - given) <= 0.05 * abs(given - true):
+                if not abs(found - float(point.given[k][index])) <= 0.05 * worst:
                     fits = False
                     break
             if fits:

@@ -21,7 +21,7 @@ def slips_at(sweep: Sweep, places: Places, position: int) -> Iterator[Slip]:
     if name not in PLAIN and len(equation.inputs) == 1:
         yield from _unary(sweep, places, position, equation)
     if name in ("maximum", "minimum"):
-        yield from masks.extreme(sweep, position, equation)
+        yield from masks.extreme(sweep, places, position, equation)
     elif name == "where":
         yield from masks.where(position)
     elif name == "multiply":
@@ -32,6 +32,12 @@ def slips_at(sweep: Sweep, places: Places, position: int) -> Iterator[Slip]:
         yield from _matmul(sweep, places, position, equation)
     elif name in ("integer_power", "power", "square"):
         yield from _power(sweep, position, equation)
+    elif name == "gather":
+        yield from _gather(sweep, position, equation)
+    elif name == "reshape":
+        yield from _reshape(sweep, position, equation)
+    elif name == "logaddexp":
+        yield from _logaddexp(position)
     elif name in ("max", "min"):
         yield Slip(position, "all", "handed to every entry and not only to the extreme one", _to_all)
     elif name == "max_pool":
@@ -56,6 +62,11 @@ def confusions_at(sweep: Sweep, places: Places, position: int) -> Iterator[Slip]
         yield from masks.where_elsewhere(sweep, places, position, equation)
     elif name == "multiply":
         yield from masks.product_elsewhere(sweep, places, position, equation)
+    elif name == "sum":
+        yield from _rows(sweep, position, equation)
+    if name in ("multiply", "matmul"):
+        yield from _factor_elsewhere(sweep, places, position, equation)
+    yield from _adjoint_elsewhere(sweep, places, position, equation)
 
 
 # ---------------------------------------------------------------------------- functions of one operand
@@ -206,10 +217,127 @@ def _power(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
         _, y, p = base(s, e)
         return g * p * y
 
+    def lowered(s: Sweep, e: Equation, g: Any) -> Any:
+        x, _, p = base(s, e)
+        return g * p * x ** (p - 2.0)
+
     yield Slip(position, "exponent kept", "computed with the exponent not lowered by one", only(0, kept))
+    yield Slip(position, "exponent lowered", "computed with the exponent lowered by two", only(0, lowered))
     yield Slip(
         position, "value", "replaced by the value itself", only(0, lambda s, e, g: g * base(s, e)[1])
     )  # fmt: skip
+
+
+def _gather(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
+    """x[rows] with rows that come twice: g[rows] += d adds only the last of them."""
+
+    def last(s: Sweep, e: Equation, g: Any) -> Any:
+        shape, axes = s.values[e.inputs[0]].shape, e.params["axes"]
+        found, at = np.zeros(shape, g.dtype), [slice(None)] * len(shape)
+        for axis, number in zip(axes, e.inputs[1:], strict=True):
+            at[axis] = s.values[number]
+        found[tuple(at)] = g
+        return found
+
+    if len(equation.params["axes"]) == 1 or len(equation.params["axes"]) == sweep.values[equation.inputs[0]].ndim:
+        yield Slip(
+            position, "repeated", "assigned or added by plain indexing, which takes repeated indices once (use "
+            "np.add.at)", only(0, last),
+        )  # fmt: skip
+
+
+def _reshape(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
+    """A flat vector of parameters that is filled column by column."""
+    source = sweep.values[equation.inputs[0]].shape
+    if len(source) == 1 and sweep.values[equation.output].ndim > 1:
+        yield Slip(
+            position, "order", "flattened in the wrong order, as of the transpose (order='F')",
+            only(0, lambda s, e, g: np.ravel(g, order="F")),
+        )  # fmt: skip
+
+
+def _rows(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
+    """A loop over the rows that assigns where it has to add, or that is too short."""
+    shape = sweep.values[equation.inputs[0]].shape
+    if 0 not in equation.params["axes"] or shape[0] < 3:
+        return
+    for words, rows in ROWS:
+
+        def part(s: Sweep, e: Equation, g: Any, rows=rows) -> Any:
+            full = s.pull(e, g)[e.inputs[0]]
+            kept = np.zeros_like(full)
+            kept[rows] = full[rows]
+            return kept
+
+        yield Slip(position, words, words, only(0, part))
+
+
+ROWS = (
+    ("taken from the last row alone (= in place of += in a loop over the rows?)", slice(-1, None)),
+    ("taken from the first row alone", slice(0, 1)),
+    ("taken without the last row (a loop over the rows that ends too early?)", slice(None, -1)),
+    ("taken without the first row (a loop over the rows that begins too late?)", slice(1, None)),
+)
+
+
+def _logaddexp(position: int) -> Iterator[Slip]:
+    """log(1 + exp(z)), whose slope is the sigmoid of z."""
+    for index in (0, 1):
+        for label, words, slope in SIGMOIDS:
+
+            def part(s: Sweep, e: Equation, g: Any, index=index, slope=slope) -> Any:
+                one, other = s.values[e.inputs[index]], s.values[e.inputs[1 - index]]
+                return g * slope(1 / (1 + np.exp(other - one)))
+
+            yield Slip(position, f"{label} {index}", words, only(index, part))
+
+
+SIGMOIDS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("complement", "1 - s in place of s, the sigmoid (its argument has the wrong sign)", lambda s: 1 - s),
+    ("again", "multiplied by s * (1 - s), the slope of the sigmoid s, once more", lambda s: s * s * (1 - s)),
+    ("slope", "s * (1 - s), the slope of the sigmoid s, in place of s", lambda s: s * (1 - s)),
+)
+
+
+def _factor_elsewhere(sweep: Sweep, places: Places, position: int, equation: Equation) -> Iterator[Slip]:
+    """A product with another array of the same shape: the layer's input before the activation, say."""
+    for index, number in enumerate(equation.inputs):
+        other = equation.inputs[1 - index]
+        if number not in sweep.active or number == other:
+            continue
+        for wrong in others(sweep, other):
+            words = (
+                f"computed with the wrong array, {places.value(wrong)} in place of {places.value(other)}, with respect "
+                f"to {places.value(number)}"
+            )
+
+            def part(s: Sweep, e: Equation, g: Any, i=index, wrong=wrong) -> Any:
+                given = s.operands(e)
+                given[1 - i] = s.values[wrong]
+                return s.pull_each(e, g, operands=given)[i]
+
+            yield Slip(position, f"with {wrong} {index}", words, only(index, part))
+
+
+def _adjoint_elsewhere(sweep: Sweep, places: Places, position: int, equation: Equation) -> Iterator[Slip]:
+    """A parameter's gradient from the adjoint of another layer of the same shape: x.T @ dh in place of x.T @ dz."""
+    if len(equation.inputs) < 2:
+        return
+    for index, number in enumerate(equation.inputs):
+        if number not in sweep.wrt:
+            continue
+        for wrong in others(sweep, equation.output):
+            if wrong not in sweep.adjoints or np.shape(sweep.adjoints[wrong]) != sweep.values[wrong].shape:
+                continue
+            words = (
+                f"computed from the adjoint of {places.value(wrong)} in place of that of "
+                f"{places.value(equation.output)} with respect to {places.value(number)}"
+            )
+
+            def part(s: Sweep, e: Equation, g: Any, i=index, wrong=wrong) -> Any:
+                return s.pull_each(e, s.adjoints[wrong])[i]
+
+            yield Slip(position, f"adjoint {wrong} {index}", words, only(index, part))
 
 
 def _to_all(s: Sweep, e: Equation, g: Any) -> Contributions:

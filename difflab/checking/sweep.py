@@ -8,7 +8,7 @@ thousands of equations are looked at for the price of a few gradients, and only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -139,13 +139,16 @@ class Sweep:
     def _of_inputs(self, adjoints: Mapping[int, Any]) -> list[np.ndarray]:
         return [np.asarray(adjoints.get(number, np.zeros_like(self.values[number]))) for number in self.wrt]
 
-    def tangents(self, direction: Sequence[Any]) -> dict[int, Any]:
-        """How every active value moves along a direction, one array per differentiated input; no entry: not at all."""
+    def tangents(self, direction: Sequence[Any], without: Collection[int] = ()) -> dict[int, Any]:
+        """How every active value moves along a direction, one array per differentiated input; no entry: not at all.
+
+        Nothing passes through the equations ``without``.
+        """
         moved: dict[int, Any] = dict(zip(self.wrt, direction, strict=True))
         with np.errstate(all="ignore"):
-            for equation in self.tape.equations:
+            for position, equation in enumerate(self.tape.equations):
                 rule = equation.primitive.jvp
-                if equation.output not in self.active or rule is None:
+                if equation.output not in self.active or rule is None or position in without:
                     continue
                 given = tuple(moved.get(number) for number in equation.inputs)
                 if all(one is None for one in given):

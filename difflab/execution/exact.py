@@ -31,6 +31,7 @@ class Certified(NamedTuple):
     ``narrow``: whether every radius met the target.  ``unproven``: how often balls only looked equal, at the last
     precision, and were taken for ties: the enclosures hold if those ties are real.  ``balls``: the enclosures
     themselves, object arrays.  ``provenance``, ``trusting``: how ties were settled, see ``certify``.
+    ``equalities``: how often a comparison asked for equality and found it, of which the kink table says nothing.
     """
 
     high: list[np.ndarray]
@@ -43,6 +44,7 @@ class Certified(NamedTuple):
     balls: list[np.ndarray] = []  # noqa: RUF012 (the default of a named tuple, never written to)
     provenance: bool = False
     trusting: bool = False
+    equalities: int = 0
 
     @property
     def reason(self) -> str:
@@ -50,6 +52,8 @@ class Certified(NamedTuple):
         remarks = []
         if self.ties:
             remarks.append(f"{self.ties} comparisons met a tie, settled by the kink table")
+        if self.equalities:
+            remarks.append(f"{self.equalities} comparisons asked for equality and found it")
         if self.unproven:
             remarks.append(
                 f"{self.unproven} comparisons met numbers that agree in all of {self.bits} bits without proof that "
@@ -147,7 +151,9 @@ def _enclosed(
         width <= target * size or (size <= width and width <= target * target * largest)
         for size, width in zip(sizes, widths, strict=True)
     )
-    return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven, outputs)
+    return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven, outputs,
+        equalities=balls.touched - balls.ties,
+    )  # fmt: skip
 
 
 class _Guarded:

@@ -116,10 +116,16 @@ def coefficient(item: Any, order: int) -> Any:
 
 
 def _inverse(series: Any) -> Any:
-    """1 / series; ``arb_series`` raises where the constant term may be zero."""
-    if series[0].contains(0):
-        raise UndecidedError("a power series cannot be divided by one whose first term may be zero")
-    return series.inv()
+    """1 / series; unknown where the constant term may be zero, for the result may be one that nothing takes."""
+    return unknown() if series[0].contains(0) else series.inv()
+
+
+def unknown() -> Any:
+    """A series of which nothing is known."""
+    import flint
+    from flint import arb, arb_series
+
+    return arb_series([arb("nan")] * flint.ctx.cap)
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -161,9 +167,12 @@ def _gammaln(x: Any) -> Any:
 
 
 def _hypot(a: Any, b: Any) -> Any:
+    from flint import arb_series
+
     total = a * a + b * b
-    # The kink table: the norm has derivative 0 at 0.
-    return constant(0) if total[0].is_zero() else total.sqrt()
+    if total[0].is_zero():  # the kink table: the norm has derivative 0 at 0; of a second one it says nothing
+        return arb_series([0, 0, *unknown().coeffs()[2:]])
+    return total.sqrt()
 
 
 def _tanh(x: Any) -> Any:
@@ -239,7 +248,11 @@ def jet_function(name: str, function: Callable) -> Callable:
         else:
             return function(*operands)
         value = function(*[value_of(operand) for operand in operands])
-        return Jet(value, with_first(series(*[series_of(operand) for operand in operands]), value))
+        try:
+            found = series(*[series_of(operand) for operand in operands])
+        except UndecidedError:  # at the edge of its domain, which matters only where the result is taken
+            found = unknown()
+        return Jet(value, with_first(found, value))
 
     return apply
 

@@ -50,8 +50,12 @@ class Series:
         if name in ("floor", "ceil", "stop_gradient"):  # constants to every derivative
             function = self.balls.scalar(name)
             return lambda *operands: function(*map(values_of, operands))
-        function = jet_function(name, ball_function(name))
+        function = self._negate if name == "negative" else jet_function(name, ball_function(name))
         return lambda *operands: elementwise(function, *operands)
+
+    def _negate(self, item: Any) -> Any:
+        """As balls do it: minus equal values are equal values, so that a smallest one has the ties of a largest."""
+        return Jet(self.balls._negate(item.value), -item.series) if type(item) is Jet else self.balls._negate(item)
 
     def compare(self, name: str, a: Any, b: Any) -> np.ndarray:
         """Decided on values."""

@@ -166,6 +166,8 @@ def judge(
         return answer
     fault = not_finite(result, operator)
     if fault is None and truth is None:
+        if (why or "").startswith(WRONG_RULE) and family in RULED:
+            return {**answer, "outcome": "invalid", "reason": why}
         return answer
     if truth is not None:
         from .grades import errors
@@ -178,6 +180,10 @@ def judge(
     return answer if fault is None else {**answer, "outcome": "invalid", "reason": fault}
 
 
+WRONG_RULE = "a derivative rule is wrong: "
+"""How the reason begins why there is no truth, where derivative rules and power series exclude each other."""
+RULED = ("forward", "reverse")
+"""The families that apply those rules."""
 GRADES = (
     "rel_error", "worst_rel_error", "digits", "worst_digits", "median_digits", "ulps", "ulp_histogram",
     "direction_error",
@@ -228,8 +234,10 @@ def truth_of(tape: Tape, operation: Operation, seconds: float) -> tuple[Referenc
         return None, f"ball arithmetic was stopped after {seconds:g} s"
     except UndecidedError as fault:
         return None, f"kink: {fault}"
-    except (UnsupportedError, CertificateError) as fault:
+    except UnsupportedError as fault:
         return None, str(fault)
+    except CertificateError as fault:
+        return None, f"{WRONG_RULE}{fault}"
     return truth, ""
 
 

@@ -19,13 +19,15 @@ DTYPES = ("float16", "float32", "float64")
 class Catalogue:
     """``problems`` maps names to sizes, ``backends`` names to families, ``options`` names to field names.
 
-    ``refused`` maps the position of a backend of the study to why it cannot be made with its options.
+    ``refused`` maps the position of a backend of the study to why it cannot be made with its options; ``traps`` are
+    the problems whose sizes are families of traps.
     """
 
     problems: dict[str, list[str]]
     backends: dict[str, str]
     options: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    traps: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The catalogue as a JSON value."""
@@ -34,13 +36,14 @@ class Catalogue:
             "backends": self.backends,
             "options": self.options,
             "refused": {str(position): why for position, why in self.refused.items()},
+            "traps": self.traps,
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Catalogue:
         """The catalogue that ``to_json`` wrote."""
         refused = {int(position): why for position, why in value["refused"].items()}
-        return Catalogue(value["problems"], value["backends"], value["options"], refused)
+        return Catalogue(value["problems"], value["backends"], value["options"], refused, value["traps"])
 
 
 def imported(name: str) -> Any:
@@ -74,7 +77,7 @@ def find_backend(name: str, options: dict[str, Any]) -> Any:
         return imported(name)(**options)
     from .. import backends
 
-    return backends.find(name, **options)
+    return backends.find(name, **{key: tuple(one) if isinstance(one, list) else one for key, one in options.items()})
 
 
 def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str] = ()) -> Catalogue:
@@ -88,12 +91,16 @@ def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]
     from ..problems import PROBLEMS
 
     sizes = {name: list(problem.sizes) for name, problem in PROBLEMS.items()}
+    traps = []
     for name in problems:
         if ":" in name:
             try:
-                sizes[name] = list(imported(name).sizes)
+                problem = imported(name)
             except DifflabError:
                 continue  # an unknown problem is the study's fault and is reported with its place
+            sizes[name] = list(problem.sizes)
+            if problem.name == "traps":
+                traps.append(name)
     families: dict[str, str] = {}
     options: dict[str, list[str]] = {}
     for name in backends.names():
@@ -115,7 +122,7 @@ def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]
             continue
         except (DifflabError, TypeError, ValueError) as fault:
             refused[position] = str(fault)
-    return Catalogue(sizes, families, options, refused)
+    return Catalogue(sizes, families, options, refused, traps)
 
 
 def _options(backend: Any) -> list[str]:

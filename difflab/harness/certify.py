@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import transforms
-from ..errors import UnsupportedError
+from ..errors import GuardError, UndecidedError, UnsupportedError
 from ..execution.exact import certify, forecast_seconds
 from ..tape import Tape
 from ..transforms.simplify import without_dead_code
 from .reference import Reference
 from .sampling import sample
-from .series_check import Question, fault_of_check
+from .series_check import Question, fault_of_check, fault_of_values
 
 SAMPLED = ("gradient", "value_and_gradient", "hvp")
 
@@ -51,7 +51,7 @@ def certified(
         ``Reference``: of a Jacobian or Hessian block by block, row by row.
 
     Raises:
-        UndecidedError: at a kink that no precision decides.
+        UndecidedError: at a kink that no precision decides, or where rounding decided which branch was recorded.
         UnsupportedError: a primitive without exact rule.
         CertificateError: the two engines exclude each other.
         TimeoutError: the deadline passed with nothing certified.
@@ -65,7 +65,17 @@ def certified(
         (2.718281828459045, 'yes')
     """
     question = Question(tape, list(leaves), tuple(wrt), operator, list(vectors), seed, deadline_s)
-    derived, values = derivative_tape(tape, question.wrt, operator)
+    try:
+        return _answer(question, bits)
+    except GuardError as fault:
+        raise UndecidedError(
+            f"rounding decided which branch Python took, so what was recorded is not the function here: {fault}"
+        ) from None
+
+
+def _answer(question: Question, bits: int) -> Reference:
+    operator = question.operator
+    derived, values = derivative_tape(question.tape, question.wrt, operator)
     left = question.left()
     too_large = left is not None and 2 * forecast_seconds(derived) > left
     if too_large and operator in SAMPLED:
@@ -73,14 +83,12 @@ def certified(
     # Half of the time for the rules: what cannot be certified whole still has the other half for a sample.
     rules_s = None if left is None else left / 2
     try:
-        found = certify(
-            derived, [*question.leaves, *question.vectors], bits=bits, deadline_s=rules_s, wrt=question.wrt
-        )
+        found = certify(derived, [*question.leaves, *question.vectors], bits=bits, deadline_s=rules_s, wrt=question.wrt)
     except TimeoutError:
         if operator not in SAMPLED:
             raise
         return sample(question, bits)
-    remark = fault_of_check(question, found, values)
+    remark = fault_of_check(question, found, values) or fault_of_values(question, found, values)
     value = float(found.high[0]) if values and found.high[0].shape == () else math.nan
     return Reference(
         found.high[values:],

@@ -43,15 +43,15 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     Raises:
         LossError: the loss is not finite, so no gradient can be right.
     """
+    value = session.instance.loss(*session.instance.args)
+    if (fault := fault_of_loss(value, session.leaves, session.source.names)) is not None:
+        raise LossError(fault)
     if not command.get("reference"):
         why = command.get("why") or "there is no reference"
         return {"outcome": "unsupported", "reason": f"nothing to measure against: {why}", "findings": None}
     from .reference import Reference
 
     truth = Reference.load(command["reference"])
-    value = session.instance.loss(*session.instance.args)
-    if (fault := fault_of_loss(value, session.leaves, session.source.names)) is not None:
-        raise LossError(fault)
     eps = float(np.finfo(session.spec["dtype"]).eps)
     gradient = _gradient(session, session.backend)
     if (fault := fault_of_form(gradient, [session.leaves[position] for position in session.source.wrt])) is not None:

@@ -48,7 +48,7 @@ def sample(question: Question, bits: int) -> Reference:
         vector, begun = question.direction(number + 1), time.monotonic()
         found, how = _by_series(question, vector, how)
         cost, begun = time.monotonic() - begun, time.monotonic()
-        _agree(question, vector, found, how)
+        how = _agree(question, vector, found, how)
         check_cost = time.monotonic() - begun
         directions.append(Direction(vector, *split(found)))
     places, weights, total = _places(question, moved), [], ball(0)
@@ -68,7 +68,7 @@ def sample(question: Question, bits: int) -> Reference:
         with precision(how.bits):
             total = total + found * ball(weights[-1])
     if weights:
-        _agree(question, together, total, how)
+        how = _agree(question, together, total, how)
     size = max(abs(one.high) for one in directions)
     widths = [one.radius for one in directions]
     widths += [float(part[mask].max(initial=0.0)) for part, mask in zip(radius, known, strict=True)]
@@ -81,7 +81,15 @@ def sample(question: Question, bits: int) -> Reference:
         how.bits,
         how.ties,
         max(widths) <= TARGET * size,
-        f"a random sample, because certifying everything takes more than {question.deadline_s:g} s",
+        "; ".join(
+            filter(
+                None,
+                (
+                    f"a random sample, because certifying everything takes more than {question.deadline_s:g} s",
+                    how.reason,
+                ),
+            )
+        ),
         how.unproven,
         checked=True,
         sampled=(len(weights), everything),
@@ -130,16 +138,20 @@ def _by_series(question: Question, vector: Sequence[np.ndarray], how: Certified)
         how = how._replace(bits=2 * how.bits)
 
 
-def _agree(question: Question, vector: Sequence[np.ndarray], by_series: Any, how: Certified) -> None:
-    """Raise unless the rules, in forward mode, enclose the same product."""
+def _agree(question: Question, vector: Sequence[np.ndarray], by_series: Any, how: Certified) -> Certified:
+    """Raise unless the rules, in forward mode, enclose the same product; ``how``, with the ties that they met."""
     if question.operator == "hvp":
         tape, vectors, output = transforms.curvature(question.tape, question.wrt), [*vector, *question.vectors], 0
     else:
         tape, vectors, output = transforms.jvp(question.tape, question.wrt), list(vector), 1
-    found = certify(
-        tape, [*question.leaves, *vectors], bits=how.bits, deadline_s=question.left(), wrt=question.wrt
-    )
+    try:
+        found = certify(tape, [*question.leaves, *vectors], bits=how.bits, deadline_s=question.left(), wrt=question.wrt)
+    except TimeoutError:
+        raise TimeoutError(
+            f"no certificate within {question.deadline_s:g} s (by rules, along a random direction)"
+        ) from None
     rule = found.balls[output].item()
     with precision(how.bits):
         if not ball(rule).overlaps(by_series):
             raise CertificateError(accusation(question, Evidence(rule, by_series, 0.0), how))
+    return how._replace(ties=max(how.ties, found.ties))

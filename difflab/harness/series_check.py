@@ -52,9 +52,9 @@ class Question:
             raise TimeoutError(f"no certificate within {self.deadline_s:g} s (in power series, at `{primitive.name}`)")
 
     def direction(self, number: int) -> list[np.ndarray]:
-        """A random direction; of short dyadic numbers, so that products with them are exact and cheap."""
+        """A random direction; of short dyadic numbers, none of them 0, so that products are exact and cheap."""
         rng = np.random.default_rng([self.seed, number])
-        return [rng.integers(-(2**16), 2**16, array.shape, endpoint=True) / 2.0**16 for array in self.moved]
+        return [(2 * rng.integers(-(2**15), 2**15, array.shape) + 1) / 2.0**16 for array in self.moved]
 
     def along(self, direction: Sequence[Any], order: int, how: Certified) -> list[list[np.ndarray]]:
         """Coefficients of the outputs along a direction; ties settled as they were by the rules."""
@@ -131,10 +131,39 @@ def accusation(question: Question, evidence: Evidence, how: Certified) -> str:
         question.tape, question.leaves, question.wrt, question.direction(1), how.bits, how.provenance, how.trusting
     )
     return (
-        "derivative rules and power series exclude each other along a random direction: the rules give "
-        f"{evidence.rule.str(15)} and the series {evidence.series.str(15)}; "
-        f"{culprit or 'every primitive agrees by itself, so a transform is at fault'}"
+        f"{culprit or 'every primitive agrees by itself, so a transform is at fault'}; along a random direction the "
+        f"rules give {evidence.rule.str(15)} and the series {evidence.series.str(15)}, which exclude each other"
     )
+
+
+def fault_of_values(question: Question, found: Certified, values: int) -> str:
+    """Why the value of the function casts doubt on its derivative; empty if floating point gives the same.
+
+    Both engines share the exact rules of primitives, so a wrong one shows here only.  What floating point may lose is
+    measured by the largest number on the way.
+    """
+    largest = 0.0
+    roundoff = max((float(np.finfo(a.dtype).eps) for a in question.tape.avals if a.dtype.kind == "f"), default=0.0)
+
+    def visit(primitive: Primitive, operands: list[Any], params: dict[str, Any]) -> Any:
+        nonlocal largest
+        result = np.asarray(primitive.evaluate(*operands, **params))
+        if result.dtype.kind == "f":
+            largest = max(largest, float(np.max(np.abs(result), initial=0.0, where=np.isfinite(result))))
+        return result
+
+    with np.errstate(all="ignore"):
+        plain = question.tape.replay([np.asarray(leaf) for leaf in question.leaves], visit)
+    for value, exact in zip(plain, found.high[:values], strict=False):
+        rounded = np.asarray(value, dtype=np.float64)
+        known = np.isfinite(rounded)
+        bound = max(1e-6, 1e3 * roundoff) * np.maximum(largest, np.abs(exact))
+        if np.any(known & (np.abs(np.where(known, rounded, 0.0) - exact) > bound)):
+            return (
+                "the function comes out otherwise in floating point than in exact arithmetic: rounding ruins it, or an "
+                "exact rule of a primitive is wrong"
+            )
+    return ""
 
 
 def _evidence(question: Question, results: list[np.ndarray], how: Certified) -> list[Evidence]:
@@ -184,7 +213,8 @@ def _pairs(results: Sequence[np.ndarray], lines: Sequence[np.ndarray]) -> list[E
 def _row(blocks: list[np.ndarray], row: int, outs: list[tuple[int, ...]], vectors: Sequence[np.ndarray]) -> np.ndarray:
     """One row of blocks of shape out + in times vectors of shape in."""
     shape, count = outs[0], len(vectors)
-    parts = [block.reshape(*shape, -1) for block in blocks[row * count : (row + 1) * count]]
+    row_blocks = zip(blocks[row * count : (row + 1) * count], vectors, strict=True)
+    parts = [block.reshape(*shape, np.size(vector)) for block, vector in row_blocks]
     whole = np.concatenate(parts, axis=-1)
     return filled(shape, [dot([whole[place]], vectors) for place in np.ndindex(*shape)])
 

@@ -80,8 +80,9 @@ class Session:
         from . import timing
 
         primal = self._primal()
-        if (fault := fault_of_loss(timing.timed(primal)[1], self.leaves, self.source.names)) is not None:
-            self.channel.say("partial", data={"certified": "no: the loss is not finite"})
+        value, operator = timing.timed(primal)[1], self.spec["operator"]
+        if (fault := fault_of_loss(value, self.leaves, self.source.names, operator)) is not None:
+            self.channel.say("partial", data={"certified": "no: the loss is no finite number"})
             raise LossError(fault)
         primal_s = min(timing.timed(primal)[0] for _ in range(3))
         cost = self.operation.predict(self.backend)

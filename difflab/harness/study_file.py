@@ -163,6 +163,14 @@ class _Reader:
         if name and sizes is None:
             known = list(self.catalogue.problems)
             self.fault((*path, "name"), f"unknown problem {name!r} {suggestion(name, known)}")
+        traps, asked = name in self.catalogue.traps, self.document.get("answer") == "traps"
+        if sizes is not None and traps != asked:
+            self.fault(
+                (*path, "name"),
+                f'{name!r} is a zoo of traps, for studies with answer = "traps"'
+                if traps
+                else f'{name!r} holds no traps; a study with answer = "traps" asks at "difflab.traps:PROBLEM"',
+            )
         chosen = self.names(path, table, "sizes", sizes, sizes or [])
         dtypes = self.names(path, table, "dtypes", DTYPES, ["float64"])
         quick = [] if table.get("quick") == [] else self.names(path, table, "quick", chosen or sizes, chosen[:2])
@@ -185,9 +193,11 @@ class _Reader:
                 hint = suggestion(key, known) if known else "(it has no options)"
                 self.fault((*path, key), f"backend {name!r} has no option {key!r} {hint}")
             for key, value in options.items():
-                plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
-                if not plain:
-                    self.fault((*path, key), f"an option must be a text, a finite number, true or false, got {value!r}")
+                if not all(map(_plain, value if isinstance(value, list) else [value])):
+                    self.fault(
+                        (*path, key),
+                        f"an option must be a text, a finite number, true or false, or a list of these, got {value!r}",
+                    )
             if not wrong and (why := self.catalogue.refused.get(self.positions[id(table)])) is not None:
                 self.fault(path, why)
         label = self.string(path, table, "label", label_of(name, options))
@@ -229,10 +239,10 @@ class _Reader:
                 self.number(("steps", dtype), own, key, given.get(key, default), 1e-300, 1e6)
                 for key, default in zip(("from", "to"), usual, strict=True)
             ]
-            ranges[dtype] = (ends[0], ends[1])
-            if ends[0] <= ends[1] and dtype in used:
+            ranges[dtype] = (max(ends), min(ends))
+            if ends[0] == ends[1] and dtype in used:
                 path = ("steps", dtype) if own else ("steps",)
-                self.fault(path, f"in {dtype} the largest step, {ends[0]:g}, is not above the smallest, {ends[1]:g}")
+                self.fault(path, f"in {dtype} the steps go from {ends[0]:g} to {ends[1]:g}, which is a single one")
         return Steps(ranges, self.whole(("steps",), table, "per_decade", Steps().per_decade, 1, 20))
 
     # ------------------------------------------------------------------------- pieces
@@ -353,6 +363,10 @@ class _Reader:
 
 def _tables(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _options(table: dict[str, Any]) -> dict[str, Any]:

@@ -39,10 +39,8 @@ def recurrence(arithmetic: Any, a: Array, b: Array, *, axis: int, reverse: bool)
 
 def cummax(arithmetic: Any, x: Array, *, axis: int) -> Array:
     """The largest of all elements up to each; ties share the derivative equally."""
-    rows = list(np.moveaxis(x, axis, 0))
-    for i in range(1, len(rows)):
-        rows[i] = arithmetic.larger(rows[i - 1], rows[i])
-    return _stacked(rows, x, axis)
+    rows = np.moveaxis(x, axis, 0)
+    return _stacked([arithmetic.largest(rows[: i + 1]) for i in range(len(rows))], x, axis)
 
 
 def cummin(arithmetic: Any, x: Array, *, axis: int) -> Array:

@@ -185,7 +185,7 @@ def contents(results: Run) -> dict[str, Any]:
         "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
-        "glossary": list(own.glossary) if own else [*nouns.meanings(cases), *words.glossary()],
+        "glossary": [*own.glossary, *words.methods()] if own else [*nouns.meanings(cases), *words.glossary()],
         "method": words.method(manifest, cases) if own is None else [*words.examined(manifest), *own.method],
         "machine": tables.machine(environment),
         "references": words.references(results.reference),

@@ -42,7 +42,10 @@ GLOSSARY = (
         "Decimal digits that the dtype holds (15.7 in float64, 6.9 in float32) less those that are right in the whole "
         "gradient (norm-wise).",
     ),
-    ("Machine epsilon", "The distance from 1 to the next number of the dtype: no gradient can be asked for more."),
+    (
+        "Machine epsilon",
+        "The distance from 1 to the next number of the dtype: rounding is of that size, and less is good luck.",
+    ),
 )
 METHOD = (
     "At every step of the sweep the gradient is prepared and computed anew, and its distance from the certified "
@@ -119,7 +122,8 @@ def _lost(curve: Curve) -> str:
 def _prediction(main: Curve) -> str:
     if main.off is None:
         return ""
-    return f"theory put that step at {numbers.scaled(main.predicted.step)}, a factor of {numbers.factor(main.off)} away"
+    best = f"theory put the best step of {main.case.backend} at {numbers.scaled(main.predicted.step)}"
+    return f"{best}, a factor of {numbers.factor(main.off)} away"
 
 
 def _farthest(found: Sequence[tuple[str, list[Curve]]]) -> str:

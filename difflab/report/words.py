@@ -19,6 +19,16 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "evaluations per parameter, and an error that no step makes vanish.",
     ),
     (
+        "Order, Richardson",
+        "A scheme of order p has an error that falls with the p-th power of the step. Richardson extrapolation "
+        "combines the quotients of several steps, so that the leading errors cancel, and estimates what is left.",
+    ),
+    (
+        "Complex step",
+        "Change each parameter by a tiny imaginary number and read the slope from the imaginary part: nothing is "
+        "subtracted, so no digit is lost.",
+    ),
+    (
         "Symbolic differentiation",
         "Write the loss as one formula and differentiate the formula. Exact, but formulas swell.",
     ),
@@ -60,10 +70,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Relative error",
-        "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm. "
-        "Worst digits: the correct digits of the single worst parameter; middle digits: half of them have more. "
-        "Estimated error: what a method that estimates its own error, such as Richardson extrapolation, says without "
-        "the truth.",
+        "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm, at "
+        "most what the dtype holds. Worst digits: the correct digits of the single worst parameter; middle digits: "
+        "half of them have more. Estimated error: what a method that estimates its own error, such as Richardson "
+        "extrapolation, says without the truth.",
     ),
     (
         "ULP",
@@ -98,6 +108,17 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "announced before anything was allocated.",
     ),
 )
+
+
+METHODS = frozenset(
+    {"Loss", "Gradient", "Finite differences", "Order, Richardson", "Complex step", "Symbolic differentiation"}
+    | {"Forward mode", "Reverse mode", "Kink table"}
+)
+
+
+def methods() -> list[tuple[str, str]]:
+    """What pages of every kind say of the ways of differentiating."""
+    return [entry for entry in GLOSSARY if entry[0] in METHODS]
 
 
 def glossary() -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..builder import Builder
 from ..tape import Tape
-from .branches import Mask, pulled_back, together
+from .branches import Share, pulled_back
 from .inline import depends_on, inline, inputs_like, transform_builder
 
 
@@ -89,33 +89,28 @@ def backward(
     if builder.quiet_from is None:
         builder.quiet_from = len(builder.equations)
     active = depends_on(tape, wrt)
-    cotangents = {number: cotangent for number, cotangent in cotangents.items() if number in active}
-    taken: dict[int, Mask | None] = {}
+    shares = {number: Share(cotangent) for number, cotangent in cotangents.items() if number in active}
     for equation in reversed(tape.equations):
         # After this equation no earlier one can contribute: its output's cotangent is complete.
-        cotangent = cotangents.pop(equation.output, None)
-        mask = taken.pop(equation.output, None)
-        if cotangent is None or equation.primitive.vjp is None:
+        share = shares.pop(equation.output, None)
+        if share is None or equation.primitive.vjp is None:
             continue
         contributions = pulled_back(
             equation.primitive,
-            cotangent,
-            mask,
+            share,
             values[equation.output],
             [values[number] for number in equation.inputs],
             tuple(number in active for number in equation.inputs),
-            tuple(number in tape.literals for number in equation.inputs),
             equation.params,
         )
-        for number, (contribution, through) in zip(equation.inputs, contributions, strict=True):
+        for number, contribution in zip(equation.inputs, contributions, strict=True):
             if contribution is None or number not in active:
                 continue
-            before = cotangents.get(number)
-            cotangents[number] = contribution if before is None else before + contribution
-            taken[number] = through if before is None else together(taken.get(number), through)
+            before = shares.get(number)
+            shares[number] = contribution if before is None else before + contribution
     result = []
     for position in wrt:
         number = tape.inputs[position]
-        cotangent = cotangents.get(number)
-        result.append(builder.primitive("zeros_like", values[number]) if cotangent is None else cotangent)
+        share = shares.get(number)
+        result.append(builder.primitive("zeros_like", values[number]) if share is None else share.closed)
     return result
