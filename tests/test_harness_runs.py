@@ -150,7 +150,7 @@ def test_a_loss_that_is_nan_is_the_fault_of_no_backend(tmp_path: Path, quick: bo
     assert {(row["outcome"], row["reason"]) for row in found.rows} == {
         ("invalid", "the loss is nan at these arguments (argument data contains NaN)")
     }
-    assert {row["certified"] for row in found.rows} == {"no: the loss is not finite"}
+    assert {row["certified"] for row in found.rows} == {"no: the loss is no finite number"}
 
 
 def test_six_processes_give_intervals_and_verdicts(tmp_path: Path) -> None:
