@@ -260,7 +260,8 @@ def test_a_deadline_is_kept() -> None:
     tape, leaves = traced(wide, w, x)
     begun = time.monotonic()
     with contextlib.suppress(TimeoutError):
-        assert certified(tape, leaves, (0,), deadline_s=1.0).certified
+        found = certified(tape, leaves, (0,), deadline_s=1.0)
+        assert found.certified or "the time was up" in found.reason
     assert time.monotonic() - begun < 30
 
 
@@ -335,7 +336,7 @@ def test_a_wrong_exact_rule_is_seen_in_the_value() -> None:
 
 def test_equality_is_told() -> None:
     tape, leaves = traced(lambda x: np.sum(np.where(x == 0, 0.0, x)), np.array([0.0, 1.0]))
-    assert "1 comparisons asked for equality and found it" in certified(tape, leaves, (0,)).reason
+    assert "the function asks 1 times whether numbers are equal, and they are" in certified(tape, leaves, (0,)).reason
 
 
 def test_running_extremes_share_among_all_ties() -> None:

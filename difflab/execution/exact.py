@@ -31,7 +31,7 @@ class Certified(NamedTuple):
     ``narrow``: whether every radius met the target.  ``unproven``: how often balls only looked equal, at the last
     precision, and were taken for ties: the enclosures hold if those ties are real.  ``balls``: the enclosures
     themselves, object arrays.  ``provenance``, ``trusting``: how ties were settled, see ``certify``.
-    ``equalities``: how often a comparison asked for equality and found it, of which the kink table says nothing.
+    ``equalities``: how often the function asks for equality and finds it, of which the kink table says nothing.
     """
 
     high: list[np.ndarray]
@@ -53,7 +53,7 @@ class Certified(NamedTuple):
         if self.ties:
             remarks.append(f"{self.ties} comparisons met a tie, settled by the kink table")
         if self.equalities:
-            remarks.append(f"{self.equalities} comparisons asked for equality and found it")
+            remarks.append(f"the function asks {self.equalities} times whether numbers are equal, and they are")
         if self.unproven:
             remarks.append(
                 f"{self.unproven} comparisons met numbers that agree in all of {self.bits} bits without proof that "
@@ -152,7 +152,7 @@ def _enclosed(
         for size, width in zip(sizes, widths, strict=True)
     )
     return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven, outputs,
-        equalities=balls.touched - balls.ties,
+        equalities=watch.asked,
     )  # fmt: skip
 
 
@@ -168,7 +168,9 @@ class _Guarded:
 
     def __init__(self, tape: Tape, balls: Balls, after: Any, wrt: Sequence[int] | None) -> None:
         self.tape, self.balls, self.after = tape, balls, after
-        self.equations = iter(tape.equations)
+        self.equations = enumerate(tape.equations)
+        self.own = len(tape) if tape.quiet_from is None else tape.quiet_from
+        self.asked = 0
         self.known = balls.touched
         moving = tape.inputs if wrt is None else [tape.inputs[position] for position in wrt]
         self.moving = {number for number in moving if tape.avals[number].dtype.kind not in "biu"}
@@ -176,12 +178,16 @@ class _Guarded:
         self.tied: set[int] = set()
 
     def __call__(self, primitive: Primitive, arrays: Sequence[Any], params: Any, result: Any) -> Any:
+        position, equation = next(self.equations)
+        met, self.known = self.balls.touched - self.known, self.balls.touched
+        # Rules of derivatives ask for equality to find ties; what the function itself asks is another matter.
+        if primitive.name in ("equal", "not_equal") and position < self.own:
+            self.asked += met
         if self.tape.guards:
-            self._note(next(self.equations), arrays)
+            self._note(equation, arrays, met > 0)
         return result if self.after is None else self.after(primitive, arrays, params, result)
 
-    def _note(self, equation: Equation, arrays: Sequence[Any]) -> None:
-        touched, self.known = self.balls.touched > self.known, self.balls.touched
+    def _note(self, equation: Equation, arrays: Sequence[Any], touched: bool) -> None:
         numbers, name = equation.inputs, equation.primitive.name
         moves = not self.moving.isdisjoint(numbers)
         if name == "gather" and numbers[0] in self.moving:

@@ -77,7 +77,7 @@ def _answer(question: Question, bits: int) -> Reference:
     operator = question.operator
     derived, values = derivative_tape(question.tape, question.wrt, operator)
     left = question.left()
-    too_large = left is not None and 2 * forecast_seconds(derived) > left
+    too_large = left is not None and 1.5 * forecast_seconds(derived) > left
     if too_large and operator in SAMPLED:
         return sample(question, bits)
     # Half of the time for the rules: what cannot be certified whole still has the other half for a sample.
