@@ -334,9 +334,33 @@ def test_a_wrong_exact_rule_is_seen_in_the_value() -> None:
     assert "comes out otherwise in floating point" in found.reason
 
 
-def test_equality_is_told() -> None:
-    tape, leaves = traced(lambda x: np.sum(np.where(x == 0, 0.0, x)), np.array([0.0, 1.0]))
-    assert "the function asks 1 times whether numbers are equal, and they are" in certified(tape, leaves, (0,)).reason
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sum(np.where(x == 0, 0.0, x)),
+        lambda x: np.sum(x * np.floor(x)),
+        lambda x: np.sum(np.where(x > 0, x, 0.1 * x)),
+        lambda x: np.sum(np.mod(x, 1.0)),
+    ],
+)
+def test_a_choice_at_equality_is_told(function: Callable) -> None:
+    remark = "the function itself compares equal numbers or rounds at a jump"
+    tape, leaves = traced(function, np.array([0.0, 1.5]))
+    assert remark in certified(tape, leaves, (0,)).reason
+    tape, leaves = traced(function, np.array([0.25, 1.5]))
+    assert certified(tape, leaves, (0,)).reason == ""
+
+
+def test_a_network_has_no_such_remark() -> None:
+    x, y = np.random.default_rng(0).normal(size=(6, 4)), np.array([0, 1, 2, 0, 1, 2])
+
+    def loss(w: Any) -> Any:
+        z = nn.relu(x @ w)
+        shifted = z - np.max(z, axis=1, keepdims=True)
+        return -np.mean((shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True)))[np.arange(6), y])
+
+    tape, leaves = traced(loss, np.random.default_rng(1).normal(size=(4, 3)))
+    assert "compares equal numbers" not in certified(tape, leaves, (0,)).reason
 
 
 def test_running_extremes_share_among_all_ties() -> None:

@@ -318,3 +318,16 @@ def test_what_the_gradient_raises_is_passed_on() -> None:
 
     with pytest.raises(KeyError, match="w7"):
         dl.check(broken, squares, X)
+
+
+def test_functions_in_the_wrong_order_are_noticed() -> None:
+    def loss(w, x):
+        return np.sum((x @ w) ** 2)
+
+    def gradient(w, x):
+        return 2 * x.T @ (x @ w)
+
+    with pytest.raises(InputError, match=r"`loss`, returns a single number: are the two in the wrong order\?"):
+        dl.check(loss, gradient, np.ones(3), np.ones((4, 3)))
+    with pytest.raises(InputError, match=r"needs one output of shape \(\).*or dl\.jacobian$"):
+        dl.check(gradient, gradient, np.ones(3), np.ones((4, 3)))

@@ -84,7 +84,17 @@ def check(
                 f"{type(thing).__name__}"
             )
         _require_signature(thing, args, kwargs)
-    return _Checking(Subject(my_gradient, loss, args, kwargs, argnums)).run(layers, tolerance, reference_seconds)
+    try:
+        subject = Subject(my_gradient, loss, args, kwargs, argnums)
+    except InputError as error:
+        answer = my_gradient(*args, **kwargs)
+        if isinstance(answer, float | np.number | np.ndarray) and np.shape(answer) == ():
+            raise InputError(
+                f"{error}; the first function, {describe(my_gradient)}, returns a single number: are the two in the "
+                "wrong order? It is dl.check(my_gradient, loss, ...)"
+            ) from None
+        raise
+    return _Checking(subject).run(layers, tolerance, reference_seconds)
 
 
 def _require_signature(function: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Certified(NamedTuple):
     ``narrow``: whether every radius met the target.  ``unproven``: how often balls only looked equal, at the last
     precision, and were taken for ties: the enclosures hold if those ties are real.  ``balls``: the enclosures
     themselves, object arrays.  ``provenance``, ``trusting``: how ties were settled, see ``certify``.
-    ``equalities``: how often the function asks for equality and finds it, of which the kink table says nothing.
+    ``open``: whether the function's value hangs on a comparison of equal numbers, or on a rounding at a jump.
     """
 
     high: list[np.ndarray]
@@ -44,7 +44,7 @@ class Certified(NamedTuple):
     balls: list[np.ndarray] = []  # noqa: RUF012 (the default of a named tuple, never written to)
     provenance: bool = False
     trusting: bool = False
-    equalities: int = 0
+    open: bool = False
 
     @property
     def reason(self) -> str:
@@ -52,8 +52,10 @@ class Certified(NamedTuple):
         remarks = []
         if self.ties:
             remarks.append(f"{self.ties} comparisons met a tie, settled by the kink table")
-        if self.equalities:
-            remarks.append(f"the function asks {self.equalities} times whether numbers are equal, and they are")
+        if self.open:
+            remarks.append(
+                "the function itself compares equal numbers or rounds at a jump, of which the table says nothing"
+            )
         if self.unproven:
             remarks.append(
                 f"{self.unproven} comparisons met numbers that agree in all of {self.bits} bits without proof that "
@@ -152,7 +154,7 @@ def _enclosed(
         for size, width in zip(sizes, widths, strict=True)
     )
     return Certified(high, low, radius, bits, balls.ties - balls.unproven, narrow, balls.unproven, outputs,
-        equalities=watch.asked,
+        open=watch.undone,
     )  # fmt: skip
 
 
@@ -170,7 +172,6 @@ class _Guarded:
         self.tape, self.balls, self.after = tape, balls, after
         self.equations = enumerate(tape.equations)
         self.own = len(tape) if tape.quiet_from is None else tape.quiet_from
-        self.asked = 0
         self.known = balls.touched
         moving = tape.inputs if wrt is None else [tape.inputs[position] for position in wrt]
         self.moving = {number for number in moving if tape.avals[number].dtype.kind not in "biu"}
@@ -181,9 +182,7 @@ class _Guarded:
         position, equation = next(self.equations)
         met, self.known = self.balls.touched - self.known, self.balls.touched
         # Rules of derivatives ask for equality to find ties; what the function itself asks is another matter.
-        if primitive.name in ("equal", "not_equal") and position < self.own:
-            self.asked += met
-        if self.tape.guards:
+        if self.tape.guards or position < self.own:
             self._note(equation, arrays, met > 0)
         return result if self.after is None else self.after(primitive, arrays, params, result)
 
@@ -201,6 +200,13 @@ class _Guarded:
             self.moving.add(equation.output)
             if touched:
                 self.tied.add(equation.output)
+
+    @property
+    def undone(self) -> bool:
+        """Whether the function's own value hangs on what is open."""
+        own = {equation.output for equation in self.tape.equations[: self.own]}
+        values = own.intersection(self.tape.outputs) or {e.output for e in self.tape.equations[: self.own][-1:]}
+        return not self.open.isdisjoint(values)
 
     def check(self) -> None:
         """Raise where Python saw what is open."""
