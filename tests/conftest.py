@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ INSTALLED = Path(difflab.__file__).resolve().parent.parent  # site-packages, or 
 # The same examples on every machine and in every run, and no deadline: a busy machine is not a fault of the code.
 settings.register_profile("difflab", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("difflab")
+
+
+def pytest_configure() -> None:
+    # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
