@@ -148,6 +148,42 @@ def check(
     raise typer.Exit(OK if right else TOLERANCE)
 
 
+TRACE_EPILOG = """
+Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json
+
+Known are + - * / ** (or ^), parentheses, pi, e and log, ln, exp, log1p, expm1, sqrt, abs, sin, cos, tan, arcsin,
+arccos, arctan, sinh, cosh, tanh, sigmoid, relu, max, min, sum. What begins with a minus goes after --, or in brackets.
+
+Exit codes: 0 all well; 2 bad input, as an expression that cannot be read; 70 a fault of difflab.
+"""
+
+
+@app.command(epilog=TRACE_EPILOG)
+def trace(
+    expression: Annotated[str, typer.Argument(metavar="EXPRESSION", help="The formula; quote it for the shell.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE...", help="A number or a list, such as [1,2,3], for each variable."),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option("--seed", metavar="NAME", help="The variable whose tangent is 1 (default: the first one)."),
+    ] = None,
+    as_code: Annotated[
+        bool, typer.Option("--code", help="Print value and gradient as NumPy code, forward and back.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the evaluation trace of a formula with primal, tangent and adjoint of every line.
+
+    Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each line
+    does to a gradient: add distributes, copy adds, multiply swaps, max routes.
+    """
+    from .cli_trace import trace_text
+
+    _show(trace_text(expression, values or [], seed, as_json, as_code))
+
+
 @app.command(epilog="Example: difflab report reports/digits")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],

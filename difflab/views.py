@@ -12,6 +12,8 @@ from .builder import Shape
 from .calls import bind, describe
 from .flat import Function
 from .tape import Tape, show
+from .walk.code import numpy_text
+from .walk.columns import columns, values_of
 
 WIDEST = 6
 """Arrays of at most so many elements are printed in full."""
@@ -27,10 +29,11 @@ class Trace:
         <Trace of `<lambda>`: 2 equations, 6 flops, 32 bytes>
     """
 
-    def __init__(self, function: Callable, tape: Tape, leaves: Sequence[Any]):
+    def __init__(self, function: Callable, tape: Tape, leaves: Sequence[Any], call: tuple[Any, Any] = ((), {})):
         self.tape = tape
         self._name = describe(function)
         self._leaves = list(leaves)
+        self._function, self._call = function, call
 
     @property
     def flops(self) -> float:
@@ -51,15 +54,32 @@ class Trace:
         """Every value of the tape by number, at the example arguments."""
         if not self.has_data:
             raise ValueError("this trace was made of shapes without data, so it has no values; pass arrays to dl.trace")
-        numbers = [*self.tape.inputs, *self.tape.constants, *self.tape.literals]
-        numbers += [equation.output for equation in self.tape.equations]
-        found = self.tape.replay_all(
-            [np.asarray(leaf) for leaf in self._leaves],
-            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
-            None,
-            numbers,
-        )
-        return {number: np.asarray(value) for number, value in zip(numbers, found, strict=True)}
+        return values_of(self.tape, self._leaves)
+
+    def columns(self, *, tangent: str | None = None, cotangent: Any = None) -> str:
+        """The evaluation trace as the lectures write it: primal, tangent and adjoint of every line, and its gate.
+
+        Lines are numbered anew, in the order of depth: inputs keep their names, results are v1, v2 and so on.
+
+        Args:
+            tangent: name of the input whose tangent is 1 (in every element); the first one by default.
+            cotangent: what comes back to the output, of its shape; 1 by default, which only a scalar output allows.
+
+        Raises:
+            ValueError: no data, no such input, or an output that is no number.
+
+        Example:
+            >>> print(trace(lambda x: np.sin(x) * x, 2.0).columns())
+            value  is      primal   tangent d/dx  adjoint dy/dv  gate
+            x      input   2        1             0.077004      copy adds (2 uses)
+            v1     sin(x)  0.9093   -0.41615      2             scales by cos(x)
+            v2     v1 * x  1.8186   0.077004      1             multiply swaps
+            <BLANKLINE>
+            y = v2 = 1.8186
+            forward, read downwards:  dy/dx = 0.077004
+            reverse, read upwards:    dy/dx = 0.077004
+        """
+        return str(columns(self.tape, self.values(), tangent=tangent, cotangent=cotangent))
 
     def table(self) -> str:
         """The evaluation trace as text: one line per value, in the order in which they are computed.
@@ -93,6 +113,28 @@ class Trace:
     def _row(self, number: int, what: str, values: dict[int, np.ndarray]) -> tuple[str, str, str, str]:
         aval = self.tape.avals[number]
         return f"v{number}", f"{show(aval):<12}", f"{what:<17}", _brief(values[number]) if values else ""
+
+    def to_numpy(self, *, argnums: Any = 0) -> str:
+        """Value and gradient as the text of a NumPy module, staged forward and mirrored backward.
+
+        Args:
+            argnums: position, or tuple of positions, of the arguments to differentiate.
+
+        Returns:
+            A module with one function ``value_and_gradient`` of the same arguments.
+
+        Raises:
+            InputError: the function has not one real output of shape ().
+            UnsupportedError: Python branched on a traced value, or a primitive has no NumPy spelling.
+
+        Example:
+            >>> text = trace(lambda x: x * np.sin(x), np.ones(3)[0]).to_numpy()
+            >>> print(text[text.index("    # backward"):])
+                # backward
+            ...
+        """
+        args, kwargs = self._call
+        return numpy_text(self._function, self.tape, bind(self._function, args, kwargs, argnums))
 
     def __repr__(self) -> str:
         return f"<Trace of {self._name}: {len(self.tape)} equations, {self.flops:.3g} flops, {self.bytes:,} bytes>"
@@ -135,4 +177,4 @@ def trace(function: Callable, *args: Any, **kwargs: Any) -> Trace:
     """
     bound = bind(function, args, kwargs, ())
     flat = Function(function, bound)
-    return Trace(function, flat.trace(names=True), bound.leaves)
+    return Trace(function, flat.trace(names=True), bound.leaves, (args, kwargs))

@@ -32,7 +32,16 @@ N_PARAMS = {
     "scalar-net": [2],
     "norm-squared": [6],
     "two-layer": [15, 320],
+    "least-squares": [3, 3, 8, 8, 64, 1024, 1024],
+    "logistic": [4, 4, 9, 9, 65, 1025, 1025],
+    "hinge": [12, 12, 27, 27, 195, 3075, 3075],
+    "xor": [12 + 15 + 4],
+    "two-layer-numpy": [15 + 6, 128 + 32, 2000 + 200, 20000 + 500, 100000 + 1000],
+    "mlp-activations": [12 + 8] * 5 + [24 + 8] + [2080 + 330] * 5 + [4160 + 330],
+    "toeplitz-cnn": [6 + 4, 6 + 12, 10 + 56, 10 + 248, 10 + 1016],
+    "toeplitz-matrices": [6 + 4, 6 + 12, 10 + 56, 10 + 248, 10 + 1016],
 }
+MODULES = "activations digits_cnn digits_mlp graphs linear record sigmoid_nets toeplitz"
 RELATIVE = {"float32": 2e-6, "float64": 1e-14}
 
 
@@ -149,7 +158,7 @@ def test_unknown_problem_size_dtype_and_seed_are_errors():
             build("tiny", "float64", seed)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", ["", ".digits_cnn", ".digits_mlp", ".graphs", ".record"])
+@pytest.mark.parametrize("module", ["", *[f".{name}" for name in MODULES.split()]])
 def test_examples_in_docstrings_run(module):
     failed, tried = doctest.testmod(importlib.import_module(f"difflab.problems{module}"))
     assert tried > 0

@@ -7,18 +7,27 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
 from ..errors import InputError, did_you_mean
+from .activations import ACTIVATIONS_MLP
 from .digits_cnn import DIGITS_CNN
 from .digits_mlp import DIGITS_MLP
 from .graphs import ADD_MUL, BAYDIN, NORM_SQUARED, SCALAR_NET, SIGMOID_NEURON, TWO_LAYER
+from .linear import HINGE, LEAST_SQUARES, LOGISTIC
 from .mlp import MLP
 from .record import Instance, Problem
+from .sigmoid_nets import TWO_LAYER_NUMPY, XOR
+from .toeplitz import TOEPLITZ_CNN, TOEPLITZ_MATRICES
 
 __all__ = ["PROBLEMS", "Instance", "Problem", "find"]
 
 PROBLEMS: Mapping[str, Problem] = MappingProxyType(
     {
         one.name: one
-        for one in (DIGITS_MLP, DIGITS_CNN, MLP, BAYDIN, ADD_MUL, SIGMOID_NEURON, SCALAR_NET, NORM_SQUARED, TWO_LAYER)
+        for one in (
+            *(DIGITS_MLP, DIGITS_CNN, MLP),
+            *(BAYDIN, ADD_MUL, SIGMOID_NEURON, SCALAR_NET, NORM_SQUARED, TWO_LAYER),
+            *(LEAST_SQUARES, LOGISTIC, HINGE),
+            *(XOR, TWO_LAYER_NUMPY, ACTIVATIONS_MLP, TOEPLITZ_CNN, TOEPLITZ_MATRICES),
+        )
     }
 )
 
