@@ -42,6 +42,8 @@ def trace_text(expression: str, values: Sequence[str], seed: str | None, as_json
     if not (read.names or values):
         raise InputError("the expression names no variable, so there is nothing to differentiate by")
     if as_code:
+        if as_json or seed is not None:
+            raise InputError("--code prints a program, which goes with neither --json nor --seed")
         from .views import trace
 
         given = read_values(values, read.names)

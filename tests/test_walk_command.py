@@ -198,3 +198,9 @@ def test_code_runs_and_gives_the_gradient(run_command: Any) -> None:
     value, gradient = space["value_and_gradient"](2.0, 5.0)
     assert float(value) == pytest.approx(11.652, abs=5e-4)
     assert [float(part) for part in gradient] == pytest.approx([5.5, 2 - math.cos(5)], rel=1e-15)
+
+
+def test_code_is_neither_json_nor_seeded() -> None:
+    for options in ({"seed": "a", "as_json": False}, {"seed": None, "as_json": True}):
+        with pytest.raises(InputError, match="goes with neither --json nor --seed"):
+            trace_text("a*b", ["a=1", "b=2"], **options, as_code=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..tape import Tape
 from .inline import depends_on, inline, inputs_like, transform_builder
@@ -39,6 +40,23 @@ def jvp(tape: Tape, wrt: Sequence[int]) -> Tape:
         builder.quiet_from = len(builder.equations)
     active = depends_on(tape, wrt)
     tangents = {tape.inputs[position]: seed for position, seed in zip(wrt, seeds, strict=True)}
+    push(tape, values, tangents, active)
+    outputs = [values[number] for number in tape.outputs]
+    for number in tape.outputs:
+        tangent = tangents.get(number)
+        outputs.append(builder.primitive("zeros_like", values[number]) if tangent is None else tangent)
+    return builder.finish(outputs)
+
+
+def push(tape: Tape, values: Mapping[int, Any], tangents: dict[int, Any], active: set[int]) -> None:
+    """Add the tangents of all values to those of the inputs, equation by equation, on traced values or plain arrays.
+
+    Args:
+        tape: the function.
+        values: all its values by number.
+        tangents: by number; what has none does not move.
+        active: the values that depend on a moving input.
+    """
     for equation in tape.equations:
         rule = equation.primitive.jvp
         if equation.output not in active or rule is None:
@@ -54,8 +72,3 @@ def jvp(tape: Tape, wrt: Sequence[int]) -> Tape:
         )
         if tangent is not None:
             tangents[equation.output] = tangent
-    outputs = [values[number] for number in tape.outputs]
-    for number in tape.outputs:
-        tangent = tangents.get(number)
-        outputs.append(builder.primitive("zeros_like", values[number]) if tangent is None else tangent)
-    return builder.finish(outputs)

@@ -13,11 +13,11 @@ its data is never computed unless it is asked for.  What a ``where`` or an index
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..builder import Builder
-from ..tape import Tape
+from ..tape import Equation, Tape
 from .branches import Share, pulled_back
 from .inline import depends_on, inline, inputs_like, transform_builder
 
@@ -90,11 +90,36 @@ def backward(
         builder.quiet_from = len(builder.equations)
     active = depends_on(tape, wrt)
     shares = {number: Share(cotangent) for number, cotangent in cotangents.items() if number in active}
+    sweep(tape, values, shares, active)
+    result = []
+    for position in wrt:
+        number = tape.inputs[position]
+        share = shares.get(number)
+        result.append(builder.primitive("zeros_like", values[number]) if share is None else share.closed)
+    return result
+
+
+def sweep(
+    tape: Tape,
+    values: Mapping[int, Any],
+    shares: dict[int, Share],
+    active: set[int],
+    done: Callable[[Equation, Share], None] = lambda equation, share: None,
+) -> None:
+    """Read a tape backwards, equation by equation, on traced values or on plain arrays.
+
+    Args:
+        tape: the function.
+        values: all its values by number.
+        shares: the cotangents of the outputs; afterwards those of the inputs and of what has no derivative rule.
+        active: the values that depend on a differentiated input.
+        done: called with every equation and its output's cotangent, after it was pulled back.
+    """
     for equation in reversed(tape.equations):
-        # After this equation no earlier one can contribute: its output's cotangent is complete.
-        share = shares.pop(equation.output, None)
-        if share is None or equation.primitive.vjp is None:
+        if equation.output not in shares or equation.primitive.vjp is None:
             continue
+        # After this equation no earlier one can contribute: its output's cotangent is complete.
+        share = shares.pop(equation.output)
         contributions = pulled_back(
             equation.primitive,
             share,
@@ -108,9 +133,4 @@ def backward(
                 continue
             before = shares.get(number)
             shares[number] = contribution if before is None else before + contribution
-    result = []
-    for position in wrt:
-        number = tape.inputs[position]
-        share = shares.get(number)
-        result.append(builder.primitive("zeros_like", values[number]) if share is None else share.closed)
-    return result
+        done(equation, share)

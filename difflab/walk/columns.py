@@ -17,8 +17,10 @@ from ..calls import bind
 from ..errors import InputError, did_you_mean
 from ..flat import Function
 from ..tape import Equation, Tape
-from ..transforms.branches import Share, pulled_back
+from ..transforms.branches import Share
+from ..transforms.forward import push
 from ..transforms.inline import depends_on
+from ..transforms.reverse import sweep
 from . import gates
 from .rows import Row, Walk
 
@@ -167,17 +169,9 @@ def _by_depth(tape: Tape) -> list[Equation]:
 
 
 def _tangents(tape: Tape, values: Mapping[int, np.ndarray], seed: int, active: set[int]) -> dict[int, np.ndarray]:
-    tangents = {seed: np.ones_like(values[seed])}
-    for equation in tape.equations:
-        directions = tuple([tangents.get(number) for number in equation.inputs])
-        rule = equation.primitive.jvp
-        if rule is None or equation.output not in active or all(direction is None for direction in directions):
-            continue
-        operands = [values[number] for number in equation.inputs]
-        found = rule(directions, values[equation.output], *operands, **equation.params)
-        if found is not None:
-            tangents[equation.output] = np.asarray(found)
-    return tangents
+    tangents: dict[int, Any] = {seed: np.ones_like(values[seed])}
+    push(tape, values, tangents, active)
+    return {number: np.asarray(tangent) for number, tangent in tangents.items()}
 
 
 def _cotangent(tape: Tape, values: Mapping[int, np.ndarray], given: Any) -> np.ndarray:
@@ -202,23 +196,9 @@ def _adjoints(
 ) -> dict[int, np.ndarray]:
     """The cotangent of every value that the gradient comes by."""
     shares = {tape.outputs[0]: Share(cotangent)}
-    for equation in reversed(tape.equations):
-        share = shares.get(equation.output)
-        if share is None or equation.primitive.vjp is None or equation.output not in active:
-            continue
-        contributions = pulled_back(
-            equation.primitive,
-            share,
-            values[equation.output],
-            [values[number] for number in equation.inputs],
-            tuple([number in active for number in equation.inputs]),
-            equation.params,
-        )
-        for number, contribution in zip(equation.inputs, contributions, strict=True):
-            if contribution is not None and number in active:
-                before = shares.get(number)
-                shares[number] = contribution if before is None else before + contribution
-    return {number: np.asarray(share.closed) for number, share in shares.items()}
+    found: dict[int, Share] = {}
+    sweep(tape, values, shares, active, lambda equation, share: found.update({equation.output: share}))
+    return {number: np.asarray(share.closed) for number, share in {**shares, **found}.items()}
 
 
 def _filled(found: np.ndarray | None, zero: np.ndarray) -> np.ndarray:

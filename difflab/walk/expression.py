@@ -43,7 +43,7 @@ def _extreme(of_two: Callable, of_one: Callable) -> Callable:
 
 class _Known(NamedTuple):
     function: Callable
-    most: int = 1  # arguments
+    most: float = 1  # arguments
 
 
 FUNCTIONS: dict[str, _Known] = {
@@ -65,8 +65,8 @@ FUNCTIONS: dict[str, _Known] = {
     "tanh": _Known(np.tanh),
     "sigmoid": _Known(nn.sigmoid),
     "relu": _Known(nn.relu),
-    "max": _Known(_extreme(np.maximum, np.max), 100),
-    "min": _Known(_extreme(np.minimum, np.min), 100),
+    "max": _Known(_extreme(np.maximum, np.max), math.inf),
+    "min": _Known(_extreme(np.minimum, np.min), math.inf),
     "sum": _Known(np.sum),
 }
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..tape import Equation, Tape
-from ..transforms.branches import Share, pulled_back
+from ..transforms.branches import Share
 from ..transforms.inline import depends_on, inline, inputs_like, transform_builder
+from ..transforms.reverse import sweep
 from ..transforms.simplify import simplify, without_dead_code
 
 
@@ -59,18 +60,12 @@ def mirror(tape: Tape, wrt: Sequence[int]) -> Mirror:
     shares = {tape.outputs[0]: Share(seed)} if tape.outputs[0] in active else {}
     noted: dict[int, Any] = {}
     ends: list[tuple[Equation, int]] = []
-    for equation in reversed(tape.equations):
-        share = shares.pop(equation.output, None)
-        if share is None or equation.primitive.vjp is None:
-            continue
+
+    def note(equation: Equation, share: Share) -> None:
         noted[equation.output] = share.cotangent
-        operands = [values[number] for number in equation.inputs]
-        wanted = tuple(number in active for number in equation.inputs)
-        parts = pulled_back(equation.primitive, share, values[equation.output], operands, wanted, equation.params)
-        for number, part in zip(equation.inputs, parts, strict=True):
-            if part is not None and number in active:
-                shares[number] = shares[number] + part if number in shares else part
         ends.append((equation, len(builder.equations)))
+
+    sweep(tape, values, shares, active, note)
     results = []
     for position in wrt:
         number = tape.inputs[position]

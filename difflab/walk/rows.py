@@ -35,7 +35,7 @@ class Walk:
     output: str
     symbol: str
     value: np.ndarray
-    slope: np.ndarray | None
+    slope: np.ndarray
     seed: str
     gradient: dict[str, np.ndarray]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..primitives.record import Aval, Primitive
 from ..primitives.special import UFUNCS
+from .gates import INFIX
 from .helpers import HELPERS
 
 
@@ -26,10 +27,7 @@ class Term(NamedTuple):
 
 Spelling = Callable[..., str]
 
-OPERATORS = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "greater": ">", "greater_equal": ">=", "less": "<",
-    "less_equal": "<=", "equal": "==", "not_equal": "!=",
-}  # fmt: skip
+OPERATORS = {name: sign for name, sign in INFIX.items() if name not in ("power", "matmul")}
 SCIPY = {record.name: name for name, record in UFUNCS.items() if record.samples is None or record.kind == "elementwise"}
 OWN_FUNCTION = frozenset(
     {
