@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -331,3 +332,19 @@ def test_functions_in_the_wrong_order_are_noticed() -> None:
         dl.check(loss, gradient, np.ones(3), np.ones((4, 3)))
     with pytest.raises(InputError, match=r"needs one output of shape \(\).*or dl\.jacobian$"):
         dl.check(gradient, gradient, np.ones(3), np.ones((4, 3)))
+
+
+def test_a_black_box_that_oscillates_is_measured_rightly() -> None:
+    def loss(x):
+        return float(np.sum([math.sin(40 * float(v)) for v in x]))
+
+    x = np.array([-2.0, 0.3, 1e-3, 1.5])
+    right = 40 * np.cos(40 * x)
+    assert dl.check(lambda x: 40 * np.cos(40 * x), loss, x).ok
+    for factor in (0.0, 1.05):
+        assert not dl.check(lambda x, factor=factor: factor * right, loss, x).ok
+
+
+def test_a_black_box_at_the_edge_of_its_domain_says_so() -> None:
+    with pytest.raises(InputError, match=r"cannot be evaluated beside its arguments \(ValueError: math domain error\)"):
+        dl.check(lambda x: 1 / x, lambda x: math.log(float(x[0])), np.array([0.01]))

@@ -18,14 +18,13 @@ from .diagnosis import diagnose
 from .layers import Bisection
 from .memory import remembered
 from .record import Block, Check, Coordinate, Finding
-from .subject import Subject, filled
+from .subject import NOISE, Subject, filled
 from .sweep import wide
 from .ties import tie_finding
 from .truth import Truth, measured
 
 TOLERANCES = ((1e-12, 1e-10), (1e-6, 1e-4), (math.inf, 3e-2))
 """Units of rounding up to which, and the tolerance that goes with them: float64, float32, float16."""
-NOISE = 30.0
 WORST = 5
 FEW = 16
 
@@ -178,7 +177,7 @@ class _Checking:
             [NOISE * noise for noise in truth.noise], [], shaped,
         )  # fmt: skip
         case.explained = {k for k in range(count) if k not in usable}
-        case.wrong = [k for k in range(count) if k not in usable or not self._right(case, k, here, truth, limit)]
+        case.wrong = [k for k in range(count) if k not in usable or not self._right(k, here, truth, limit)]
         # A few numbers are met by chance more easily, so more points have to agree.
         few = sum(map(math.prod, subject.shapes)) <= FEW
         for seed in range(2 if few else 1):
@@ -228,7 +227,7 @@ class _Checking:
         if any(k in usable for k in case.wrong):
             return
         for point in case.points[1:]:
-            elsewhere = [k for k in case.shaped if not self._right(case, k, point, truth, 10 * limit)]
+            elsewhere = [k for k in case.shaped if not self._right(k, point, truth, 10 * limit)]
             if elsewhere:
                 case.points.sort(key=lambda one, wrong=point: one is not wrong)
                 case.wrong = sorted({*case.wrong, *elsewhere})
@@ -238,7 +237,7 @@ class _Checking:
                 self.findings.append(Finding("elsewhere", sentence, names))
                 return
 
-    def _right(self, case: Case, k: int, point: Point, truth: Truth, limit: float) -> bool:
+    def _right(self, k: int, point: Point, truth: Truth, limit: float) -> bool:
         given, true = point.given[k], point.true[k]
         if given.shape != true.shape:
             return False
@@ -283,7 +282,7 @@ class _Checking:
             else:
                 error = _norm(wide(part) - true) / (_norm(true) or norm or 1.0)
                 here = next(point for point in case.points if point.leaves is self.subject.bound.leaves)
-                elsewhere = "wrong" if not self._right(case, k, here, truth, limit) else "wrong nearby"
+                elsewhere = "wrong" if not self._right(k, here, truth, limit) else "wrong nearby"
                 rows.append(Block(name, shape, error, elsewhere if k in case.wrong else "right"))
         return rows
 

@@ -72,7 +72,7 @@ def _variables(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, cell.cell_contents
         except ValueError:  # a name that is not bound yet
             continue
-    yield from _defaults(function).items()
+    yield from (_positional_defaults(function) | (function.__kwdefaults__ or {})).items()
     for name in _global_names(function.__code__):
         if name in function.__globals__:
             yield name, function.__globals__[name]
@@ -89,12 +89,11 @@ def _parameters(function: Any) -> list[str]:
         return []
 
 
-def _defaults(function: types.FunctionType) -> dict[str, Any]:
+def _positional_defaults(function: types.FunctionType) -> dict[str, Any]:
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     given = function.__defaults__ or ()
-    found = dict(zip(names[len(names) - len(given) :], given, strict=True))
-    return found | dict(function.__kwdefaults__ or {})
+    return dict(zip(names[len(names) - len(given) :], given, strict=True))
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
@@ -161,13 +160,8 @@ def substituted(function: Any, values: dict[str, Any], depth: int = DEPTH) -> An
             scope[name] = values[name]
         elif depth and _is_user_function(scope[name]) and scope[name] is not function:
             scope[name] = substituted(scope[name], values, depth - 1)
-    changed = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount]
-    given = function.__defaults__ or ()
-    changed.__defaults__ = tuple(
-        values.get(name, value) for name, value in zip(names[len(names) - len(given) :], given, strict=True)
-    )
+    defaults = tuple(values.get(name, value) for name, value in _positional_defaults(function).items())
+    changed = types.FunctionType(function.__code__, scope, function.__name__, defaults, cells)
     changed.__kwdefaults__ = {name: values.get(name, value) for name, value in (function.__kwdefaults__ or {}).items()}
     return changed
 

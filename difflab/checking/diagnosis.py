@@ -53,7 +53,7 @@ def diagnose(subject: Subject, case: Case) -> list[Finding]:
     places = subject.places() if not stale and _worth_a_search(case, simple) else None
     if places is not None:
         located, stopped = _search(case, places, constants, simple, time.monotonic() + SECONDS)
-        findings = _merged(case, simple, located)
+        findings = _merged(simple, located)
         findings += _besides(case, places, constants, simple)
     if stale:
         findings += stale
@@ -99,7 +99,7 @@ def _besides(case: Case, places: Places, constants: Constants, simple: Sequence[
     return [replace(one.finding, sentence=f"{beyond}{one.finding.sentence}") for one in found]
 
 
-def _merged(case: Case, simple: Sequence[Explanation], located: Sequence[Explanation]) -> list[Finding]:
+def _merged(simple: Sequence[Explanation], located: Sequence[Explanation]) -> list[Finding]:
     """What a slip on the tape explains as well is not said of the blocks once more."""
     if not located:
         return _sorted(simple)

@@ -44,10 +44,9 @@ def constant_factors(case: Case, constants: Constants) -> list[Explanation]:
             continue
         if not case.confirmed(k, lambda point, k=k, c=factor: c * point.true[k]):
             continue
-        for number, (known, blocks) in enumerate(groups):
+        for known, blocks in groups:
             if abs(known - factor) <= case.slack[k] * abs(factor):
                 blocks.append(k)
-                groups[number] = (known, blocks)
                 break
         else:
             groups.append((factor, [k]))
@@ -185,7 +184,7 @@ def _oversummed(case: Case, k: int) -> Iterator[Reading]:
         for name, reduce in (("summed", np.sum), ("averaged", np.mean)):
             sentence = f"{case.names[k]} is {name} over {_over(axes)}, which its variable of shape {true} has."
 
-            def holds(given: np.ndarray, true: np.ndarray, reduce=reduce, axes=axes, rest=rest) -> bool:
+            def holds(given: np.ndarray, true: np.ndarray, reduce=reduce, axes=axes) -> bool:
                 reduced = reduce(true, axis=axes, keepdims=True)
                 if given.shape == true.shape:
                     return case.near(k, given, np.broadcast_to(reduced, true.shape))

@@ -19,8 +19,7 @@ from ..tape import Equation
 from .answer import listed
 from .case import Case, Explanation, Point, largest
 from .composites import composite_slips
-from .constants import Constants, shown
-from .factors import round_off
+from .constants import Constants, round_off, shown
 from .places import Places
 from .record import Finding
 from .rules import confusions_at, slips_at
@@ -56,9 +55,9 @@ class Search:
         first = self.case.points[0]
         self.sweeps = [self._swept(point) for point in self.case.points]
         self.sweep = self.sweeps[0]
-        self.directions = self._directions(first)
         # Others are explained elsewhere: nothing is asked of them.
         self.judged = [k for k in range(len(self.case.names)) if k in self.blocks or k not in self.case.wrong]
+        self.directions = self._directions(first)
         self.residual = np.array([self._along(first, direction) for direction in self.directions])
         moved = [self.sweep.tangents(direction, self.quiet) for direction in self.directions]
         self.tangents = {
@@ -80,16 +79,12 @@ class Search:
     def _directions(self, point: Point) -> list[list[np.ndarray]]:
         """Random directions in which every block that is judged weighs alike, the others not at all."""
         rng = np.random.default_rng(7)
-        judged = [k for k in range(len(self.case.names)) if k in self.blocks or k not in self.case.wrong]
-        sizes = [
-            largest(one.true[k]) if k in self.case.shaped else 0.0
-            for k in range(len(self.case.names)) for one in [point]
-        ]  # fmt: skip
+        sizes = [largest(true) if k in self.case.shaped else 0.0 for k, true in enumerate(point.true)]
         top = max(sizes, default=1.0) or 1.0
         self.scale = [size or top for size in sizes]
         return [
             [
-                rng.standard_normal(point.true[k].shape) * (k in judged) / self.scale[k]
+                rng.standard_normal(point.true[k].shape) * (k in self.judged) / self.scale[k]
                 for k in range(len(self.case.names))
             ]
             for _ in range(DIRECTIONS)

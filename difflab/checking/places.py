@@ -6,7 +6,7 @@ import ast
 import inspect
 import linecache
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Places:
 
     def line(self, position: int) -> str:
         """``file:line: text`` of an equation, as far as it is known."""
-        line = self.lines.get(self.tape.equations[position].output, "")
+        line = self.group(position)
         text = self.texts.get(line, "")
         return f"{line}: {text}" if text else line
 
@@ -123,7 +123,7 @@ def _examples(bound: Bound) -> list[Any]:
     ]
 
 
-def _texts(function: Callable, lines: Sequence[str] | set[str]) -> dict[str, str]:
+def _texts(function: Callable, lines: Iterable[str]) -> dict[str, str]:
     """The text at lines of the file in which a function stands."""
     try:
         path = inspect.getsourcefile(inspect.unwrap(function))

@@ -31,7 +31,7 @@ def slips_at(sweep: Sweep, places: Places, position: int) -> Iterator[Slip]:
     elif name == "matmul":
         yield from _matmul(sweep, places, position, equation)
     elif name in ("integer_power", "power", "square"):
-        yield from _power(sweep, position, equation)
+        yield from _power(position)
     elif name == "gather":
         yield from _gather(sweep, position, equation)
     elif name == "reshape":
@@ -144,9 +144,6 @@ FORMULAS: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
 
 
 def _quotient(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
-    def values(s: Sweep, e: Equation) -> list[Any]:
-        return s.operands(e)
-
     if not sweep.values[equation.inputs[1]].shape and equation.inputs[1] not in sweep.active:
         return  # a constant factor, which has a better name
     yield Slip(
@@ -155,15 +152,15 @@ def _quotient(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]
     )  # fmt: skip
     yield Slip(
         position, "numerator times", "multiplied by the denominator in place of divided by it",
-        only(0, lambda s, e, g: g * values(s, e)[1]),
+        only(0, lambda s, e, g: g * s.operands(e)[1]),
     )  # fmt: skip
     yield Slip(
         position, "one division", "divided by the denominator once in place of twice",
-        only(1, lambda s, e, g: -g * values(s, e)[0] / values(s, e)[1]),
+        only(1, lambda s, e, g: -g * s.operands(e)[0] / s.operands(e)[1]),
     )  # fmt: skip
     yield Slip(
         position, "no numerator", "not multiplied by the numerator with respect to the denominator",
-        only(1, lambda s, e, g: -g / values(s, e)[1] ** 2),
+        only(1, lambda s, e, g: -g / s.operands(e)[1] ** 2),
     )  # fmt: skip
 
 
@@ -208,7 +205,7 @@ def _shape(text: str, g: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int]
     return (sizes[0][0], sizes[1][1]) if sizes[0][1] == sizes[1][0] else None
 
 
-def _power(sweep: Sweep, position: int, equation: Equation) -> Iterator[Slip]:
+def _power(position: int) -> Iterator[Slip]:
     def base(s: Sweep, e: Equation) -> tuple[Any, Any, Any]:
         exponent = e.params.get("n", 2) if len(e.inputs) == 1 else s.values[e.inputs[1]]
         return s.values[e.inputs[0]], s.values[e.output], exponent

@@ -21,6 +21,8 @@ from .places import Places, located
 from .sweep import Sweep, wide
 from .truth import Truth, by_differences, by_tape
 
+# A gradient may be off by so many times what the truth itself may be off.
+NOISE = 30.0
 # How far the second point is from the first, relative to the parameters; the first that the loss allows is taken.
 MOVES = (0.1, 0.01, 0.001)
 
@@ -81,7 +83,7 @@ class Subject:
         """The true gradient at the example."""
         if self.tape is not None:
             return by_tape(self.made, seconds)
-        return by_differences(self.value, self.bound.leaves, self.wrt, self.why)
+        return by_differences(self.made, self.bound.leaves, self.why, NOISE)
 
     def nearby(self, truth: Truth, seed: int) -> Point | None:
         """A point near the example, with nothing given yet; ``None`` if the loss allows none."""
@@ -105,10 +107,10 @@ class Subject:
         try:
             if not math.isfinite(self.value(leaves)):
                 return None
+            if self.tape is None:
+                return Point(leaves, [], by_differences(self.made, leaves, self.why, NOISE).blocks)
         except Exception:  # whatever a loss does not like about other parameters
             return None
-        if self.tape is None:
-            return Point(leaves, [], by_differences(self.value, leaves, self.wrt, "").blocks)
         if truth.sweep is None or not same_path(self.tape, leaves):
             return None
         sweep = Sweep(truth.sweep.tape, leaves, self.wrt)

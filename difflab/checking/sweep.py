@@ -17,6 +17,7 @@ import numpy as np
 from ..primitives import REGISTRY
 from ..primitives.record import Primitive
 from ..tape import Equation, Tape
+from ..transforms.inline import depends_on
 
 WIDE = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
 
@@ -72,17 +73,10 @@ class Sweep:
             found = tape.replay_all(inputs, _value, None, numbers)
         self.values: dict[int, Any] = dict(zip(numbers, map(np.asarray, found), strict=True))
         self.producers = {equation.output: position for position, equation in enumerate(tape.equations)}
-        self.active = self._active()
+        self.active = depends_on(tape, wrt)
         self.pulled: dict[int, Contributions] = {}  # by position of the equation: what it handed to its operands
         self.adjoints = self.backward(pulled=self.pulled)
         self.truth = self._of_inputs(self.adjoints)
-
-    def _active(self) -> set[int]:
-        active = set(self.wrt)
-        for equation in self.tape.equations:
-            if equation.primitive.jvp is not None and not active.isdisjoint(equation.inputs):
-                active.add(equation.output)
-        return active
 
     def producer(self, number: int) -> Equation | None:
         """The equation that makes a value."""

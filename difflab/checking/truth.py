@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..backends.finite import Finite
 from ..backends.protocol import Source
-from ..errors import UndecidedError, UnsupportedError
+from ..errors import InputError, UndecidedError, UnsupportedError
 from ..harness.certify import certified
 from ..harness.grades import errors
 from ..harness.reference import Reference
@@ -101,48 +102,38 @@ def _noise(made: Source, blocks: Sequence[np.ndarray]) -> list[float]:
 # ---------------------------------------------------------------------------- black boxes
 
 
-def by_differences(
-    call: Callable[[Sequence[Any]], float], leaves: Sequence[Any], wrt: Sequence[int], why: str
-) -> Truth:
-    """The truth of a black box: central differences extrapolated to step 0 (Ridders, 1982), with its error estimate."""
-    blocks, noise = [], []
-    for position in wrt:
-        array = wide(leaves[position])
-        found = np.zeros(array.shape)
-        worst = 0.0
-        for index in np.ndindex(array.shape):
-
-            def along(step: float, index=index, position=position, array=array) -> float:
-                moved = array.copy()
-                moved[index] += step
-                return call([moved if i == position else leaf for i, leaf in enumerate(leaves)])
-
-            found[index], error = _extrapolated(along, 0.1 * max(1.0, abs(float(array[index]))))
-            worst = max(worst, error)
-        blocks.append(found)
-        noise.append(worst)
-    text = f"no: {why}; measured against finite differences extrapolated to step 0"
-    return Truth(blocks, text, noise)
+# Richardson's estimates are within this factor of the true error; ``check`` forgives ``NOISE`` times what is noted.
+HONEST = 10.0
 
 
-def _extrapolated(along: Callable[[float], float], step: float) -> tuple[float, float]:
-    """The derivative at 0 and its estimated error: Neville's scheme over steps that shrink by 1.6."""
-    shrink = 1.6
-    table: list[list[float]] = []
-    best, error = math.nan, math.inf
-    for row in range(14):
-        h = step / shrink**row
-        line = [(along(h) - along(-h)) / (2 * h)]
-        for order in range(1, row + 1):
-            power = shrink ** (2 * order)
-            line.append((power * line[order - 1] - table[row - 1][order - 1]) / (power - 1))
-            size = max(abs(line[order] - line[order - 1]), abs(line[order] - table[row - 1][order - 1]))
-            if size <= error:
-                best, error = line[order], size
-        if row and abs(line[-1] - table[row - 1][-1]) >= 4 * error:
-            break
-        table.append(line)
-    return best, error
+def by_differences(made: Source, leaves: Sequence[Any], why: str, forgiven: float) -> Truth:
+    """The truth of a black box: differences extrapolated to step 0, with their estimated errors.
+
+    Args:
+        made: the loss.
+        leaves: the point.
+        why: the loss cannot be traced.
+        forgiven: how many times the noise of a truth a gradient may be off.
+
+    Raises:
+        InputError: the loss cannot be evaluated beside the point.
+    """
+    given = [wide(leaf) if position in made.wrt else leaf for position, leaf in enumerate(leaves)]
+    # In double precision, whatever the dtype of the loss: the differences are the truth here.
+    source = replace(made, example=given)
+    try:
+        prepared = Finite(scheme="richardson").prepare(source, "gradient", given)
+        blocks = [np.asarray(block) for block in prepared.value_and_gradient(given)[1]]
+        errors_of_entries = prepared.error_estimate(given)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a black box does not like about a point beside its own
+        raise InputError(
+            f"the loss cannot be evaluated beside its arguments ({type(error).__name__}: {error}), and as it cannot be "
+            f"traced either ({why}), there is nothing to compare a gradient with; write it in plain NumPy"
+        ) from error
+    noise = [HONEST / forgiven * error if math.isfinite(error) else 0.0 for error in map(largest, errors_of_entries)]
+    return Truth(blocks, f"no: {why}; measured against finite differences extrapolated to step 0", noise)
 
 
 # ---------------------------------------------------------------------------- measuring
