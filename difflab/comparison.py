@@ -91,7 +91,8 @@ class Comparison:
         return self.frame[list(SHOWN)].to_html(index=False, escape=True, float_format=lambda x: f"{x:.3g}")
 
     def __str__(self) -> str:
-        return self.frame[list(SHOWN)].to_string(index=False, float_format="{:.3g}".format)  # type: ignore[arg-type]
+        three_digits: Any = "{:.3g}".format  # pandas' stubs want its own class of formatters
+        return self.frame[list(SHOWN)].to_string(index=False, float_format=three_digits)
 
 
 SHOWN = ("backend", "outcome", "rel_error", "worst_digits", "certified", "prepare_s", "call_s", "work_ratio", "reason")
@@ -303,11 +304,11 @@ def _measure_once(
     if truth is not None or "black-box" not in backend.capabilities:
         cost = operation.predict(backend)
         row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
-    prepared: Prepared
-    row["prepare_s"], prepared = timing.timed(lambda: operation.prepare(backend))  # type: ignore[assignment]
+    row["prepare_s"], prepared = timing.timed(lambda: operation.prepare(backend))
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}
     row["first_call_s"], result = timing.timed(lambda: operation.result(prepared))
-    row["error_estimate"] = prepared.stats.get("error_estimate")  # known after a call only
+    estimate = prepared.stats.get("error_estimate")  # known after a call only
+    row["error_estimate"] = estimate if estimate is not None and np.isfinite(estimate) else None
     row |= accuracy.judge(
         result, operation.expected, backend.family, row["dtype"], truth, why, operator=operation.operator
     )

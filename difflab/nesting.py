@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from .backends.deduced import Deduced, require_one_number
-from .backends.protocol import Backend, Source, block_bytes
+from .backends.protocol import Backend, Nesting, Source, block_bytes
 from .backends.ways import require
 from .errors import ForecastError, UnsupportedError
 from .execution.chunks import machine_bytes
@@ -30,7 +30,7 @@ def replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], op
         UnsupportedError: the backend does not nest.
     """
     require_nesting(backend)
-    derived = backend.derivative(tape, operator, wrt)  # type: ignore[attr-defined] (declared by "nest")
+    derived = cast(Nesting, backend).derivative(tape, operator, wrt)
     return replay_tape(derived, operands, tape.constants.values())
 
 
@@ -208,7 +208,7 @@ def _differentiated(backend: Backend, tape: Tape, wrt: tuple[int, ...], way: str
     if way != "gradient of gradient" and "nest" in backend.capabilities:
         declared = {"gradient", "value_and_gradient"} & backend.capabilities
         if declared:
-            derived = backend.derivative(tape, "gradient", wrt)  # type: ignore[attr-defined] (declared by "nest")
+            derived = cast(Nesting, backend).derivative(tape, "gradient", wrt)
             return replace(derived, outputs=derived.outputs[1:]), wrt
     builder = transform_builder()
     operands = inputs_like(builder, tape)

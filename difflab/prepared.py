@@ -73,7 +73,8 @@ class QuickBinding:
     """
 
     def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
-        leaves, self._spec = optree.tree_flatten((tuple(args), kwargs))  # type: ignore[arg-type] (optree's alias)
+        call: Any = (tuple(args), kwargs)
+        leaves, self._spec = optree.tree_flatten(call)
         self._usable = len(leaves) == len(bound.all_leaves) == len(bound.live)
         self._expected = [(aval.shape, aval.dtype) for aval in bound.avals]
         self._numbers = [kind == NUMBER for kind in bound.kinds]
@@ -81,13 +82,14 @@ class QuickBinding:
         self._any_numbers = any(self._numbers)
         self._orders = _key_orders(args)
         # Keys that are equal but of other types (1 and True), and dicts among the keywords, go the long way.
-        self._usable &= _all_text((tuple(args), kwargs)) and not _key_orders(tuple(kwargs.values()))
+        self._usable &= _all_text(call) and not _key_orders(tuple(kwargs.values()))
 
     def leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any] | None:
         """The live leaves of a call that is alike, else ``None``."""
         if not self._usable:
             return None
-        leaves, spec = optree.tree_flatten((args, kwargs))  # type: ignore[arg-type] (optree's alias)
+        call: Any = (args, kwargs)
+        leaves, spec = optree.tree_flatten(call)
         if spec != self._spec or not _same_orders(args, self._orders):
             return None
         if self._any_numbers:
@@ -184,18 +186,18 @@ class Prepared:
 
     def _check(self, source: Source, flat: Function, bound: Bound) -> None:
         """Hold the tape against the function, with the same random numbers if it draws some."""
-        before = np.random.get_state()  # noqa: NPY002
+        before = np.random.get_state()  # noqa: NPY002 (the generator that users draw from)
         try:
             tape = source.tape
         except Exception:
             if "black-box" not in self._backend.capabilities:
                 raise
             return
-        after = np.random.get_state()  # noqa: NPY002
+        after = np.random.get_state()  # noqa: NPY002 (the generator that users draw from)
         drawn = not all(map(np.array_equal, before, after))
         check_trace(tape, flat, bound.leaves, before if drawn else None)
         if drawn:
-            np.random.set_state(after)  # noqa: NPY002
+            np.random.set_state(after)  # noqa: NPY002 (the generator that users draw from)
 
     def _known(self, key: Any) -> list[Any]:
         """The entries kept under a key, the most recently used first."""

@@ -43,6 +43,9 @@ from .promotion import (
 )
 from .tape import Span, Tape
 
+# NumPy as its stubs do not know it: its functions hand other kinds of array over to those.
+DISPATCHING: Any = np
+
 
 @speaks_numpy
 class TracedArray(Traced):
@@ -79,27 +82,27 @@ class TracedArray(Traced):
     @property
     def real(self) -> Any:
         """The real part."""
-        return np.real(self)  # type: ignore[call-overload] (NumPy dispatches to us)
+        return DISPATCHING.real(self)
 
     @property
     def imag(self) -> Any:
         """The imaginary part."""
-        return np.imag(self)  # type: ignore[call-overload] (NumPy dispatches to us)
+        return DISPATCHING.imag(self)
 
     @property
     def T(self) -> TracedArray:
         """The transpose."""
-        return np.transpose(self)  # type: ignore[call-overload] (NumPy dispatches to us)
+        return DISPATCHING.transpose(self)
 
     @property
     def mT(self) -> Any:
         """The transpose of each matrix."""
-        return np.matrix_transpose(self)  # type: ignore[arg-type] (NumPy dispatches to us)
+        return DISPATCHING.matrix_transpose(self)
 
     @property
     def flat(self) -> Any:
         """The elements in one row; it may be iterated over and indexed, not assigned to."""
-        return np.ravel(self)  # type: ignore[arg-type] (NumPy dispatches to us)
+        return DISPATCHING.ravel(self)
 
     def weakened(self) -> TracedArray:
         """The same value marked as a Python number, whose dtype gives way to an array's."""
@@ -344,7 +347,7 @@ class TracedArray(Traced):
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """As ``numpy.ndarray.reshape``."""
         target = shape[0] if len(shape) == 1 else shape
-        return np.reshape(self, target, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
+        return DISPATCHING.reshape(self, target, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         """As ``numpy.ndarray.transpose``."""
@@ -362,7 +365,7 @@ class TracedArray(Traced):
 
     def flatten(self, order: str = "C") -> Any:
         """As ``numpy.ndarray.flatten``."""
-        return np.ravel(self, order=order)  # type: ignore[call-overload] (NumPy dispatches to us)
+        return DISPATCHING.ravel(self, order=order)
 
 
 def trace_leaves(

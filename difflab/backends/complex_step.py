@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
 from ..execution.chunks import check_chunk, chunk_bytes, chunked, lanes_of
 from ..tape import Tape
@@ -17,6 +15,7 @@ from .complex_tapes import complex_tape
 from .complexify import complexify
 from .nearby import flags_of
 from .protocol import Cost, Source
+from .steps import positive
 from .sweeps import result_bytes, shown
 
 OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp")
@@ -53,8 +52,7 @@ class ComplexStep:
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "black-box")), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        number = isinstance(self.step, int | float | np.number) and not isinstance(self.step, bool)
-        if self.step != "auto" and not (number and 0 < self.step < np.inf):  # type: ignore[operator] (a number)
+        if self.step != "auto" and not positive(self.step):
             raise InputError(f"ComplexStep(step={self.step!r}): the step is 'auto' or a positive number")
         check_chunk("ComplexStep", self.chunk)
 
@@ -67,11 +65,12 @@ class ComplexStep:
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """n complex evaluations and one real one for a gradient; four times as many complex ones for a product."""
-        refuse_complex_variables(avals_of(tape, wrt), [tape.names.get(tape.inputs[i], f"argument {i}") for i in wrt])
+        variables = avals_of(tape, wrt)
+        refuse_complex_variables(variables, [tape.names.get(tape.inputs[i], f"argument {i}") for i in wrt])
         flags, results = flags_of(tape, wrt), result_bytes(tape, operator, wrt)
-        directions, points = sweep_of(avals_of(tape, wrt), operator)
+        directions, points = sweep_of(variables, operator)
         whole = chunked(complexify(tape, wrt), flags, directions, self.chunk, points=points)
-        calls = calls_of(avals_of(tape, wrt), operator)
+        calls = calls_of(variables, operator)
         each = whole.flops / (points * lanes_of(whole, flags, points))
         return Cost(float(calls), calls * each, chunk_bytes(whole, flags) + results)
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
 from ..execution.chunks import check_chunk, chunk_bytes, chunked
 from ..tape import Tape
@@ -18,6 +16,7 @@ from .perturbed import PreparedFinite, calls_of, sweep_of
 from .protocol import OPERATORS, Cost, Source
 from .quotients import quotient_tape
 from .stencils import Plan, plan_of
+from .steps import positive
 from .sweeps import result_bytes, shown
 
 
@@ -69,9 +68,9 @@ class Finite:
         if not isinstance(self.estimate, bool):
             raise InputError(f"Finite(estimate={self.estimate!r}): estimate is True or False")
         plan_of(self.scheme, self.order, self.estimate)
-        if self.step != "auto" and not _positive(self.step):
+        if self.step != "auto" and not positive(self.step):
             raise InputError(f"Finite(step={self.step!r}): the step is 'auto' or a positive number")
-        if self.noise is not None and self.noise != "estimate" and not _positive(self.noise):
+        if self.noise is not None and self.noise != "estimate" and not positive(self.noise):
             raise InputError(f"Finite(noise={self.noise!r}): the noise is None, 'estimate' or a positive number")
         if self.noise is not None and self.step != "auto" and not self.plan.columns and not self.estimate:
             raise InputError(
@@ -115,8 +114,3 @@ class Finite:
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedFinite:
         """Compile the loss itself if it can be traced; a black box is called as it is."""
         return PreparedFinite(self, source, operator)
-
-
-def _positive(value: Any) -> bool:
-    """Whether a value is a positive, finite number."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(0 < value < np.inf)

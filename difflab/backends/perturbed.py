@@ -54,9 +54,10 @@ class PreparedFinite:
         self._operator, self._calls = operator, calls_of(self._variables, operator, backend)
         self.stats: dict[str, Any] = {"primal_calls": self._calls, "error_estimate": None, **self._nearby.stats}
         self.value = self._nearby.value
+        directions, points = sweep_of(self._variables, operator, backend.plan, backend.bounds is not None)
+        self._further = directions * points
         if not self.stats["black_box"] and operator != "jvp":
-            bounded = backend.bounds is not None
-            sweep = self._nearby.sweep(*sweep_of(self._variables, operator, backend.plan, bounded))
+            sweep = self._nearby.sweep(directions, points)
             self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
 
     # -------------------------------------------------------------------- first order
@@ -238,9 +239,7 @@ class PreparedFinite:
     def _count(self, operator: str, bands: int) -> None:
         """Note what a call cost whose vectors need steps of so many sizes."""
         if operator == self._operator:
-            bounded = self._backend.bounds is not None
-            directions, points = sweep_of(self._variables, operator, self._backend.plan, bounded)
-            self.stats["primal_calls"] = self._calls + (bands - 1) * directions * points
+            self.stats["primal_calls"] = self._calls + (bands - 1) * self._further
 
     # -------------------------------------------------------------------- second order
 

@@ -16,6 +16,7 @@ from ..transforms.coordinates import Coordinates
 from ..transforms.inline import inline, inputs_like, transform_builder
 from ..transforms.second_order import Table, avals_of, needs_both, outputs_of
 from ..transforms.simplify import simplify
+from .nearby import flags_of
 from .noise import SEEN
 from .richardson import extrapolate
 from .stencils import Plan, Stencil, combined, plan_of
@@ -104,8 +105,9 @@ class _Quotients:
         self.operands = inputs_like(self.builder, tape)
         self.coordinates = Coordinates(self.variables, imaginary=True)
         self.units = self.coordinates.units(0, self.coordinates.count)
-        flags = [position in wrt for position in range(len(tape.inputs))]
-        self.lanes = batch(simplify(tape), flags, self.coordinates.count) if self.coordinates.count else None
+        self.lanes = (
+            batch(simplify(tape), flags_of(tape, wrt), self.coordinates.count) if self.coordinates.count else None
+        )
         self.rounding = max([unit_roundoff(out.dtype) for out in outputs_of(tape)], default=0.0)
         self.coarsest = max([unit_roundoff(variable.dtype) for variable in self.variables], default=0.0)
 

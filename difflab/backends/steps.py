@@ -63,6 +63,11 @@ def ladder(noise: Any, plan: Plan, derivative: int, given: bool) -> tuple[Any, t
     return first, tuple(ratio**level for level in range(plan.levels))
 
 
+def positive(value: Any) -> bool:
+    """Whether a value is a positive, finite number."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(0 < value < np.inf)
+
+
 def step_for(x: np.ndarray, unit: float, step: str | float) -> np.ndarray:
     """The step for each coordinate of a real ``x``, such that x + h is exactly x + h."""
     if step == "auto":

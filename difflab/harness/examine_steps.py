@@ -91,7 +91,7 @@ def _graded(gradient: Sequence[Any], truth: Reference) -> dict[str, float | None
 
     found = errors([np.asarray(part) for part in gradient], truth)
     known = math.isfinite(found["rel_error"])
-    return {key: max(0.0, float(found[key])) if known else None for key in ("rel_error", "worst_digits")}
+    return {key: float(found[key]) if known else None for key in ("rel_error", "worst_digits")}
 
 
 def _curve(steps: Sequence[float], graded: Sequence[Mapping[str, float | None]], eps: float) -> dict[str, Any]:
@@ -163,9 +163,9 @@ def _predicted(session: Session, truth: Reference, roundoff: float) -> dict[str,
     magnitude = float(np.median(np.maximum(np.concatenate(variables), 1.0)))
     known = np.concatenate([part[np.isfinite(part)] for part in truth.high])
     norm = float(np.linalg.norm(known))
-    step = made.step(roundoff) * magnitude
-    error = made.error(step / magnitude, roundoff) / magnitude
+    step = made.step(roundoff)
+    error = made.error(step, roundoff) / magnitude
     # each coordinate errs by that share of the loss; without a difference, by that share of itself
     scale = abs(truth.value) * math.sqrt(known.size) / norm if made.rounding else 1.0
-    found = {"step": step, "error": error * scale if norm else None, "order": made.order}
+    found = {"step": step * magnitude, "error": error * scale if norm else None, "order": made.order}
     return {**found, "flat": not made.rounding}

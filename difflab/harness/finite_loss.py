@@ -26,7 +26,9 @@ def fault_of_loss(value: Any, leaves: Sequence[Any], names: Sequence[str], opera
     """
     import numpy as np
 
-    if operator in ("gradient", "value_and_gradient", "hvp", "hessian") and np.shape(value) != ():
+    from ..prepared import OF_ONE_NUMBER
+
+    if operator in OF_ONE_NUMBER and np.shape(value) != ():
         return (
             f"the loss returns an array of shape {np.shape(value)}, and a {operator} needs a single number; reduce it "
             "with np.sum or np.mean"

@@ -11,7 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+Result = TypeVar("Result")
 STEP_FACTOR = 1000
 WARM_CALLS = 4
 WARM_SECONDS = 0.01
@@ -109,7 +111,7 @@ def warm_up(call: Callable[[], object], calls: int, seconds: float) -> int:
     return made
 
 
-def timed(call: Callable[[], object]) -> tuple[float, object]:
+def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     """The seconds of one call, and what it returned."""
     start = time.perf_counter_ns()
     result = call()

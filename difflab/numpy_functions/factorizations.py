@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 
 from ..errors import TraceError, user_location
-from ..primitives.packing import cut
+from ..primitives.packing import cut, re
 from ..promotion import floating
 from .common import BIND, implements, lifted
-
-
-@functools.cache
-def _names_of_parts(function: Any) -> Any:
-    """The named tuple that NumPy returns."""
-    return type(function(np.eye(1)))
+from .linalg import names_of_parts
 
 
 def _matrices(a: Any, name: str) -> Any:
@@ -36,17 +30,13 @@ def _lower(uplo: Any, name: str) -> bool:
     return uplo.upper() == "L"
 
 
-def _real(x: Any) -> Any:
-    return BIND["real"](x) if x.dtype.kind == "c" else x
-
-
 @implements(np.linalg.eigh)
 def eigh(a, UPLO="L"):
     a = _matrices(a, "eigh")
     packed = BIND["eigh"](a, lower=_lower(UPLO, "eigh"))
     n = a.shape[-1]
     w, v = cut(packed, (n,), (n, n))
-    return _names_of_parts(np.linalg.eigh)(_real(w), v)
+    return names_of_parts(np.linalg.eigh)(re(w), v)
 
 
 @implements(np.linalg.eigvalsh)
@@ -66,15 +56,15 @@ def eig(a):
     n = a.shape[-1] if a.ndim else 0
     w, v = cut(BIND["eig"](a), (n,), (n, n))
     if _real_spectrum(a, w):
-        w, v = _real(w), _real(v)
-    return _names_of_parts(np.linalg.eig)(w, v)
+        w, v = re(w), re(v)
+    return names_of_parts(np.linalg.eig)(w, v)
 
 
 @implements(np.linalg.eigvals)
 def eigvals(a):
     a = _matrices(a, "eigvals")
     w = BIND["eigvals"](a)
-    return _real(w) if _real_spectrum(a, w) else w
+    return re(w) if _real_spectrum(a, w) else w
 
 
 @implements(np.linalg.svd)
@@ -92,7 +82,7 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     k = min(m, n)
     shapes = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
     s, u, vh = cut(packed, (k,), *shapes)
-    return _names_of_parts(np.linalg.svd)(u, _real(s), vh)
+    return names_of_parts(np.linalg.svd)(u, re(s), vh)
 
 
 @implements(np.linalg.svdvals)
@@ -112,4 +102,4 @@ def qr(a, mode="reduced"):
     m, n = a.shape[-2:]
     k = m if mode == "complete" else min(m, n)
     q, r = cut(packed, (m, k), (k, n))
-    return r if mode == "r" else _names_of_parts(np.linalg.qr)(q, r)
+    return r if mode == "r" else names_of_parts(np.linalg.qr)(q, r)

@@ -75,15 +75,15 @@ def det(a):
 
 
 @functools.cache
-def _slogdet_result() -> Any:
-    """The kind of tuple that NumPy gives, under a name of its own."""
-    return type(np.linalg.slogdet(np.eye(1)))
+def names_of_parts(function: Any) -> Any:
+    """The named tuple that NumPy returns."""
+    return type(function(np.eye(1)))
 
 
 @implements(np.linalg.slogdet)
 def slogdet(a):
     a = square("slogdet", *matrices("slogdet", a))
-    return _slogdet_result()(BIND["sign_det"](a), BIND["logabsdet"](a))
+    return names_of_parts(np.linalg.slogdet)(BIND["sign_det"](a), BIND["logabsdet"](a))
 
 
 @implements(np.linalg.cholesky)

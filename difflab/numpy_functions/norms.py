@@ -12,6 +12,7 @@ from ..primitives.record import composite
 from ..promotion import floating
 from .common import BIND, arrayed, implements, keep, lifted, normal_axes, normal_axis
 from .linalg import matrices, square
+from .statistics import root
 
 INFINITE = (math.inf, -math.inf)
 
@@ -24,10 +25,7 @@ def _squares(x):
 @composite("norm")
 def _norm(x, *, axes, keepdims):
     total = BIND["sum"](_squares(x), axes=axes)
-    # norm'(0) = 0 by the kink table, while sqrt'(0) = inf: at zero the root is taken of one and its value put aside.
-    zero = total == 0
-    root = np.where(zero, 0.0, np.sqrt(np.where(zero, 1.0, total)))
-    return keep(root, x.shape, axes, keepdims)
+    return keep(root(total), x.shape, axes, keepdims)  # norm'(0) = 0 by the kink table, while sqrt'(0) = inf
 
 
 def _power_norm(x, axes: tuple[int, ...], order: Any):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TraceError, user_location
+from ..primitives.packing import conj
 from .common import BIND, implements, normal_axis, promoted, refuse
 from .shapes import moveaxis, ravel, reshape, transpose
 
@@ -114,22 +115,18 @@ def inner(a, b):
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
-def _conjugated(a: Any) -> Any:
-    return BIND["conjugate"](a) if a.dtype.kind == "c" else a
-
-
 @implements(np.vdot)
 def vdot(a, b):
     a, b = (ravel(value) for value in promoted((a, b)))
     if a.size != b.size:
         raise TraceError(f"np.vdot at {user_location()}: {a.size} elements against {b.size}")
-    return matmul(_conjugated(a), b)
+    return matmul(conj(a), b)
 
 
 @generalised(np.vecdot, 1, 1, 0)
 def vecdot(x1, x2):
     a, b = _vectors("vecdot", x1, x2, (1, 1))
-    return _dropped(matmul(_row(_conjugated(a)), _column(b)), -1, -2)
+    return _dropped(matmul(_row(conj(a)), _column(b)), -1, -2)
 
 
 @generalised(np.matvec, 2, 1, 1)
@@ -141,7 +138,7 @@ def matvec(x1, x2):
 @generalised(np.vecmat, 1, 2, 1)
 def vecmat(x1, x2):
     a, b = _vectors("vecmat", x1, x2, (1, 2))
-    return _dropped(matmul(_row(_conjugated(a)), b), -2)
+    return _dropped(matmul(_row(conj(a)), b), -2)
 
 
 def _vectors(name: str, x1: Any, x2: Any, cores: tuple[int, int]) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import TraceError, user_location
 from ..primitives.complexes import real_dtype
 from ..primitives.record import composite
+from ..primitives.reduce import spread
 from ..promotion import floating
 from .common import BIND, NOTHING, asked, implements, keep, lifted, normal_axes
 from .reductions import masked, operand, partial
@@ -22,11 +23,6 @@ def _count(a: Any, axes: tuple[int, ...], where: Any, name: str) -> Any:
     _, mask = lifted(a, where)
     counted = BIND["cast"](np.broadcast_to(mask, a.shape), dtype=real_dtype(a.dtype).str)
     return BIND["sum"](counted, axes=axes)
-
-
-def spread(reduced: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """A reduced value with size-1 axes in place of the reduced ones."""
-    return keep(reduced, shape, axes, True) if axes else reduced
 
 
 def _total(a: Any, axes: tuple[int, ...]) -> Any:

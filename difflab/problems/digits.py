@@ -1,4 +1,4 @@
-"""What the two digits problems share: a batch of real images, and softmax cross-entropy with its derivative."""
+"""What problems share: a batch of real images for the two on digits, affine layers, softmax cross-entropy."""
 
 from __future__ import annotations
 

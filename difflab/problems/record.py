@@ -75,7 +75,7 @@ def problem(
         if size not in sizes:
             raise InputError(f"problem {name!r} has no size {size!r} {did_you_mean(str(size), list(sizes))}")
         if dtype not in DTYPES:
-            known = "'float16', 'float32' or 'float64'"
+            known = f"{', '.join(map(repr, DTYPES[:-1]))} or {DTYPES[-1]!r}"
             raise InputError(f"problem {name!r} cannot be built in dtype {dtype!r}; use {known}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InputError(f"problem {name!r} needs a non-negative whole number as seed, got {seed!r}")

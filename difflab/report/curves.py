@@ -59,9 +59,8 @@ class Curve:
         if self.best.step is None or self.best.error is None:
             return None
         wanted = self.best.step * factor
-        near = [spot for spot in self.points if spot.step and abs(math.log10(spot.step / wanted)) < 0.26]
-        near = [spot for spot in near if spot.error is not None]
-        spot = min(near, key=lambda one: abs(math.log10((one.step or 1.0) / wanted)), default=None)
+        # However many steps a decade has, ten times each step is another one, up to its rounding to six digits.
+        spot = next((one for one in self.points if one.step and math.isclose(one.step, wanted, rel_tol=1e-3)), None)
         if spot is None or spot.error is None:
             return None
         return math.log10(max(spot.error, self.eps) / max(self.best.error, self.eps))

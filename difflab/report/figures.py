@@ -184,8 +184,7 @@ def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], l
     small = any(plan.value(c) is not None and (c.peak_bytes or 0) < numbers.RESOLUTION for g in drawn for c in g.cases)
     caption = (
         f"The highest memory of the worker process during one {_what(drawn)}, above what it held before the backend "
-        "prepared: "
-        "programs, buffers and work space count, Python and its libraries do not.",
+        "prepared: programs, buffers and work space count, Python and its libraries do not.",
         *(("Peaks below 256 KiB are noise of what the system hands out, and are drawn at 256 KiB.",) if small else ()),
         *_censored_note(drawn, plan, "the limit holds for what a case takes beyond an idle worker"),
     )

@@ -33,8 +33,8 @@ class Sections:
 
     ``charts`` come in their order, then ``tables``.  ``matrix``, a table of marks, is ``caption``, ``head`` (titles,
     that of the rows first), ``rows`` (``name``, ``sentence``, ``link``, ``link_text``, ``cells`` with ``text``,
-    ``mark`` and ``title``) and ``notes``; a ``mark`` is ``right``, ``allowed``, ``wrong``, ``void``, ``refused``,
-    ``none``, or ``set`` for what is no answer but says which ones would be right.
+    ``mark``, ``title`` and perhaps ``word``, which is read aloud) and ``notes``; a ``mark`` is ``right``, ``allowed``,
+    ``wrong``, ``void``, ``refused``, ``none``, or ``set`` for what is no answer but says which ones would be right.
     ``glossary``: pairs of a term and its meaning; ``method``: how it was measured, in sentences.
     """
 

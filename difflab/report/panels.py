@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import axes as scales
 from . import numbers
@@ -286,7 +286,8 @@ def _moved(axes: Axes, points: float) -> Transform:
     """The axes' own coordinates, a few points to the right, so that marks of one size stand side by side."""
     from matplotlib.transforms import ScaledTranslation
 
-    return axes.transData + ScaledTranslation(points / 72, 0, axes.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
+    figure: Any = axes.get_figure(root=True)
+    return axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
 
 
 def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], moved: Transform | None = None) -> None:

@@ -111,9 +111,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 
 
 METHODS = frozenset(
-    {"Loss", "Gradient", "Finite differences", "Order, Richardson", "Complex step", "Symbolic differentiation"}
-    | {"Forward mode", "Reverse mode", "Kink table"}
-)
+    {
+        "Loss", "Gradient", "Finite differences", "Order, Richardson", "Complex step", "Symbolic differentiation",
+        "Forward mode", "Reverse mode", "Kink table",
+    }
+)  # fmt: skip
 
 
 def methods() -> list[tuple[str, str]]:

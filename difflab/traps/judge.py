@@ -101,7 +101,7 @@ def ask(library: Library, trap: Trap) -> Answer:
                 numbers = trap.scenario(library)
             else:
                 numbers = library.gradient(form, trap.wrt)(*trap.arguments)
-    except (UnsupportedError, NotImplementedError) as fault:
+    except (UnsupportedError, NotImplementedError) as fault:  # JAX and autograd raise the latter for want of a rule
         return Answer(None, _first_line(fault), "unsupported")
     except Exception as fault:  # a library of others may raise anything
         honest = trap.may_refuse or isinstance(trap.admissible, Refusal | NoDerivative)
