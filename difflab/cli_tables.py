@@ -152,8 +152,9 @@ def results_text(results: Any) -> str:
     from .report import answer, cases, kinds
 
     found = cases.read(results.rows)
-    tables = {"steps": _steps_table, "traps": _traps_table}
-    shown = tables.get(kinds.kind_of(results.manifest), _compared_table)(found)
+    kind = kinds.kind_of(results.manifest)
+    own = {"compare": _compared_table, "steps": _steps_table, "traps": _traps_table}.get(kind)
+    shown = own(found) if own else _listed_table(kinds.sections(kind, found))
     said = answer(results)
     sentences = "\n".join([said.text, *said.caveats])
     return f"{shown}\n\n{sentences}\n\nPage: {results.folder / 'index.html'}"
@@ -214,6 +215,16 @@ def _traps_table(found: Sequence[Case]) -> str:
             rows.setdefault(f"all of {case.size}", {})[case.backend] = case.outcome_words
     shown = [[name, *[said.get(label, MISSING) for label in labels]] for name, said in rows.items()]
     return table(["TRAP", *labels], shown)
+
+
+def _listed_table(sections: Any) -> str:
+    """The first table of a page, as it stands there; a run without findings has none."""
+    if not sections.tables:
+        return "(no case has findings)"
+    shown = sections.tables[0].table
+    rows = [[f"{cell.text} {cell.under}".strip() for cell in row] for row in shown.rows]
+    right = [k for k in range(len(shown.columns)) if rows and all(row[k].numeric for row in shown.rows)]
+    return table([name.upper() for name in shown.columns], rows, right=right)
 
 
 def _shown(value: float | None, show: Callable[[float | None], str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from harness_runs import HEAD, run
 
 from difflab.harness.session import Session
-from difflab.harness.study import OPERATORS
+from difflab.harness.study_kinds import OPERATORS
 
 BACKENDS = ("reverse", "forward", "finite", "symbolic", "analytic", "null")
 

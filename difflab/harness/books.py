@@ -38,8 +38,7 @@ class Books:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
         self.emit, self.seed, self.quick = emit, seed, quick
         self.cases = {case.id: case for block in blocks for case in block.cases}
-        # each trap carries its own truth
-        self.truths = {} if study.answer == "traps" else {block.truth: block for block in reversed(blocks)}
+        self.truths = {block.truth: block for block in reversed(blocks)} if study.kind.reference else {}
         per_case = 1 if self.once else 1 + study.timing.processes
         self._text = "starting"
         self._steps = len(self.cases) * per_case + len(self.truths)
@@ -118,10 +117,8 @@ class Books:
 
     def examine(self, block: Block) -> dict[str, Any]:
         """Examine the case that is open in the way of a study that times nothing."""
-        command = {"do": "examine", "kind": self.study.answer, **self._truth(block)}
-        if self.study.answer == "steps":
-            command["steps"] = self.study.steps.grid(block.dtype, self.quick)
-        return command
+        options = self.study.options(block.dtype, self.quick)
+        return {"do": "examine", "kind": self.study.answer, **options, **self._truth(block)}
 
     def _truth(self, block: Block) -> dict[str, Any]:
         """Where the reference of a block is, or why there is none."""

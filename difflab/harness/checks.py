@@ -1,4 +1,4 @@
-"""References, checks of memory and accuracy, examinations: no clock that matters, so two workers run side by side."""
+"""References, checks of memory and accuracy, examinations: without a clock that matters, two workers side by side."""
 
 from __future__ import annotations
 
@@ -151,12 +151,16 @@ def _examine(books: Books, block: Block, case: Case) -> Job:
 
 
 def run_jobs(jobs: Iterable[Job], books: Books) -> None:
-    """Run jobs, ``SLOTS`` at once, each as soon as it is ready; a long silence is broken by a sign of life."""
+    """Run jobs as soon as they are ready, ``SLOTS`` at once unless the study's kind needs the machine for each.
+
+    A long silence is broken by a sign of life.
+    """
+    slots = 1 if books.study.kind.alone else SLOTS
     threads, told = books.study.timing.threads, time.monotonic()
     waiting, active = list(jobs), []
     try:
         while waiting or active:
-            while len(active) < SLOTS and (job := next((one for one in waiting if one.ready()), None)):
+            while len(active) < slots and (job := next((one for one in waiting if one.ready()), None)):
                 waiting.remove(job)
                 job.begin()
                 active.append(job)

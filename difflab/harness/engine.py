@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def manifest(
             "baseline": study.baseline,
             "limits": vars(study.limits),
             "timing": vars(study.timing),
-            **({"steps": vars(study.steps)} if study.answer == "steps" else {}),
+            **({} if study.settings is None else {study.answer: asdict(study.settings)}),
             "text": study.text,
         },
         "seed": seed,

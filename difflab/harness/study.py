@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
 from .catalogue import suggestion
+from .study_kinds import KINDS, Kind, Steps
 
-OPERATORS = ("gradient", "jacobian", "jvp", "vjp", "hvp", "hessian")
-ANSWERS = ("compare", "steps", "traps")  # all but the first examine each case once and time nothing
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-# Largest and smallest step; below the last, a step from 1 is lost in rounding.
-RANGES = {"float64": (1e-1, 1e-16), "float32": (1e-1, 1e-8), "float16": (1e-1, 1e-4)}
 
 
 @dataclass(frozen=True)
@@ -59,27 +55,8 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Steps:
-    """The steps that a V-curve tries: ``per_decade`` in each decade of the range of a dtype, largest first.
-
-    >>> Steps(per_decade=1).grid("float32")
-    [0.1, 0.01, 0.001, 0.0001, 1e-05, 1e-06, 1e-07, 1e-08]
-    """
-
-    ranges: dict[str, tuple[float, float]] = field(default_factory=lambda: dict(RANGES))
-    per_decade: int = 2
-
-    def grid(self, dtype: str, quick: bool = False) -> list[float]:
-        """The steps for a dtype from the largest to the smallest; a quick run tries one in each decade."""
-        largest, smallest = self.ranges[dtype]
-        per_decade = 1 if quick else self.per_decade
-        count = math.floor(per_decade * math.log10(largest / smallest) + 1e-9)
-        return [float(f"{largest * 10 ** (-k / per_decade):.6g}") for k in range(count + 1)]
-
-
-@dataclass(frozen=True)
 class Study:
-    """A checked study; ``text`` is the file as it was read."""
+    """A checked study; ``text`` is the file as it was read, ``settings`` what its kind lets it set, if anything."""
 
     name: str
     title: str
@@ -93,12 +70,23 @@ class Study:
     limits: Limits
     timing: Timing
     text: str
-    steps: Steps = field(default_factory=Steps)
+    settings: Any = None
+
+    @property
+    def kind(self) -> Kind:
+        """What a study with this answer needs."""
+        return KINDS[self.answer]
 
     @property
     def timed(self) -> bool:
         """Whether cases are timed in epochs; the other kinds examine each case once."""
-        return self.answer == "compare"
+        return self.kind.timed
+
+    def options(self, dtype: str, quick: bool) -> dict[str, Any]:
+        """What the examination of a case is told of the study's settings."""
+        if isinstance(self.settings, Steps):
+            return {"steps": self.settings.grid(dtype, quick)}
+        return {} if self.settings is None else {"settings": asdict(self.settings), "quick": quick}
 
 
 def shipped() -> dict[str, Path]:

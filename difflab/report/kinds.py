@@ -1,4 +1,4 @@
-"""What a page shows of a study that times nothing: each kind has a module of its own that reads the findings."""
+"""What a page shows of a study with a claim: each kind but the plain comparison has a module that reads its cases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..harness import study_kinds
 from .answer import Answer
 from .cases import Case
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .figures import Chart
     from .tables import Table
 
-KINDS = ("steps", "traps")
+KINDS = tuple(name for name in study_kinds.KINDS if name != "compare")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Sections:
-    """What the page has instead of scoreboard and charts.
+    """What the page has instead of the comparison's charts, and of its scoreboard unless ``scoreboard`` is set.
 
     ``charts`` come in their order, then ``tables``.  ``matrix``, a table of marks, is ``caption``, ``head`` (titles,
     that of the rows first), ``rows`` (``name``, ``sentence``, ``link``, ``link_text``, ``cells`` with ``text``,
@@ -44,6 +45,7 @@ class Sections:
     matrix: Mapping[str, Any] | None = None
     glossary: tuple[tuple[str, str], ...] = ()
     method: tuple[str, ...] = ()
+    scoreboard: bool = False
 
 
 def kind_of(manifest: Mapping[str, Any]) -> str:
@@ -59,7 +61,7 @@ def sections(kind: str, cases: Sequence[Case]) -> Sections:
     """What the module of a kind makes of the cases.
 
     Args:
-        kind: "steps" or "traps".
+        kind: one of ``KINDS``.
         cases: all rows of a run, with their findings.
     """
     return importlib.import_module(f".{kind}", __package__).sections(cases)

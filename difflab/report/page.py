@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import StoreError
+from ..harness import study_kinds
 from . import answer as answers
 from . import cases as readings
 from . import figures, kinds, nouns, numbers, style, tables, words
@@ -156,9 +157,10 @@ def contents(results: Run) -> dict[str, Any]:
     cases = readings.read(results.rows)
     groups, looks = readings.groups(cases), style.looks(cases)
     kind = kinds.kind_of(manifest)
+    timed = kind not in kinds.KINDS or study_kinds.KINDS[kind].timed
     if kind in kinds.KINDS:
         own = kinds.sections(kind, cases)
-        found, charts, boards = own.answer, list(own.charts), []
+        found, charts, boards = own.answer, list(own.charts), tables.scoreboard(groups) if own.scoreboard else []
     else:
         own = None
         charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
@@ -186,7 +188,10 @@ def contents(results: Run) -> dict[str, Any]:
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
         "glossary": [*own.glossary, *words.methods()] if own else [*nouns.meanings(cases), *words.glossary()],
-        "method": words.method(manifest, cases) if own is None else [*words.examined(manifest), *own.method],
+        "method": [
+            *(words.method(manifest, cases) if timed else words.examined(manifest)),
+            *(own.method if own else ()),
+        ],
         "machine": tables.machine(environment),
         "references": words.references(results.reference),
         "processes": tables.processes(cases, results.samples),
