@@ -51,9 +51,10 @@ def sentence(pairs: Sequence[tuple[float, Case]]) -> str:
     counts = [
         f"{count} {words}" for count, words in ((quicker, "quicker"), (level, "level"), (slower, "slower")) if count
     ]
+    low, high = numbers.factor(least[0]), numbers.factor(most[0])
+    span = f"{low} times" if low == high else f"{low} times ({_where(least[1])}) to {high} times ({_where(most[1])})"
     return (
-        f"{start} took {numbers.factor(least[0])} times ({_where(least[1])}) to {numbers.factor(most[0])} times "
-        f"({_where(most[1])}) as long as the hand-derived gradient: of {len(pairs)} rows, {numbers.listed(counts)}, "
+        f"{start} took {span} as long as the hand-derived gradient: of {len(pairs)} rows, {numbers.listed(counts)}, "
         "where level means within 3 %."
     )
 
