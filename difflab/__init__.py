@@ -30,6 +30,8 @@ _HOMES = {
     "Check": "checking.record",
     "compare": "comparison",
     "Comparison": "comparison",
+    "descend": "training",
+    "Descent": "training",
     "run": "lab",
     "load": "lab",
     "Finite": "backends.finite",
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
     from .operators import vjp as vjp
     from .own_primitives import primitive as primitive
     from .prepared import Prepared as Prepared
+    from .training import Descent as Descent
+    from .training import descend as descend
     from .views import Trace as Trace
     from .views import trace as trace
 

@@ -149,18 +149,25 @@ def check(
 
 
 TRACE_EPILOG = """
-Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json
+Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json;
+difflab trace "(x+y)*z" x=-2 y=5 z=-4 --html graph.html; difflab trace digits-cnn --size small --html cnn.html
+
+With --html the graph is drawn as a page for the browser: arrow keys step forward and back, layers fold and unfold. The
+name of a problem (difflab list) stands for its loss with its own data; its input is what --seed names.
 
 Known are + - * / ** (or ^), parentheses, pi, e and log, ln, exp, log1p, expm1, sqrt, abs, sin, cos, tan, arcsin,
 arccos, arctan, sinh, cosh, tanh, sigmoid, relu, max, min, sum. What begins with a minus goes after --, or in brackets.
 
-Exit codes: 0 all well; 2 bad input, as an expression that cannot be read; 70 a fault of difflab.
+Exit codes: 0 all well; 2 bad input, as an expression that cannot be read or a file that cannot be written; 70 a fault
+of difflab.
 """
 
 
 @app.command(epilog=TRACE_EPILOG)
 def trace(
-    expression: Annotated[str, typer.Argument(metavar="EXPRESSION", help="The formula; quote it for the shell.")],
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
+    ],
     values: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME=VALUE...", help="A number or a list, such as [1,2,3], for each variable."),
@@ -172,16 +179,25 @@ def trace(
     as_code: Annotated[
         bool, typer.Option("--code", help="Print value and gradient as NumPy code, forward and back.")
     ] = False,
+    as_latex: Annotated[
+        bool, typer.Option("--latex", help="Print value and gradient as matrix formulas in LaTeX.")
+    ] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Draw the graph into a page that needs no network.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="SIZE", help="Size of a problem (default: its smallest).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the evaluation trace of a formula with primal, tangent and adjoint of every line.
+    """Print or draw the evaluation trace of a formula with primal, tangent and adjoint of every line.
 
     Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each line
     does to a gradient: add distributes, copy adds, multiply swaps, max routes.
     """
     from .cli_trace import trace_text
 
-    _show(trace_text(expression, values or [], seed, as_json, as_code))
+    _show(trace_text(expression, values or [], seed, as_json, as_code, html=html, size=size, as_latex=as_latex))
 
 
 @app.command(epilog="Example: difflab report reports/digits")

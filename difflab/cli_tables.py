@@ -78,7 +78,7 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
         {
             "name": problem.name,
             "title": problem.title,
-            "sizes": {size: problem.build(size, "float64", 0).n_params for size in problem.sizes},
+            "sizes": {size: problem.count(size) for size in problem.sizes},
         }
         for problem in PROBLEMS.values()
     ]

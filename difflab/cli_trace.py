@@ -1,30 +1,64 @@
-"""``difflab trace``: a formula and values from the command line, its evaluation trace as text, JSON or NumPy code."""
+"""``difflab trace``: the evaluation trace of a formula or a problem as text, JSON, NumPy code or a drawn graph."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from .errors import InputError
-from .walk.columns import walk
+from .problems import PROBLEMS, find
+from .walk import steps
+from .walk.columns import columns
 from .walk.expression import parse
 from .walk.given import read_values
+from .walk.graph import shortly_named
+from .walk.rows import Walk
 
 
-def trace_text(expression: str, values: Sequence[str], seed: str | None, as_json: bool, as_code: bool = False) -> str:
-    """The trace of a formula.
+@dataclass(frozen=True)
+class Subject:
+    """What is traced: a function with arguments; ``said`` is its name in JSON, ``argnums`` what code is wanted for."""
+
+    function: Callable[..., Any]
+    arguments: Sequence[Any]
+    title: str
+    said: dict[str, str]
+    argnums: int | tuple[int, ...]
+
+
+def trace_text(
+    expression: str,
+    values: Sequence[str],
+    seed: str | None,
+    as_json: bool,
+    as_code: bool = False,
+    *,
+    html: str | None = None,
+    size: str | None = None,
+    as_latex: bool = False,
+) -> str:
+    """The trace of a formula or of a problem.
 
     Args:
-        expression: the formula.
-        values: texts such as ``x1=2``.
+        expression: the formula, or the name of a problem.
+        values: texts such as ``x1=2``, for a formula.
         seed: the variable whose tangent is 1; the first one by default.
         as_json: whether the trace is one JSON document.
         as_code: whether value and gradient are wanted as NumPy code instead.
+        html: a file into which the graph is drawn.
+        size: of the problem; its smallest by default.
+        as_latex: whether value and gradient are wanted as matrix formulas instead.
 
     Returns:
-        A table, JSON, or the text of a module.
+        A table, JSON, the text of a module, formulas in LaTeX, or where the graph is.
 
     Raises:
-        InputError: a fault in the formula, in the values or in the name of the seed.
+        InputError: a fault in the formula, in the values or in the name of the seed, problem or size.
+        StoreError: the file cannot be written.
 
     Example:
         >>> print(trace_text("a*b + b", ["a=2", "b=3"], None, False))
@@ -38,19 +72,53 @@ def trace_text(expression: str, values: Sequence[str], seed: str | None, as_json
         forward, read downwards:  dy/da = 3
         reverse, read upwards:    dy/da = 3  dy/db = 3
     """
-    read = parse(expression)
-    if not (read.names or values):
-        raise InputError("the expression names no variable, so there is nothing to differentiate by")
-    if as_code:
-        if as_json or seed is not None:
-            raise InputError("--code prints a program, which goes with neither --json nor --seed")
-        from .views import trace
+    subject = _subject(expression, values, size)
+    from .views import trace
 
-        given = read_values(values, read.names)
-        return trace(read.function, *given).to_numpy(argnums=tuple(range(len(given)))).rstrip()
-    found = walk(read.function, *read_values(values, read.names), tangent=seed)
-    if not as_json:
-        return str(found)
+    if as_code and (as_json or seed is not None or html is not None):
+        raise InputError("--code prints a program, which goes with neither --json nor --seed nor --html")
+    if as_latex and (as_json or seed is not None or html is not None or as_code):
+        raise InputError("--latex prints formulas, which go with none of --json, --seed, --html and --code")
+    with np.errstate(all="ignore"):
+        traced = trace(subject.function, *subject.arguments)
+        if as_code:
+            return traced.to_numpy(argnums=subject.argnums).rstrip()
+        if as_latex:
+            return traced.to_latex(argnums=subject.argnums)
+        if html is not None:
+            drawn = traced.draw(html, tangent=seed, title=subject.title)
+            found = drawn.graph.walk
+        else:
+            found = columns(shortly_named(traced.tape), traced.values(), tangent=seed)
+    if as_json:
+        return _document(subject, found, html)
+    return str(found) if html is None else f"The graph, of {steps.counted(traced.tape)}, is drawn in {html}"
+
+
+def _document(subject: Subject, found: Walk, html: str | None) -> str:
     from .cli_tables import json_text
 
-    return json_text({"expression": read.text, "trace": found.to_dict()})
+    return json_text({**subject.said, "trace": found.to_dict(), **({} if html is None else {"html": html})})
+
+
+def _subject(text: str, values: Sequence[str], size: str | None) -> Subject:
+    """A problem, if its name stands alone; a formula otherwise."""
+    name = text.strip()
+    if size is not None and values:
+        raise InputError("--size goes with the name of a problem, which takes no values")
+    if size is not None or (name in PROBLEMS and not values):
+        problem = find(name)
+        taken = next(iter(problem.sizes)) if size is None else size
+        instance = problem.build(taken, "float64", 0)
+        said = {"problem": name, "size": taken}
+        return Subject(instance.loss, instance.args, f"{problem.title} ({name}, {taken})", said, 0)
+    read = parse(text)
+    if not (read.names or values):
+        raise InputError("the expression names no variable, so there is nothing to differentiate by")
+    try:
+        given = read_values(values, read.names)
+    except InputError as error:
+        close = [] if values else difflib.get_close_matches(name, list(PROBLEMS), n=1)
+        hint = f"; or is it the problem {close[0]!r} that you mean?" if close else ""
+        raise InputError(f"{error}{hint}") from None
+    return Subject(read.function, given, read.text, {"expression": read.text}, tuple(range(len(given))))

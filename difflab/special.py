@@ -15,7 +15,7 @@ import numpy as np
 from . import nn
 from .arrays import special_function
 from .errors import InputError, user_location
-from .primitives import REGISTRY
+from .primitives import REGISTRY, arguments
 from .primitives.record import Traced
 from .primitives.special import UFUNCS
 
@@ -75,7 +75,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     a = a if a.dtype == dtype else a.astype(dtype)
     counts = np.not_equal(b, 0)
     shape = np.broadcast_shapes(np.shape(a), np.shape(b))
-    axes = nn.arguments.axes(axis, shape, "logsumexp")
+    axes = arguments.axes(axis, shape, "logsumexp")
     level = np.broadcast_to(np.where(counts, a, -np.inf), shape)
     top = nn.stop_gradient(np.max(level, axis=axes, keepdims=True))
     top = np.where(np.isfinite(top), top, np.zeros_like(top))

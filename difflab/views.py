@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from .flat import Function
 from .tape import Tape, show
 from .walk.code import numpy_text
 from .walk.columns import columns, values_of
+from .walk.draw import Drawing, draw
+from .walk.formulas import formulas
+from .walk.latex import latex_text
 
 WIDEST = 6
 """Arrays of at most so many elements are printed in full."""
@@ -135,6 +139,73 @@ class Trace:
         """
         args, kwargs = self._call
         return numpy_text(self._function, self.tape, bind(self._function, args, kwargs, argnums))
+
+    def draw(
+        self,
+        path: str | Path | None = None,
+        *,
+        tangent: str | None = None,
+        cotangent: Any = None,
+        title: str | None = None,
+    ) -> Drawing:
+        """The computation graph as a page: values on the edges going forward, gradients coming back, step by step.
+
+        The page is one file that needs no network. Arrow keys step through it, Home and End go to the first and the
+        last step; composites and layers fold and unfold by click, or by Enter on them.
+
+        Args:
+            path: the file to write, such as ``graph.html``; by default none is written.
+            tangent: name of the input whose tangent is 1 in the page's table; the first one by default.
+            cotangent: what comes back to the output, of its shape; 1 by default, which only a scalar output allows.
+            title: the heading; the function's name by default.
+
+        Returns:
+            The drawing: ``.html`` is the page, ``.save(path)`` writes it, a notebook shows it.
+
+        Raises:
+            ValueError: no data, no such input, or an output that is no number.
+            StoreError: the file cannot be written.
+
+        Example:
+            >>> trace(lambda x, y: x * np.sin(y), 2.0, 0.5).draw().html.count('class="node gate"')
+            2
+        """
+        heading = self._name.strip("`") if title is None else title
+        found = draw(self.tape, self.values(), title=heading, tangent=tangent, cotangent=cotangent)
+        if path is not None:
+            found.save(path)
+        return found
+
+    def to_latex(self, *, argnums: Any = 0, shapes: bool = False) -> str:
+        """Loss and gradient as matrix formulas in LaTeX, of the reverse tape and in the user's own letters.
+
+        Matrices are upper case, vectors and numbers as the user wrote them: ``params["w1"]`` is W_1 or w_1. Each
+        derivative has the shape of what it is taken by. What is long or used again is defined: A for affine maps, O for
+        what a function makes of them, capital delta for the derivative by an A, a bar for that by anything else.
+
+        Args:
+            argnums: position, or tuple of positions, of the arguments to differentiate.
+            shapes: whether the first lines say of which shape every argument is.
+
+        Returns:
+            An ``aligned`` environment, to be set with the package amsmath.
+
+        Raises:
+            InputError: the function has not one real output of shape ().
+            UnsupportedError: Python branched on a traced value.
+
+        Example:
+            >>> loss = lambda w, X, y: np.mean((X @ w - y) ** 2)
+            >>> print(trace(loss, np.ones(2), np.ones((97, 2)), np.ones(97)).to_latex())
+            \\begin{aligned}
+              N &= 97 \\\\
+              L &= \\frac{1}{N} \\lVert X w - y \\rVert^2 \\\\
+              \\frac{\\partial L}{\\partial w} &= \\frac{2}{N} X^\\top (X w - y)
+            \\end{aligned}
+        """
+        args, kwargs = self._call
+        bound = bind(self._function, args, kwargs, argnums)
+        return latex_text(formulas(self._function, self.tape, bound), shapes=shapes)
 
     def __repr__(self) -> str:
         return f"<Trace of {self._name}: {len(self.tape)} equations, {self.flops:.3g} flops, {self.bytes:,} bytes>"

@@ -14,6 +14,7 @@ from difflab.problems import PROBLEMS
 
 BACKENDS = ("reverse", "forward", "finite", "symbolic", "analytic")
 COSTLY = {("symbolic", "hvp")}  # the formulas of whole Hessians: a minute for a network
+SWELLING = {"alexnet"}  # whose formulas at size tiny take minutes: ten layers, maxima of maxima
 
 
 @pytest.mark.parametrize("operator", ["gradient", "jvp", "hvp"])
@@ -29,7 +30,7 @@ def test_every_backend_runs_every_problem(name: str, operator: str) -> None:
     truth, why = accuracy.truth_of(whole.tape, Operation.drawn(operator, whole, 0), 60.0)
     assert truth is not None, why
     for backend in BACKENDS:
-        if (backend, operator) in COSTLY and one.n_params > 5:
+        if ((backend, operator) in COSTLY and one.n_params > 5) or (backend == "symbolic" and name in SWELLING):
             continue
         if (backend, operator) == ("analytic", "hvp"):
             with pytest.raises(UnsupportedError, match="cannot do 'hvp'"):

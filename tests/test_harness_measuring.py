@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from difflab.harness import accuracy, amounts, finite_loss, limits, memory, timing
+from difflab.harness.operation import Operation
 from difflab.harness.process import Worker, ask, settle
+from difflab.operators import source
+from difflab.problems import find
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -173,8 +176,10 @@ def test_a_loss_that_is_not_finite_names_its_argument(value: object, arguments: 
 
 
 def test_amounts_have_three_digits_and_their_unit() -> None:
-    shown = [amounts.duration(seconds) for seconds in (32.41, 0.00154, 1.5e-6, 0.9999, 12345.0, 1e-12)]
-    assert shown == ["32.4 s", "1.54 ms", "1.5 µs", "1 s", "12 300 s", "0 s"]
+    shown = [amounts.duration(seconds) for seconds in (32.41, 0.00154, 1.5e-6, 0.9999, 6789.0, 1e-12)]
+    assert shown == ["32.4 s", "1.54 ms", "1.5 µs", "1 s", "6 790 s", "0 s"]
+    long = [amounts.duration(seconds) for seconds in (7200.0, 1.5e5, 2 * 86400.0, 6e7, 7e7, 1.2e12, np.inf)]
+    assert long == ["2 hours", "41.7 hours", "2 days", "694 days", "2.22 years", "38 000 years", "inf"]
     sizes = [amounts.size(nbytes) for nbytes in (85.6 * 2**30, 2**31, 1023 * 2**20, 100, 5e15)]
     assert sizes == ["85.6 GiB", "2 GiB", "0.999 GiB", "100 B", "4 550 TiB"]
     assert (amounts.count(602134.0), amounts.count(np.inf)) == ("602 134", "inf")
@@ -205,11 +210,13 @@ def test_a_forecast_says_what_it_counts() -> None:
     assert known == "the forecast is 32.4 s to prepare and run once; the limit is 10 s"
     counted = refusal(Cost(602134e6, 0.0, 0.0, float("nan")))
     assert re.fullmatch(
-        r"the forecast is [\d ]+ s to prepare and run once \(602 134 000 000 evaluations of [\d.]+ (µs|ms)\); "
-        r"the limit is 10 s",
+        r"the forecast is [\d. ]+ (hours|days|years) to prepare and run once "
+        r"\(602 134 000 000 evaluations of [\d.]+ (µs|ms)\); the limit is 10 s",
         counted,
     )
     assert refusal(Cost(3.0, 0.0, 85.6 * 2**30, 0.1)) == "the forecast needs 85.6 GiB; the limit is 2 GiB"
+    both = "the forecast is 31.7 years to prepare and run once; the limit is 10 s; it also needs 85.6 GiB of 2 GiB"
+    assert refusal(Cost(3.0, 0.0, 85.6 * 2**30, 1e9)) == both
 
 
 def test_tolerances_follow_dtype_and_family() -> None:
@@ -241,9 +248,14 @@ def test_without_a_reference_nothing_is_certified() -> None:
 
 def test_a_reference_that_takes_too_long_is_no_reference(tmp_path: Path) -> None:
     spec = {"problem": "digits-mlp", "size": "small", "seed": 0}
-    found = accuracy.make_reference(spec, str(tmp_path / "r.npz"), 0.0)
-    assert found == {"why": "ball arithmetic was stopped after 0 s"}
+    found = accuracy.make_reference(spec, str(tmp_path / "r.npz"), 1e-4)
+    least = r"the loss alone is forecast to take [\d.]+ ms in ball arithmetic; the limit is 100 µs"
+    assert re.fullmatch(least, found["why"])
     assert not list(tmp_path.iterdir())
+    one = find("digits-mlp").build("small", "float64", 0)
+    made = source(one.loss, one.args)
+    stopped = accuracy.truth_of(made.tape, Operation("gradient", made), 0.0)
+    assert stopped == (None, "ball arithmetic was stopped after 0 s")
 
 
 def test_a_loss_of_several_numbers_has_no_gradient() -> None:

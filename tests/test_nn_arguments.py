@@ -21,6 +21,14 @@ X, W = np.ones((1, 4, 4, 2)), np.ones((3, 3, 2, 1))
 LAYERS: dict[str, Callable[[Any], Any]] = {
     "conv2d of images": lambda x: nn.conv2d(x, np.full((3, 3, 2, 2), 0.2, x.dtype), padding=1),
     "conv2d with a kernel": lambda w: nn.conv2d(np.full((1, 5, 5, 4), 0.2, w.dtype), w, padding="same"),
+    "groups": lambda x: nn.conv2d(x, np.full((3, 3, 1, 4), 0.2, x.dtype), padding=1, groups=2),
+    "dilation": lambda x: nn.conv2d(x, np.full((2, 2, 2, 2), 0.2, x.dtype), padding=1, dilation=2),
+    "conv2d_transpose": lambda x: nn.conv2d_transpose(x, np.full((3, 3, 1, 2), 0.2, x.dtype), 2, 1, 1),
+    "nearest": lambda x: nn.upsample2d(x, 2),
+    "bilinear": lambda x: nn.upsample2d(x, (2, 3), how="bilinear"),
+    "batch_norm": lambda x: nn.batch_norm(x, np.full(2, 1.5, x.dtype), np.full(2, 0.1, x.dtype), epsilon=0.1),
+    "local_response_norm": lambda x: nn.local_response_norm(x, 3, 0.5),
+    "maxout": lambda x: nn.maxout(x, np.full(x.shape, 0.1, x.dtype)),
     "max_pool2d": lambda x: nn.max_pool2d(x, 2, 1, 1),
     "avg_pool2d": lambda x: nn.avg_pool2d(x, 2, 1, 1),
     "relu": nn.relu,
@@ -43,6 +51,7 @@ UNUSUAL: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 # A mean over nothing is refused, a kernel is no batch; scipy's expit has no float16.
 LEFT_OUT = {
+    ("empty", "batch_norm"),
     ("empty", "conv2d with a kernel"),
     ("empty", "cross entropy of logits"),
     ("empty", "cross entropy of targets"),
@@ -78,7 +87,7 @@ def test_unusual_arrays_give_what_ordinary_ones_give_in_both_modes_and_second_or
         np.testing.assert_allclose(found, expected, rtol=50 * eps, atol=20 * eps)
 
 
-FLOATING = ["avg_pool2d", "leaky_relu", "elu", "sigmoid", "softmax", "logsumexp"]
+FLOATING = ["avg_pool2d", "local_response_norm", "leaky_relu", "elu", "sigmoid", "softmax", "logsumexp"]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64"])

@@ -35,13 +35,23 @@ N_PARAMS = {
     "least-squares": [3, 3, 8, 8, 64, 1024, 1024],
     "logistic": [4, 4, 9, 9, 65, 1025, 1025],
     "hinge": [12, 12, 27, 27, 195, 3075, 3075],
+    "plane": [6, 6, 6, 6, *[60 + 42] * 3],
+    "deep-mlp": [9 + 12 * (depth - 1) + 4 for depth in (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)],
+    "wide-mlp": [3 * width + (width + 1) * width + width + 1 for width in (2, 3, 4, 6, 8, 12, 16, 32, 96)],
+    "deep-layers": [3 * (9 + 3), *[depth * (256 + 16) for depth in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]],
+    "xor-corners": [12 + 15 + 4],
     "xor": [12 + 15 + 4],
     "two-layer-numpy": [15 + 6, 128 + 32, 2000 + 200, 20000 + 500, 100000 + 1000],
     "mlp-activations": [12 + 8] * 5 + [24 + 8] + [2080 + 330] * 5 + [4160 + 330],
     "toeplitz-cnn": [6 + 4, 6 + 12, 10 + 56, 10 + 248, 10 + 1016],
     "toeplitz-matrices": [6 + 4, 6 + 12, 10 + 56, 10 + 248, 10 + 1016],
+    "inpainting": [99 + 64, 2064 + 1088, 8256 + 4160, 33024 + 65792 + 16448],
+    "alexnet": [337, 4426, 60_965_224],
 }
-MODULES = "activations digits_cnn digits_mlp graphs linear record sigmoid_nets toeplitz"
+MODULES = (
+    "activations alexnet deep deep_chain digits_cnn digits_mlp graphs inpainting "
+    "layers linear plane record sigmoid_nets toeplitz"
+)
 RELATIVE = {"float32": 2e-6, "float64": 1e-14}
 
 
@@ -140,6 +150,7 @@ def test_n_params_counts_the_parameters(name):
     for size in problem.sizes:
         instance = problem.build(size, "float32", 0)
         assert instance.n_params == sum(value.size for value in instance.args[0].values())
+        assert instance.n_params == problem.count(size)
         counts.append(instance.n_params)
     assert counts == N_PARAMS[name]
     assert counts == sorted(counts)
@@ -151,6 +162,8 @@ def test_unknown_problem_size_dtype_and_seed_are_errors():
     build = find("digits-mlp").build
     with pytest.raises(InputError, match=r"problem 'digits-mlp' has no size 'smal' \(did you mean 'small'\?\)"):
         build("smal", "float64", 0)
+    with pytest.raises(InputError, match=r"problem 'alexnet' has no size 'ful' \(did you mean 'full'\?\)"):
+        find("alexnet").count("ful")
     with pytest.raises(InputError, match="cannot be built in dtype 'int8'; use 'float16', 'float32' or 'float64'"):
         build("tiny", "int8", 0)
     for seed in (-1, 0.5, True):

@@ -285,15 +285,18 @@ def test_the_only_general_way_at_a_size_is_not_called_the_quickest() -> None:
 def test_cells_say_reasons_in_short_and_the_page_in_full() -> None:
     why = "the forecast is 45 s for one gradient (2.139e+04 evaluations of a loss of 0.0021 s); the limit is 10 s"
     other = made.failed("symbolic", "skipped_predicted", reason="the forecast needs 24.49 GiB; the limit is 2 GiB")
+    long = "the forecast is 37 700 years to prepare and run once (60 965 225 evaluations of 410 ms); the limit is 20 s"
     rows = [
         made.failed("finite", "skipped_predicted", reason=why),
         other,
         made.failed("forward", "crash", reason="x" * 99),
+        made.failed("finite (one-sided)", "skipped_predicted", reason=long),
     ]
     assert _cells(*rows) == [
         ("refused by forecast", "forecast 45 s", ""),
         ("refused by forecast", "forecast 24.49 GiB", ""),
         ("crashed", "x" * 47 + "…", ""),
+        ("refused by forecast", "forecast 37 700 years", "60 965 225 \N{MULTIPLICATION SIGN} 410 ms", ""),
     ]
     assert f'<td class="bad" title="{why}">' in render(made.run(rows))
 

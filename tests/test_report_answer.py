@@ -225,7 +225,8 @@ def test_many_backends_stay_two_sentences() -> None:
     ("value", "text"),
     [
         (4.12e-7, "412 ns"), (9.996e-4, "1.00 ms"), (4.123e-5, "41.2 µs"), (0.9994, "999 ms"), (0.9996, "1.00 s"),
-        (1234.0, "1 230 s"), (0.0, "0 ns"), (None, "n/a"), (math.nan, "n/a"),
+        (1234.0, "1 230 s"), (7199.0, "7 200 s"), (7200.0, "2.00 hours"), (1.5e5, "41.7 hours"), (2.5e7, "289 days"),
+        (1.2e12, "38 000 years"), (math.inf, "n/a"), (0.0, "0 ns"), (None, "n/a"), (math.nan, "n/a"),
     ],
 )  # fmt: skip
 def test_seconds(value: float | None, text: str) -> None:

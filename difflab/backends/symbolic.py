@@ -220,6 +220,8 @@ class PreparedSymbolic:
             "n_symbols": len(scalars),
             "symbolic_ops_value": expressions.count_operations(roots),
             "symbolic_ops_gradient": expressions.count_operations(flat),
+            "symbolic_ops_value_dag": expressions.count_distinct_operations(roots),
+            "symbolic_ops_dag": expressions.count_distinct_operations([*roots, *flat]),
             "symbolic_ops_cse": everything.operations if self._backend.cse else None,
             "build_s": built - started,
             "diff_s": derived - built,

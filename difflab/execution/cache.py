@@ -17,6 +17,7 @@ import numpy as np
 
 from ..primitives.record import identity
 from ..tape import Equation, Tape
+from ..transforms.checkpoints import Recomputed
 from .plan import Passed
 from .program import Program
 
@@ -93,6 +94,8 @@ def _bare(tape: Tape) -> Tape:
     return replace(tape, constants={number: Passed(position) for position, number in enumerate(tape.constants)})
 
 
+Transform = Callable[[Tape], tuple[Tape | Recomputed, ...]]
+
 # One per process: compiled programs hold no data of their caller, so sharing them is safe.
 SHARED = ProgramCache()
 
@@ -107,7 +110,7 @@ class Runner:
         frozen: bake the constants in (``prepare``) instead of looking up by structure.
     """
 
-    def __init__(self, tape: Tape, transform: Callable[[Tape], tuple[Tape, ...]], key: Hashable, *, frozen: bool):
+    def __init__(self, tape: Tape, transform: Transform, key: Hashable, *, frozen: bool):
         if frozen:
             self.programs = tuple(Program(each) for each in transform(tape))
             self.constants = None

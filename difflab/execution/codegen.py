@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import GuardError
 from ..primitives.record import OUT, Aval, Call, Operand
-from ..tape import Equation, Tape, literal_array
+from ..tape import Equation, literal_array
 from .plan import SET_UP, Plan
 
 PART = 500
@@ -38,9 +38,10 @@ class Part(NamedTuple):
 class Writer:
     """Collects the lines of ``run`` and the objects that they name."""
 
-    def __init__(self, tape: Tape, plan: Plan):
-        self.tape = tape
+    def __init__(self, plan: Plan, loud: frozenset[int] = frozenset()):
+        self.tape = tape = plan.tape
         self.plan = plan
+        self.loud = loud  # values whose calls are those of the plain function, wherever they stand
         self.lines: list[str] = []
         self.parts: list[Part] = []
         # In a program of several parts, values known only at run time have places in a list.
@@ -55,6 +56,7 @@ class Writer:
         self.products = 0
         # Derivative equations raise no warnings, so they may use np.dot, which does not look for any and starts faster.
         self.quiet = False
+        self.quiet_lines: set[int] = set()
 
     def name(self, number: int) -> str:
         """The variable of a value."""
@@ -150,18 +152,19 @@ class Writer:
         aval = self.tape.avals[operands[0]]
         if name not in ("sum", "matmul") or aval.ndim != 2 or aval.dtype.kind != "f" or aval.dtype.itemsize < 4:
             return None
+        quiet = self.quiet and equation.output not in self.loud
         if name == "matmul":
             plane = self.tape.avals[operands[1]].ndim == 2 and out.size > 0
-            return Call(np.dot, (Operand(0), Operand(1), OUT)) if plane and self.quiet else None
+            return Call(np.dot, (Operand(0), Operand(1), OUT)) if plane and quiet else None
         axes = equation.params["axes"]
-        if len(axes) != 1 or aval.size < (1 if self.quiet else SUM_BY_PRODUCT):
+        if len(axes) != 1 or aval.size < (1 if quiet else SUM_BY_PRODUCT):
             return None
         if not self.plan.contiguous.get(operands[0], False):
             return None
         self.products += 1
         ones = self.ones(aval.shape[axes[0]], aval.dtype)
         arguments = (ones, Operand(0), OUT) if axes == (0,) else (Operand(0), ones, OUT)
-        return Call(np.dot if self.quiet else np.matmul, arguments)
+        return Call(np.dot if quiet else np.matmul, arguments)
 
     def ones(self, size: int, dtype: np.dtype) -> np.ndarray:
         """A vector of ones, one for each size and dtype."""
@@ -195,34 +198,36 @@ class Writer:
             self.places = {number: place for place, number in enumerate((*tape.inputs, *self.argument_constants()))}
         for number in (*tape.inputs, *tape.constants, *tape.literals):
             self.guard(number, guards)
-        quiet_lines = None
         for position, equation in enumerate(tape.equations):
             if position and position % PART == 0:
-                self.part(quiet_lines, "")
-                quiet_lines = 0 if self.quiet else None
-            if position == tape.quiet_from:
-                quiet_lines = len(self.lines)
-                self.quiet = True
+                self.part("")
+            self.quiet = equation.output in self.plan.quiet
+            first = len(self.lines)
             self.equation(equation, self.plan.operands[position])
             self.guard(equation.output, guards)
-        self.part(quiet_lines, f"return [{', '.join(self.returns())}]")
+            if self.quiet:
+                self.quiet_lines.update(range(first, len(self.lines)))
+        self.part(f"return [{', '.join(self.returns())}]")
         return self.parts
 
-    def part(self, quiet_lines: int | None, last: str) -> None:
+    def part(self, last: str) -> None:
         """Close a function: the lines so far, those of derivatives without warnings, and its last line."""
-        if quiet_lines is not None and quiet_lines < len(self.lines):
+        lines: list[str] = []
+        for position, line in enumerate(self.lines):
             # Derivative equations add no warnings to those of the plain loss.
-            quiet = [f"    {line}" for line in self.lines[quiet_lines:]]
-            self.lines[quiet_lines:] = ["with errstate(all='ignore'):", *quiet]
-        if last or not self.lines:
-            self.lines.append(last or "pass")
+            quiet = position in self.quiet_lines
+            if quiet and position - 1 not in self.quiet_lines:
+                lines.append("with errstate(all='ignore'):")
+            lines.append(f"    {line}" if quiet else line)
+        if last or not lines:
+            lines.append(last or "pass")
         given = () if self.long else (*self.tape.inputs, *self.argument_constants())
         arguments = "r" if self.long else ", ".join(f"v{number}" for number in given)
-        body = "".join(f"        {line}\n" for line in self.lines)
+        body = "".join(f"        {line}\n" for line in lines)
         head = ", ".join(self.closure.values())
         text = f"def make({head}):\n    def run({arguments}):\n{body}    return run\n"
         self.parts.append(Part(text, tuple(self.closure)))
-        self.lines, self.closure = [], {}
+        self.lines, self.closure, self.quiet_lines = [], {}, set()
 
     def guard(self, number: int, guards: Mapping[int, list[Any]]) -> None:
         """Write the lines that compare what Python saw with what it would see now."""
@@ -262,8 +267,9 @@ def compile_text(text: str, namespace: dict[str, Any]) -> Callable:
     return namespace["make"]
 
 
-def set_up(tape: Tape, plan: Plan, constants: Mapping[int, Any]) -> dict[int, Any]:
+def set_up(plan: Plan, constants: Mapping[int, Any]) -> dict[int, Any]:
     """Allocate one set of buffers and make all views: what the arguments of ``make`` are taken from."""
+    tape = plan.tape
     memory = [np.empty(size, np.uint8) for size in plan.slots]
     values: dict[int, Any] = {}
     for number, value in tape.literals.items():

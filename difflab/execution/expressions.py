@@ -133,6 +133,19 @@ def _rule(function: Any, kinds: tuple) -> tuple[Any, Any, list[Any], list[Any]]:
 def count_operations(roots: Iterable[Any]) -> int:
     """``sympy.count_ops`` of the expressions as trees, without walking the trees: every node is counted once."""
     totals: dict[Any, int] = {}
+    roots = list(roots)
+    for node, (own, below) in _parts(roots).items():
+        totals[node] = own + sum(totals[child] for child in below)
+    return sum(totals[root] for root in roots)
+
+
+def count_distinct_operations(roots: Iterable[Any]) -> int:
+    """The operations that are left when every distinct subexpression is computed once: those of the graph."""
+    return sum(own for own, _ in _parts(roots).values())
+
+
+def _parts(roots: Iterable[Any]) -> dict[Any, tuple[int, list[Any]]]:
+    """For every distinct subexpression its own operations and what is below it, children before parents."""
     parts: dict[Any, tuple[int, list[Any]]] = {}
 
     def children(node: Any) -> list[Any]:
@@ -140,11 +153,7 @@ def count_operations(roots: Iterable[Any]) -> int:
             parts[node] = _operations(node)
         return parts[node][1]
 
-    roots = list(roots)
-    for node in nodes(roots, children):
-        own, below = parts[node]
-        totals[node] = own + sum(totals[child] for child in below)
-    return sum(totals[root] for root in roots)
+    return {node: parts[node] for node in nodes(roots, children)}
 
 
 def _operations(node: Any) -> tuple[int, list[Any]]:

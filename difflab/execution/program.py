@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Tape
+from ..transforms.checkpoints import Recomputed
 from ..transforms.simplify import simplify
 from .codegen import Writer, compile_text, set_up
 from .plan import Passed, make_plan
@@ -19,7 +20,7 @@ class Program:
     """A tape with its plan, its generated code and a free list of workspaces.
 
     Args:
-        tape: what to compute.
+        tape: what to compute; it is simplified unless it computes values twice on purpose.
             Its constants are copied and held for good, but for those that are ``Passed`` at each call.
 
     Example:
@@ -29,11 +30,15 @@ class Program:
         [array([2., 2.])]
     """
 
-    def __init__(self, tape: Tape):
-        tape = simplify(tape)
-        self.tape = tape
+    def __init__(self, tape: Tape | Recomputed):
+        loud, notes = frozenset(), {}
+        if isinstance(tape, Recomputed):
+            tape, loud, notes = tape.tape, tape.loud, tape.notes
+        else:
+            tape = simplify(tape)
         self.plan = make_plan(tape)
-        writer = Writer(tape, self.plan)
+        self.tape = tape
+        writer = Writer(self.plan, loud)
         parts = writer.write()
         self.text = "".join(part.text for part in parts)
         self._makes = [compile_text(part.text, writer.namespace) for part in parts]
@@ -50,6 +55,7 @@ class Program:
             "buffer_bytes": self.plan.nbytes,
             "in_place": self.plan.inplace,
             "sums_by_product": writer.products,
+            **notes,
         }
 
     def run(self, inputs: Sequence[Any], constants: Sequence[Any] = ()) -> list[Any]:
@@ -76,7 +82,7 @@ class Program:
 
     def _workspace(self) -> Callable:
         """The program with buffers of its own."""
-        values = set_up(self.tape, self.plan, self._baked)
+        values = set_up(self.plan, self._baked)
         runs = [
             make(*[values[number] for number in closure])
             for make, closure in zip(self._makes, self._closures, strict=True)

@@ -253,12 +253,17 @@ def make_reference(spec: dict[str, Any], path: str, seconds: float) -> dict[str,
     Returns:
         What is known of the reference; ``why`` says why there is none.
     """
+    from ..execution.exact import forecast_seconds
     from ..operators import source
+    from . import amounts
     from .catalogue import find_problem
     from .operation import Operation
 
     instance = find_problem(spec["problem"]).build(spec["size"], "float64", spec["seed"])
     made = source(instance.loss, instance.args, {}, 0, instance.analytic)
+    if (least := forecast_seconds(made.tape)) > seconds:  # no certificate takes less than the loss itself
+        loss, limit = amounts.duration(least), amounts.duration(seconds)
+        return {"why": f"the loss alone is forecast to take {loss} in ball arithmetic; the limit is {limit}"}
     start = time.perf_counter()
     truth, why = truth_of(made.tape, Operation.drawn(spec.get("operator", "gradient"), made, spec["seed"]), seconds)
     if truth is None:

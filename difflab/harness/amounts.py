@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+LONG_TIMES = ((31_557_600.0, "years"), (86_400.0, "days"), (3_600.0, "hours"))  # each from two of them on
 UNITS_OF_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -26,7 +27,12 @@ def duration(seconds: float) -> str:
 
     >>> duration(32.4), duration(0.0015), duration(450.2), duration(0.0)
     ('32.4 s', '1.5 ms', '450 s', '0 s')
+    >>> duration(60_965_225 * 0.41), duration(1e12)
+    ('289 days', '31 700 years')
     """
+    for scale, unit in LONG_TIMES:
+        if seconds >= 2 * scale:
+            return f"{_short(seconds / scale)} {unit}" if math.isfinite(seconds) else f"{seconds}"
     for scale, unit in UNITS_OF_TIME:
         if seconds >= 0.9995 * scale:
             return f"{_short(seconds / scale)} {unit}"

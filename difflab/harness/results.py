@@ -23,7 +23,7 @@ MORE_COLUMNS = (
     "family", "digits", "median_digits", "worst_rel_error", "ulps", "ulp_histogram", "direction_error",
     "rel_error_radius", "error_estimate", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
     "ratio", "ratio_low", "ratio_high", "verdict", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls",
-    "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case",
+    "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case", "medians",
 )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ class Results:
             "calls_timed": sum(len(data["samples"]) * data["loops"] for data in epochs.values()),
             "outliers_mild": mild,
             "outliers_severe": severe,
+            "medians": [[medians[number], statistics.median(epochs[number]["primal"])] for number in sorted(epochs)],
         }
         for key, values in (("call_s", times), ("work_ratio", works)):
             if bounds := statistics.interval(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ class Session:
         self.spec: dict[str, Any] = {}
         self.baseline: int | None = None
         self.call_s = 0.0
+        self.allowed_bytes: int | None = None
 
     # ------------------------------------------------------------------------- opening
 
@@ -42,6 +44,7 @@ class Session:
         """Import what the case needs, build its problem, and set the memory limit."""
         self.channel.phase("import")
         self.spec = spec = command["spec"]
+        self.allowed_bytes = command.get("memory")
         start = time.perf_counter()
         from ..backends.ways import how
         from . import catalogue, memory
@@ -97,17 +100,17 @@ class Session:
             "primal_s": primal_s,
         }
         self.channel.say("partial", data=data)
-        memory, patience = command.get("memory"), command.get("seconds")
-        if memory is not None and nbytes > memory:
-            raise ForecastError(f"the forecast needs {amounts.size(nbytes)}; the limit is {amounts.size(memory)}")
-        if patience is not None and seconds > patience:
-            calls = (
-                "" if known else f" ({amounts.count(cost.primal_calls)} evaluations of {amounts.duration(primal_s)})"
-            )
+        given = [command.get(key) for key in ("memory", "seconds")]
+        memory, patience = (math.inf if limit is None else limit for limit in given)
+        calls = "" if known else f" ({amounts.count(cost.primal_calls)} evaluations of {amounts.duration(primal_s)})"
+        if seconds > patience:
+            also = f"; it also needs {amounts.size(nbytes)} of {amounts.size(memory)}" if nbytes > memory else ""
             raise ForecastError(
                 f"the forecast is {amounts.duration(seconds)} to prepare and run once{calls}; "
-                f"the limit is {amounts.duration(patience)}"
+                f"the limit is {amounts.duration(patience)}{also}"
             )
+        if nbytes > memory:
+            raise ForecastError(f"the forecast needs {amounts.size(nbytes)}; the limit is {amounts.size(memory)}")
         return data
 
     # ------------------------------------------------------------------------- running

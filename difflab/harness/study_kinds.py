@@ -48,6 +48,20 @@ def setting(default: Any, low: float, high: float) -> Any:
 
 
 @dataclass(frozen=True)
+class Swell:
+    """How many evaluations of a gradient its times are added up for, beside those of deriving and compiling it."""
+
+    evaluations: int = setting(1000, 1, 10**7)
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """How often a tape is differentiated again: up to the derivative of this order."""
+
+    order: int = setting(4, 2, 8)
+
+
+@dataclass(frozen=True)
 class Kind:
     """What a study of one kind needs.
 
@@ -64,10 +78,76 @@ class Kind:
     settings: type | None = None
 
 
+@dataclass(frozen=True)
+class Training:
+    """How long every case of a training study trains: ``steps`` at most, and ``seconds`` at most, preparing included.
+
+    ``rate`` 0 is the rate of each problem's own; ``momentum`` and ``precision`` are those of ``dl.descend``.  A quick
+    run takes a quarter of the steps and half of the seconds.
+    """
+
+    steps: int = setting(10_000, 1, 10_000_000)
+    seconds: float = setting(4.0, 0.1, 86400.0)
+    rate: float = setting(0.0, 0.0, 1e6)
+    momentum: float = setting(0.0, 0.0, 0.999)
+    precision: float = setting(0.0, 0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class Wall:
+    """How layers are looked at in a study of Jacobians.
+
+    ``repeats`` of what is timed; entries of the largest Jacobian that is ``pictured``; ``seconds`` that forming one
+    may take by its forecast.
+    """
+
+    repeats: int = setting(5, 1, 100)
+    pictured: int = setting(2048, 1, 2**14)
+    seconds: float = setting(30.0, 0.1, 3600.0)
+
+
+@dataclass(frozen=True)
+class TensorChain:
+    """The sizes of the two layers in a study of the chain rule.
+
+    ``examples`` of ``inputs`` numbers each, ``units`` of a dense layer, ``kernel`` and ``channels`` of a convolution;
+    ``scales`` multiply examples, inputs and units, and factors of more than ``formed`` entries together are counted
+    only.
+    """
+
+    examples: int = setting(3, 1, 256)
+    inputs: int = setting(6, 1, 4096)
+    units: int = setting(4, 1, 4096)
+    kernel: int = setting(3, 1, 64)
+    channels: int = setting(2, 1, 64)
+    scales: tuple[int, ...] = setting((1, 2, 4, 8), 1, 64)
+    formed: int = setting(2**23, 1, 2**28)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How long a case of a storage study takes turns with the loss, and from how many passes on only one is measured.
+
+    A quick run takes a quarter of the ``seconds``.
+    """
+
+    seconds: float = setting(0.8, 0.01, 3600.0)
+    passes: int = setting(100, 1, 10**9)
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "compare": Kind(timed=True, reference=True, operators=OPERATORS),
         "steps": Kind(reference=True, settings=Steps),
+        "training": Kind(alone=True, settings=Training),
+        "swell": Kind(alone=True, reference=True, settings=Swell),
+        "crossover": Kind(timed=True, reference=True, operators=("jacobian",)),
+        "ratio": Kind(timed=True, reference=True),
+        "storage": Kind(alone=True, settings=Storage),
+        "graphs": Kind(reference=True, settings=Graphs),
         "traps": Kind(),  # each trap carries its own truth
+        "wall": Kind(alone=True, operators=("jacobian",), settings=Wall),
+        "shapes": Kind(),  # each map carries the Jacobian derived by hand
+        "chain": Kind(alone=True, settings=TensorChain),
     }
 )

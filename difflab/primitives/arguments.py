@@ -14,7 +14,7 @@ from .record import Traced
 
 def pair(value: Any, name: str, layer: str) -> tuple[int, int]:
     """(rows, columns) from one integer or two, Python's or NumPy's."""
-    least = 0 if name == "padding" else 1
+    least = 0 if name.endswith("padding") else 1
     try:
         entries: Any = (value, value) if isinstance(value, Traced) or not np.ndim(value) else value
         rows, columns = map(operator.index, entries)
@@ -26,6 +26,17 @@ def pair(value: Any, name: str, layer: str) -> tuple[int, int]:
             "or more, for example 2 or (2, 1)"
         )
     return rows, columns
+
+
+def whole(value: Any, name: str, layer: str) -> int:
+    """An integer of at least 1, Python's or NumPy's."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name} of {layer} at {user_location()} is an integer of at least 1, not {value!r}")
+    return number
 
 
 def array(x: Any, layer: str) -> Any:

@@ -8,11 +8,16 @@ from types import MappingProxyType, ModuleType
 
 from ..errors import InputError, did_you_mean
 from .activations import ACTIVATIONS_MLP
+from .alexnet import ALEXNET
+from .deep import DEEP_MLP, WIDE_MLP, XOR_CORNERS
+from .deep_chain import DEEP_LAYERS
 from .digits_cnn import DIGITS_CNN
 from .digits_mlp import DIGITS_MLP
 from .graphs import ADD_MUL, BAYDIN, NORM_SQUARED, SCALAR_NET, SIGMOID_NEURON, TWO_LAYER
+from .inpainting import INPAINTING
 from .linear import HINGE, LEAST_SQUARES, LOGISTIC
 from .mlp import MLP
+from .plane import PLANE
 from .record import Instance, Problem
 from .sigmoid_nets import TWO_LAYER_NUMPY, XOR
 from .toeplitz import TOEPLITZ_CNN, TOEPLITZ_MATRICES
@@ -25,8 +30,10 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         for one in (
             *(DIGITS_MLP, DIGITS_CNN, MLP),
             *(BAYDIN, ADD_MUL, SIGMOID_NEURON, SCALAR_NET, NORM_SQUARED, TWO_LAYER),
-            *(LEAST_SQUARES, LOGISTIC, HINGE),
+            *(LEAST_SQUARES, LOGISTIC, HINGE, PLANE),
+            *(DEEP_MLP, WIDE_MLP, XOR_CORNERS, DEEP_LAYERS),
             *(XOR, TWO_LAYER_NUMPY, ACTIVATIONS_MLP, TOEPLITZ_CNN, TOEPLITZ_MATRICES),
+            *(INPAINTING, ALEXNET),
         )
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,7 +35,8 @@ class Problem:
     """A loss that ships with the package.
 
     ``sizes`` maps the name of a size to its dimensions, from small to large, ``"tiny"`` first;
-    ``build(size, dtype, seed)`` makes an ``Instance``, always the same for the same three arguments.
+    ``build(size, dtype, seed)`` makes an ``Instance``, always the same for the same three arguments;
+    ``count(size)`` is the number of its parameters, which costs nothing where ``shapes`` tells theirs by name.
     """
 
     name: str
@@ -42,6 +44,28 @@ class Problem:
     sizes: Mapping[str, Mapping[str, int]]
     build: Callable[[str, str, int], Instance]
     description: str
+    shapes: Callable[[Mapping[str, int]], Mapping[str, tuple[int, ...]]] | None = None
+
+    def count(self, size: str) -> int:
+        """How many parameters a size has.
+
+        Args:
+            size: a key of ``sizes``.
+
+        Returns:
+            The number that an instance has as ``n_params``.
+
+        Raises:
+            InputError: there is no such size.
+
+        Example:
+            >>> from difflab.problems import find
+            >>> find("alexnet").count("full")
+            60965224
+        """
+        if self.shapes is None or size not in self.sizes:
+            return self.build(size, "float32", 0).n_params
+        return sum(math.prod(shape) for shape in self.shapes(self.sizes[size]).values())
 
 
 def problem(
@@ -50,6 +74,7 @@ def problem(
     sizes: Mapping[str, Mapping[str, int]],
     make: Callable[[Mapping[str, int], np.dtype, int], Instance],
     description: str,
+    shapes: Callable[[Mapping[str, int]], Mapping[str, tuple[int, ...]]] | None = None,
 ) -> Problem:
     """A ``Problem`` whose ``build`` checks its arguments before it calls ``make``.
 
@@ -59,6 +84,7 @@ def problem(
         sizes: the dimensions of each size, from small to large, "tiny" first.
         make: ``make(dimensions, dtype, seed)`` builds the instance.
         description: sentences for the report.
+        shapes: the shapes of the parameters of a size, for problems so large that they are not built to be counted.
 
     Returns:
         The problem; its ``build`` raises ``InputError`` for an unknown size, a dtype other than those of ``DTYPES``,
@@ -82,7 +108,7 @@ def problem(
         return make(sizes[size], np.dtype(dtype), int(seed))
 
     frozen = {size: MappingProxyType(dict(dimensions)) for size, dimensions in sizes.items()}
-    return Problem(name, title, MappingProxyType(frozen), build, description)
+    return Problem(name, title, MappingProxyType(frozen), build, description, shapes)
 
 
 def instance(

@@ -13,6 +13,7 @@ LEVEL = 1.03  # ratios below are no practical difference
 LEVEL_QUICK = 1.10  # without intervals more is needed
 FEWER_DIGITS = 0.5  # below, two accuracies are called the same
 MOST_NAMED = 5
+HOPELESS = 7200.0  # seconds of a forecast that the answer tells
 PLURAL = "finite differences"
 
 
@@ -224,21 +225,32 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
 
 
 def _beyond(matches: Sequence[Match]) -> str:
-    """Who alone went on to larger sizes than those compared, and how far."""
+    """Who alone went on to larger sizes than those compared, how far, and how long the others would take there."""
     found: dict[str, Case] = {}
+    largest = ""
     for match in matches:
         usable = [c for c in match.group.cases if _usable(c) and family_of(c) not in YARDSTICKS]
         last = max(usable, key=lambda case: case.n_params, default=None)
         if last is not None and last.n_params > match.n_params:
             known = found.get(last.backend)
             found[last.backend] = last if known is None or known.n_params < last.n_params else known
+            if last.n_params == max(case.n_params for case in found.values()):
+                largest = _forecasts(last, match.group)
     if not found:
         return ""
     ends = [
         f"{method(case)} ({numbers.seconds(case.call_s)} at {numbers.counted(case.n_params, 'parameter')})"
         for case in found.values()
     ]
-    return f"Of the general ways, only {numbers.listed(ends)} finished beyond these sizes."
+    return f"Of the general ways, only {numbers.listed(ends)} finished beyond these sizes{largest}."
+
+
+def _forecasts(last: Case, group: Group) -> str:
+    """What those that were not tried would take at the size of ``last``, where that is hours or more."""
+    others = [case for case in group.cases if case.size == last.size and case.outcome == "skipped_predicted"]
+    waits = sorted((case.predicted_s or 0.0, method(case)) for case in others)
+    parts = [f"{numbers.seconds(wait)} for {name}" for wait, name in waits if wait >= HOPELESS]
+    return f"; there the forecast is {numbers.listed(parts)}" if parts else ""
 
 
 def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:

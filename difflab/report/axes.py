@@ -32,6 +32,12 @@ def set_count(axes: Axes, which: str, values: Sequence[float]) -> None:
     _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), _short_count)
 
 
+def set_factor(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis of ratios."""
+    low, high = _around(values)
+    _apply(axes, which, low, high, decimal_ticks(low, high, MOST_TICKS[which]), _short_factor)
+
+
 def set_bytes(axes: Axes, which: str, values: Sequence[float]) -> None:
     """A logarithmic axis of bytes with ticks at powers of two."""
     low, high = _around(values)
@@ -85,6 +91,25 @@ def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> float:
     if lower:
         taller(axes, 2 * LINE)
     return gap
+
+
+def set_named(axes: Axes, places: Sequence[tuple[float, str]]) -> None:
+    """A logarithmic x axis of named places, with as many names as fit: those of the ends and the middle first.
+
+    Args:
+        axes: where to set it.
+        places: positions with names, by rising position.
+    """
+    low, high = _around([place for place, _ in places], margin=0.05)
+    scale = axes.get_window_extent().width / math.log(high / low)
+    middle = min(range(len(places)), key=lambda k: abs(math.log(places[k][0])))
+    shown: dict[float, str] = {}
+    for place, name in [places[0], places[-1], places[middle], *places]:
+        room = [LETTER * (len(name) + len(other)) / 2 + 2 for other in shown.values()]
+        gaps = [abs(math.log(place / other)) * scale for other in shown]
+        if all(gap > width for gap, width in zip(gaps, room, strict=True)):
+            shown[place] = name
+    _apply(axes, "x", low, high, sorted(shown), shown.__getitem__)
 
 
 def clipped(text: str, length: int) -> str:
@@ -145,7 +170,8 @@ def _apply(
 
 
 def _short_seconds(value: float) -> str:
-    return numbers.trimmed(numbers.seconds(value))
+    """``100 ms``, ``10 000 s``: ticks are round in seconds, so they are never told in hours or days."""
+    return f"{_short_count(value)} s" if value >= 1000.0 else numbers.trimmed(numbers.seconds(value))
 
 
 def _short_count(value: float) -> str:
@@ -154,6 +180,10 @@ def _short_count(value: float) -> str:
     if value < 1e6:
         return numbers.grouped(value)
     return numbers.power_of_ten(power) if math.isclose(value, 10.0**power) else f"{numbers.grouped(value / 1e6)} M"
+
+
+def _short_factor(value: float) -> str:
+    return f"{value:g}" if value < 10 else _short_count(value)
 
 
 def _short_bytes(value: float) -> str:

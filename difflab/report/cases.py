@@ -40,7 +40,7 @@ class Case:
 
     ``n_params`` is 0 where no case of this problem and size has been begun; ``ulp_histogram`` counts coordinates by
     their error in units of the last place, see ``ulps.EDGES``; ``findings`` are those of a study that
-    examines its cases.
+    examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss.
     """
 
     case: str
@@ -86,6 +86,8 @@ class Case:
     computed_in: str = ""
     ulp_histogram: tuple[int, ...] = ()
     findings: Any = None
+    chunks: float | None = None
+    medians: tuple[tuple[float, float], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -176,7 +178,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         texts = {
             name: printable(row.get(name)).replace("\n", " ")
             for name in Case.__annotations__
-            if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram")
+            if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram", "medians")
         }
         amounts: dict[str, Any] = {name: _number(row.get(name)) for name in NUMBERS}
         if row.get("rel_error") == math.inf:
@@ -184,7 +186,8 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         parameters = int(_number(row.get("n_params")) or 0)
         parameters = parameters or counts[printable(row.get("problem")), printable(row.get("size"))]
         findings = None if isinstance(found := row.get("findings"), float) else found  # a frame has NaN for nothing
-        more = {"certified": _certified(row.get("certified")), "ulp_histogram": _counts(row.get("ulp_histogram"))}
+        more: dict[str, Any] = {"certified": _certified(row.get("certified"))}
+        more |= {"ulp_histogram": _counts(row.get("ulp_histogram")), "medians": _pairs(row.get("medians"))}
         cases.append(Case(**texts, **amounts, **more, n_params=parameters, findings=findings))
     return cases
 
@@ -192,6 +195,11 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
 def _counts(value: Any) -> tuple[int, ...]:
     """A histogram, which a frame has as a list, or nothing."""
     return tuple(int(count) for count in value) if isinstance(value, list | tuple) else ()
+
+
+def _pairs(value: Any) -> tuple[tuple[float, float], ...]:
+    """Pairs of times, which a frame has as lists, or nothing."""
+    return tuple((float(call), float(primal)) for call, primal in value) if isinstance(value, list | tuple) else ()
 
 
 def _certified(value: Any) -> str:

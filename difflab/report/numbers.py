@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..harness.amounts import LONG_TIMES
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 MICRO = "\N{MICRO SIGN}"
 NOTHING = "n/a"
@@ -43,11 +45,14 @@ BYTES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"),
 
 
 def seconds(value: float | None) -> str:
-    """A time in s, ms, microseconds or ns: ``412 us`` is written with the sign for micro.
+    """A time in years, days, hours, s, ms, microseconds or ns: ``412 us`` is written with the sign for micro.
 
-    >>> seconds(0.0123)
-    '12.3 ms'
+    >>> seconds(0.0123), seconds(2.5e7)
+    ('12.3 ms', '289 days')
     """
+    for size, unit in LONG_TIMES:
+        if value is not None and 2 * size <= value < math.inf:
+            return f"{significant(value / size)} {unit}"
     return _scaled(value, SECONDS) if value is not None and math.isfinite(value) else NOTHING
 
 

@@ -27,6 +27,7 @@ def pictures(
     *,
     columns: int | None = None,
     limit: float | None = None,
+    least: int = 0,
     tips: Sequence[str] = (),
 ) -> str:
     """Arrays side by side, as one ``<svg>`` element.
@@ -41,6 +42,7 @@ def pictures(
         description: what it shows.
         columns: how many stand side by side; all by default.
         limit: the number that is drawn full; by default the largest magnitude of all.
+        least: so many cells wide at least, so that a picture of few cells does not fill the page.
         tips: for each array, what is shown when the pointer rests on it.
 
     Returns:
@@ -71,7 +73,8 @@ def pictures(
             f'height="{one.shape[0] + EDGE:g}" fill="none" class="k-muted" stroke-width="{EDGE:g}"/>'
         )
         inner.append(f'<g transform="translate({left:g} {top:g})">{tip}{shapes}{frame}</g>')
-    box = f"{-EDGE:g} {-EDGE:g} {width * across - GAP + 2 * EDGE:g} {height * rows - GAP + 2 * EDGE:g}"
+    whole = max(width * across - GAP, float(least))
+    box = f"{-EDGE:g} {-EDGE:g} {whole + 2 * EDGE:g} {height * rows - GAP + 2 * EDGE:g}"
     return (
         f'<svg class="chart picture" viewBox="{box}" role="img" aria-labelledby="{prefix}-title {prefix}-desc">'
         f'<title id="{prefix}-title">{_text(title)}</title><desc id="{prefix}-desc">{_text(description)}</desc>'

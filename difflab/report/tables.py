@@ -14,7 +14,10 @@ from .nouns import noun
 
 SENTENCE = 48  # characters of a reason that a cell of the scoreboard shows
 DENSE = 3  # more sizes than this are set smaller
-FORECAST = re.compile(r"^the forecast (?:is|needs) ([\d.]+) ?([KMGT]?i?B|[mnu\N{MICRO SIGN}]?s)\b")
+FORECAST = re.compile(
+    r"^the forecast (?:is|needs) ([\d ]+(?:\.\d+)?) ?([KMGT]?i?B|[mnu\N{MICRO SIGN}]?s|hours|days|years)\b"
+    r"(?:[^;(]*\(([\d ]+) evaluations of ([^)]*)\))?"
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,7 @@ def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> S
     if case.outcome_words == NOT_BEGUN:
         return Score("none", NOT_BEGUN)
     if not case.ok:
-        lines = (reason,) if (reason := _brief(case.reason)) else ()
-        return Score("bad", case.outcome_words, lines, tip=case.reason)
+        return Score("bad", case.outcome_words, _brief(case.reason), tip=case.reason)
     lines = []
     if bounds := numbers.interval(case.call_s_low, case.call_s_high):
         lines.append(bounds)
@@ -116,11 +118,12 @@ def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> S
     return Score("ok", headline, tuple(lines), chip[1] if chip is not None and chip[0] is case else "")
 
 
-def _brief(reason: str) -> str:
+def _brief(reason: str) -> tuple[str, ...]:
     """What a cell has room for; all of it is the cell's tip and a column of the table."""
     if found := FORECAST.match(reason):
-        return f"forecast {found[1]} {found[2]}"
-    return axes.clipped(reason, SENTENCE)
+        product = (f"{found[3]} {numbers.TIMES} {found[4]}",) if found[3] else ()
+        return (f"forecast {found[1].strip()} {found[2]}", *product)
+    return (axes.clipped(reason, SENTENCE),) if reason else ()
 
 
 # ------------------------------------------------------------------------------------------------ all rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..harness.study_kinds import KINDS
 from . import numbers
 from .cases import OUTCOMES, Case
 from .nouns import DIRECTED, NOUNS
@@ -192,8 +193,11 @@ def examined(manifest: Mapping[str, Any]) -> list[str]:
     Args:
         manifest: the description of the run.
     """
-    limits = (manifest.get("study") or {}).get("limits") or {}
-    said = "Every case runs once, in a fresh Python process of its own; nothing is timed."
+    study = manifest.get("study") or {}
+    limits, kind = study.get("limits") or {}, KINDS.get(str(study.get("answer")))
+    alone = kind is not None and kind.alone
+    said = "Every case runs once, in a fresh Python process of its own"
+    said += ", and no other at the same time." if alone else "; nothing is timed."
     if limits.get("seconds") is not None and limits.get("memory") is not None:
         seconds = numbers.trimmed(numbers.seconds(limits["seconds"]))
         memory = numbers.trimmed(numbers.size_in_bytes(limits["memory"]))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from ..tape import Equation, Tape
 
 
-def split(tape: Tape, late: int, outputs: int) -> tuple[Tape, Tape]:
+def split(tape: Tape, late: int, outputs: int, early: Set[int] | None = None) -> tuple[Tape, Tape]:
     """A first tape without the last ``late`` inputs, and a second one that finishes.
 
     Args:
         tape: the whole.
         late: how many inputs, counted from the end, only the second tape gets.
         outputs: how many outputs, counted from the front, the first tape already gives.
+        early: the values that the first tape computes; all that need no late input, if it is not given.
 
     Returns:
         ``(first, second)``.  ``first`` returns those outputs and then the residuals, ``second`` takes the residuals and
@@ -30,9 +33,11 @@ def split(tape: Tape, late: int, outputs: int) -> tuple[Tape, Tape]:
     unknown = set(late_inputs)
     before: list[Equation] = []
     after: list[Equation] = []
-    for equation in tape.equations:
-        if unknown.isdisjoint(equation.inputs):
+    loud = 0
+    for position, equation in enumerate(tape.equations):
+        if unknown.isdisjoint(equation.inputs) and (early is None or equation.output in early):
             before.append(equation)
+            loud += tape.quiet_from is None or position < tape.quiet_from
         else:
             unknown.add(equation.output)
             after.append(equation)
@@ -48,7 +53,7 @@ def split(tape: Tape, late: int, outputs: int) -> tuple[Tape, Tape]:
         equations=tuple(before),
         outputs=(*tape.outputs[:outputs], *residuals),
         guards=tape.guards,
-        quiet_from=None if tape.quiet_from is None else min(tape.quiet_from, len(before)),
+        quiet_from=None if tape.quiet_from is None else loud,
         names=tape.names,
     )
     second = Tape(

@@ -85,7 +85,7 @@ def columns(tape: Tape, values: Mapping[int, np.ndarray], *, tangent: str | None
     Raises:
         InputError: no such input, no input of floating-point numbers, or an output that is no number.
     """
-    names = _names(tape)
+    names = names_of(tape)
     wrt = [position for position, number in enumerate(tape.inputs) if values[number].dtype.kind in "fc"]
     known = {names[tape.inputs[position]]: position for position in wrt}
     if not known:
@@ -111,8 +111,8 @@ def columns(tape: Tape, values: Mapping[int, np.ndarray], *, tangent: str | None
         return Row(names[number], text, values[number], forward, back, words)
 
     rows = [row(number, "input", "") for number in tape.inputs]
-    rows += [row(number, "constant", "") for number in _arrays(tape)]
-    for equation in _by_depth(tape):
+    rows += [row(number, "constant", "") for number in arrays_of(tape)]
+    for equation in by_depth(tape):
         operands = [names[number] for number in equation.inputs]
         rows.append(
             row(
@@ -143,24 +143,24 @@ def columns(tape: Tape, values: Mapping[int, np.ndarray], *, tangent: str | None
     )
 
 
-def _names(tape: Tape) -> dict[int, str]:
+def names_of(tape: Tape) -> dict[int, str]:
     """Inputs as the user calls them, numbers as they stand in the text, and v1, v2, ... in the order of the lines."""
     names = {number: tape.names.get(number) or f"x{at}" for at, number in enumerate(tape.inputs, start=1)}
     taken = set(names.values())
     letters = {kind: kind if f"{kind}1" not in taken else f"{kind}_" for kind in "cv"}
     numbers = {n: np.asarray(value).item() for n, value in tape.constants.items() if not np.ndim(value)}
     names.update({number: _number(value) for number, value in {**numbers, **tape.literals}.items()})
-    names.update({number: f"{letters['c']}{at}" for at, number in enumerate(_arrays(tape), start=1)})
-    names.update({e.output: f"{letters['v']}{at}" for at, e in enumerate(_by_depth(tape), start=1)})
+    names.update({number: f"{letters['c']}{at}" for at, number in enumerate(arrays_of(tape), start=1)})
+    names.update({e.output: f"{letters['v']}{at}" for at, e in enumerate(by_depth(tape), start=1)})
     return names
 
 
-def _arrays(tape: Tape) -> list[int]:
+def arrays_of(tape: Tape) -> list[int]:
     """Constants that have a line of their own; a number stands in the formula."""
     return [number for number, value in tape.constants.items() if np.ndim(value)]
 
 
-def _by_depth(tape: Tape) -> list[Equation]:
+def by_depth(tape: Tape) -> list[Equation]:
     """Equations in the order in which they could be computed if all that are ready were done at once."""
     depth: dict[int, int] = {}
     for equation in tape.equations:
