@@ -186,7 +186,8 @@ def _compared_table(found: Sequence[Case]) -> str:
 
 def _steps_table(found: Sequence[Case]) -> str:
     """What each case of a study of steps lost at its best step, and what theory and the automatic step made of it."""
-    from .report import curves, numbers
+    from .report import numbers
+    from .report.claims import curves
 
     header = ["PROBLEM", "DTYPE", "BACKEND", "OUTCOME", "DIGITS LOST", "BEST STEP", "ERROR", "PREDICTED", "AUTO ERROR"]
     rows = []

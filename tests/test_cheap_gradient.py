@@ -13,8 +13,9 @@ import pytest
 from claims import cheap_gradient as claim
 
 from difflab import cli_tables
-from difflab.report import answer, cases, exponents, kinds, ratio, render, timed
-from difflab.report.exponents import Fit, Point, fit, formula, growths, line, local, threshold
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import exponents, ratio, timed
+from difflab.report.claims.exponents import Fit, Point, fit, formula, growths, line, local, threshold
 
 SIZES = (10, 100, 1000, 10_000)
 

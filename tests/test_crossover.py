@@ -16,8 +16,9 @@ from claims import crossover as claim
 from harness_runs import run as measured
 
 from difflab import cli_tables
-from difflab.report import answer, cases, crossings, crossover, kinds, render
-from difflab.report.crossings import Crossing, Point, Shape, crossing, diagonals, zeros
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import crossings, crossover
+from difflab.report.claims.crossings import Crossing, Point, Shape, crossing, diagonals, zeros
 
 SIZES = (256, 64, 16, 4, 1)
 

@@ -53,11 +53,8 @@ def moved(args: tuple) -> tuple:
 
 # ---------------------------------------------------------------------------- the shipped problems
 
-SHIPPED = [name for name in PROBLEMS if name != "alexnet"]  # whose smallest size is large
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_the_printed_text_gives_the_bits_of_the_tape(name: str, dtype: str) -> None:
     instance = PROBLEMS[name].build("tiny", dtype, 0)
     trace = dl.trace(instance.loss, *instance.args)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from difflab.errors import StudyError
 from difflab.harness import grid, study, study_file, toml_places
 from difflab.harness.catalogue import Catalogue
+from difflab.harness.study_kinds import KINDS, Training
 
 GOOD = """
 title = "T"
@@ -95,7 +96,7 @@ def test_a_good_study_is_read_in_full() -> None:
         ('"forward"', "nan", "digits.toml:16:10: backend[1].scheme: an option must be a text, a finite number"),
         ('"forward"', "{a = 1}", "digits.toml:16:10: backend[1].scheme: an option must be a text, a finite number"),
         ('look_for = "L"', 'baseline = "forward"', "digits.toml:4:13: baseline: 'forward' is none of the backends"),
-        ('look_for = "L"', 'answer = "why"', "4:11: answer: unknown answer 'why' (known: compare, steps, traps)"),
+        ('look_for = "L"', 'answer = "why"', f"4:11: answer: unknown answer 'why' (known: {', '.join(sorted(KINDS))})"),
         ("[limits]", "[timing]\nprocesses = 0\n[limits]", "timing.processes: must be a whole number from 1 to 1000"),
         ("[limits]", "[timing]\nsamples = 1.5\n[limits]", "timing.samples: must be a whole number from 1 to"),
         ("[limits]", "[limits]\nseconds = -1", "digits.toml:19:11: limits.seconds: must be a number from 0.1 to 86400"),
@@ -140,14 +141,48 @@ def test_the_same_block_twice_is_a_fault_and_another_dtype_is_not() -> None:
 
 
 def test_allowed_keys_are_named_once() -> None:
+    settable = ", ".join(name for name, kind in KINDS.items() if kind.settings is not None)
     text = GOOD.replace("title", "titel").replace("question", "zzz").replace("[limits]", "[limits]\nzzz = 1")
     lines = [line for line in _faults(text) if "unknown key" in line]
     assert lines == [
         "digits.toml:2:10: titel: unknown key 'titel' (did you mean 'title'?); allowed are title, question, look_for, "
-        "answer, operator, baseline, problem, backend, limits, timing, steps",
+        f"answer, operator, baseline, problem, backend, limits, timing, {settable}",
         "digits.toml:3:8: zzz: unknown key 'zzz'",
         "digits.toml:19:7: limits.zzz: unknown key 'zzz'; allowed in limits are seconds, memory, reference_seconds",
     ]
+
+
+TRAINING = GOOD.replace("[limits]", "[training]\nsteps = 50\nseconds = 2\n\n[limits]").replace(
+    'look_for = "L"', 'look_for = "L"\nanswer = "training"'
+)
+CHAIN = GOOD.replace("[limits]", "[chain]\nscales = [1, 3]\n\n[limits]").replace(
+    'look_for = "L"', 'look_for = "L"\nanswer = "chain"'
+)
+
+
+def test_a_kind_is_set_in_the_table_of_its_name() -> None:
+    found = _parse(TRAINING)
+    assert found.settings == Training(steps=50, seconds=2.0)
+    assert found.options("float64", True)["settings"]["steps"] == 50
+    assert found.options("float64", True)["quick"] is True
+    assert _parse(CHAIN).settings.scales == (1, 3)
+    assert _parse(GOOD).options("float64", False) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "fault"),
+    [
+        (TRAINING, "steps = 50", "step = 50", "training.step: unknown key 'step' (did you mean 'steps'?)"),
+        (TRAINING, "steps = 50", "steps = 2.5", "training.steps: must be a whole number from 1 to 10000000, got 2.5"),
+        (TRAINING, "seconds = 2", "seconds = -1", "training.seconds: must be a number from 0.1 to 86400, got -1"),
+        (CHAIN, "[1, 3]", "[1, 0]", "chain.scales[1]: must be a whole number from 1 to 64, got 0"),
+        (CHAIN, "[1, 3]", "[]", "chain.scales: must be a list of numbers such as [1, 2, 4, 8], got []"),
+        (TRAINING, '"training"', '"chain"', 'a table [training]; this one has answer = "chain"'),
+    ],
+)
+def test_faults_of_settings_are_named_with_their_place(text: str, old: str, new: str, fault: str) -> None:
+    (line,) = _faults(text.replace(old, new))
+    assert fault in line
 
 
 def test_what_to_look_for_may_be_left_out() -> None:

@@ -11,11 +11,13 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from latex_reader import computed
 from matrix_losses import arguments, loss_of, programs
+from samples import cases_of
 
 import difflab as dl
 from difflab import nn
 from difflab.calls import bind
 from difflab.containers import flatten
+from difflab.primitives.record import REGISTRY
 from difflab.problems import PROBLEMS
 from difflab.walk.formulas import Formulas, formulas
 from difflab.walk.latex import latex_text
@@ -23,6 +25,7 @@ from difflab.walk.lengths import with_lengths
 from difflab.walk.symbols import symbols
 from difflab.walk.terms import Name, ordered
 
+BUILT_IN = [primitive for primitive in REGISTRY if primitive.kind != "own" and ":" not in primitive.name]
 SIZES = [(name, size) for name, problem in PROBLEMS.items() for size in problem.sizes if size.startswith("tiny")]
 IN_WORDS = {"digits-cnn", "toeplitz-cnn", "toeplitz-matrices", "inpainting", "alexnet"}
 """Problems whose formulas call functions that are no matrix algebra, by name: the reader knows none of them."""
@@ -159,6 +162,30 @@ def test_own_primitives_are_functions_with_a_name() -> None:
     cube.vjp(lambda cotangent, out, x: (cotangent * 3.0 * x * x,))
     made = expect_gradient(lambda x: np.sum(cube(x)), (np.array([1.0, 2.0]),))
     assert r"\operatorname{cube}(x)" in latex_text(made)
+
+
+@pytest.mark.parametrize("primitive", BUILT_IN, ids=lambda primitive: primitive.name)
+def test_every_primitive_has_formulas(primitive: Any) -> None:
+    """Those that are no matrix algebra as functions with a name; at infinities and ties too."""
+    for case in cases_of(primitive):
+        wrt = tuple([place for place, array in enumerate(case.arrays) if array.dtype.kind == "f"])
+
+        def loss(*arrays: Any, case: Any = case) -> Any:
+            out = case.primitive(*arrays, **case.params)
+            real = np.real(out * np.conj(out)) if out.dtype.kind == "c" else out
+            return np.sum(1.5 * real.astype(float))
+
+        if not wrt:
+            continue
+        with np.errstate(all="ignore"):
+            value, gradient = dl.value_and_gradient(loss, argnums=wrt)(*case.arrays)
+            tape, bound = dl.trace(loss, *case.arrays).tape, bind(loss, case.arrays, {}, wrt)
+            made = formulas(loss, tape, bound)
+            found, slopes = made.evaluate(bound.leaves)
+        assert latex_text(made)
+        np.testing.assert_allclose(found, value, rtol=1e-11, atol=1e-12)
+        for slope, expected in zip(slopes, gradient, strict=True):
+            np.testing.assert_allclose(slope.ravel(), np.ravel(expected), rtol=1e-10, atol=1e-12)
 
 
 # ---------------------------------------------------------------------------- lengths of axes

@@ -105,7 +105,7 @@ def test_arrays_as_matrices() -> None:
 
 # ---------------------------------------------------------------------------- the rules
 
-RULES: list[tuple[Callable[[Board], Term], Callable[..., np.ndarray], str]] = [
+RULES: list[tuple[Callable[[Any], Term], Callable[..., np.ndarray], str | None]] = [
     (lambda b: b.algebra.transpose(b.algebra.transpose(b.A)), lambda A, **_: A, "A"),
     (lambda b: b.algebra.transpose(b.algebra.product(b.A, b.Q)), lambda A, Q, **_: (A @ Q).T, r"Q^\top A^\top"),
     (lambda b: b.algebra.scaled(Fraction(1, 2), (), b.algebra.scaled(2, (), b.A)), lambda A, **_: A, "A"),

@@ -13,12 +13,15 @@ import pytest
 import second_graph_findings as found
 
 from difflab import transforms
-from difflab.harness import accuracy, catalogue, examine_graphs, nested_tapes, study_file
+from difflab.harness import accuracy, catalogue, study_file
+from difflab.harness.examinations import graphs as examine_graphs
+from difflab.harness.examinations import nested_tapes
 from difflab.harness.finite_loss import LossError
 from difflab.harness.session import Session
 from difflab.harness.study import shipped
 from difflab.harness.study_kinds import Graphs
-from difflab.report import answer, cases, graphs, render
+from difflab.report import answer, cases, render
+from difflab.report.claims import graphs
 from difflab.tape import Tape
 from difflab.tracing import trace_leaves
 from difflab.transforms.simplify import simplify

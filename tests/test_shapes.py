@@ -13,8 +13,9 @@ from harness_runs import run
 
 from difflab import gradient, jacobian, value_and_gradient
 from difflab.backends import find
-from difflab.harness import catalogue, examine_shapes, study_file
-from difflab.harness.examine_shapes import CHECKS, examine, look, tolerance
+from difflab.harness import catalogue, study_file
+from difflab.harness.examinations import shapes as examine_shapes
+from difflab.harness.examinations.shapes import CHECKS, examine, look, tolerance
 from difflab.harness.study import shipped
 from difflab.maps_ranks import FAMILIES, MAPS, RANKS, Map
 from difflab.report import answer, render

@@ -12,7 +12,8 @@ import made_up_runs as made
 import pytest
 
 from difflab import cli, cli_tables
-from difflab.report import answer, cases, curves, kinds, render, steps
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import curves, steps
 from difflab.report.numbers import TIMES
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}

@@ -9,7 +9,8 @@ import made_up_runs as made
 import pytest
 from claims.storage import AGREES, DEPTHS, OPPOSES, VALUE, _found
 
-from difflab.report import answer, cases, kinds, render, storage_findings
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import storage_findings
 
 UNTIMED = dict.fromkeys(("call_s", "call_s_low", "call_s_high", "work_ratio", "peak_bytes", "prepare_s", "rel_error"))
 

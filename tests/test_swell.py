@@ -15,11 +15,12 @@ from difflab.backends import find
 from difflab.errors import UnsupportedError
 from difflab.execution import expressions
 from difflab.harness import accuracy, catalogue, study_file
-from difflab.harness.examine_swell import examine, operations
+from difflab.harness.examinations.swell import examine, operations
 from difflab.harness.session import Session
 from difflab.harness.study import shipped
 from difflab.harness.study_kinds import Swell
-from difflab.report import answer, cases, render, swell_points
+from difflab.report import answer, cases, render
+from difflab.report.claims import swell_points
 from difflab.tracing import trace_leaves
 
 SETTINGS = {"settings": {"evaluations": 100}, "quick": False}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from difflab import value_and_gradient
 from difflab.backends import find
 from difflab.errors import UnsupportedError
-from difflab.harness import catalogue, examine_chain, study_file
-from difflab.harness.examine_chain import examine, in_denominator, in_numerator
+from difflab.harness import catalogue, study_file
+from difflab.harness.examinations import chain as examine_chain
+from difflab.harness.examinations.chain import examine, in_denominator, in_numerator
 from difflab.harness.study import shipped
 from difflab.maps_layers import CHAIN, CHAIN_SIZE, LAYERS, PAIRS, chain
 from difflab.report import answer, render

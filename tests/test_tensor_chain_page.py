@@ -8,7 +8,7 @@ import made_up_runs as made
 from claims.tensor_chain import AGREES, CHAIN, OPPOSES, findings, row, run
 
 from difflab.report import answer, cases, kinds, render
-from difflab.report.chain_charts import Pair
+from difflab.report.claims.chain_charts import Pair
 
 
 def made_of(**changed: Any) -> dict[str, Any]:

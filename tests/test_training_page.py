@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import training_findings as found
 
-from difflab.report import answer, cases, kinds, render, training, training_charts, training_pictures, training_runs
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import training, training_charts, training_pictures, training_runs
 from difflab.report.numbers import TIMES
 
 NETWORK = {"problem": "digits-mlp", "size": "small", "n_params": 610}

@@ -15,8 +15,8 @@ from difflab.data import digits
 from difflab.errors import StudyError
 from difflab.harness import store, study_file
 from difflab.harness.catalogue import Catalogue
+from difflab.harness.examinations.training_tasks import GRID, TASKS, layers, task
 from difflab.harness.study_kinds import Training
-from difflab.harness.training_tasks import GRID, TASKS, layers, task
 from difflab.problems import find
 
 HEAD = 'title = "T"\nquestion = "Q"\nanswer = "training"\n'

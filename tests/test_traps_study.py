@@ -16,11 +16,11 @@ from made_up_runs import MadeUpRun, failed, manifest, row
 from difflab.backends import find as backend
 from difflab.errors import UnsupportedError
 from difflab.harness import catalogue, study_file
-from difflab.harness.examine_traps import examine
+from difflab.harness.examinations.traps import examine
 from difflab.harness.study import shipped
 from difflab.report import page
 from difflab.report.cases import read
-from difflab.report.traps import MARKS, sections
+from difflab.report.claims.traps import MARKS, sections
 from difflab.traps import FAMILIES, TRAPS
 from difflab.traps.judge import VERDICTS, ask
 from difflab.traps.peers import PEERS, Autograd, Jax, Torch

@@ -15,7 +15,7 @@ from harness_runs import run
 from difflab import jacobian, maps_layers
 from difflab.backends import find
 from difflab.harness import catalogue, memory, study_file
-from difflab.harness.examine_wall import examine
+from difflab.harness.examinations.wall import examine
 from difflab.harness.session import Session
 from difflab.harness.study import shipped
 from difflab.report import answer, render

@@ -10,8 +10,8 @@ import pytest
 from claims.never_form_the_jacobian import AGREES, DENSE, LIMIT, OPPOSES, SIZES, part, row, run
 
 from difflab.report import answer, cases, kinds, numbers, render
-from difflab.report.wall_charts import set_long_time
-from difflab.report.wall_parts import panels_of, said
+from difflab.report.claims.wall_charts import set_long_time
+from difflab.report.claims.wall_parts import panels_of, said
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difflab.harness.block_structure import KINDS, count_zeros, structure, to_json
+from difflab.harness.examinations.block_structure import KINDS, count_zeros, structure, to_json
 
 
 def block(*shape: int, seed: int = 0) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The kinds of studies: what each needs of the harness and what it lets a study file set.
 
-A kind is timed in epochs like any comparison, or examines each case once: then ``examine_<kind>.py`` beside this file
-says what is looked at.  ``difflab/report/<kind>.py`` makes the page of every kind but the plain comparison.
+A kind is timed in epochs like any comparison, or examines each case once: then ``examinations/<kind>.py`` says what is
+looked at.  ``difflab/report/claims/<kind>.py`` makes the page of every kind but the plain comparison.
 """
 
 from __future__ import annotations
@@ -139,15 +139,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "compare": Kind(timed=True, reference=True, operators=OPERATORS),
         "steps": Kind(reference=True, settings=Steps),
-        "training": Kind(alone=True, settings=Training),
         "swell": Kind(alone=True, reference=True, settings=Swell),
         "crossover": Kind(timed=True, reference=True, operators=("jacobian",)),
-        "ratio": Kind(timed=True, reference=True),
         "storage": Kind(alone=True, settings=Storage),
-        "graphs": Kind(reference=True, settings=Graphs),
-        "traps": Kind(),  # each trap carries its own truth
         "wall": Kind(alone=True, operators=("jacobian",), settings=Wall),
         "shapes": Kind(),  # each map carries the Jacobian derived by hand
         "chain": Kind(alone=True, settings=TensorChain),
+        "graphs": Kind(reference=True, settings=Graphs),
+        "ratio": Kind(timed=True, reference=True),
+        "training": Kind(alone=True, settings=Training),
+        "traps": Kind(),  # each trap carries its own truth
     }
 )

@@ -65,7 +65,7 @@ def truth(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     """Examine the open case in the way of the study's kind: ``outcome``, ``reason`` and ``findings``, a JSON value."""
     session.channel.phase("examine")
-    way = importlib.import_module(f".examine_{command['kind']}", __package__)
+    way = importlib.import_module(f".examinations.{command['kind']}", __package__)
     return way.examine(session, command)
 
 

@@ -64,4 +64,4 @@ def sections(kind: str, cases: Sequence[Case]) -> Sections:
         kind: one of ``KINDS``.
         cases: all rows of a run, with their findings.
     """
-    return importlib.import_module(f".{kind}", __package__).sections(cases)
+    return importlib.import_module(f".claims.{kind}", __package__).sections(cases)

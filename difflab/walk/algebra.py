@@ -99,6 +99,8 @@ class Algebra:
             return self.made(("special", repr(complex(value))), lambda: Special(complex(value)))
         if isinstance(value, np.floating):
             value = np.format_float_scientific(value, unique=True, trim="0")
+        if isinstance(value, bool | np.bool_ | np.integer):
+            value = int(value)
         exact = Fraction(repr(value) if isinstance(value, float) else value)
         return self.made(("number", exact), lambda: Number(exact))
 

@@ -35,6 +35,12 @@ def needs_lengths(formula: Term, whole: bool) -> bool:
 
     Returns:
         True if an axis is as long as some ones, and nothing else in the formula is.
+
+    Example:
+        >>> from difflab.walk.algebra import Algebra
+        >>> algebra = Algebra()
+        >>> needs_lengths(algebra.ones((4, 3)), whole=True), needs_lengths(algebra.number(2), whole=True)
+        (True, False)
     """
     free: dict[Term, Free] = {}
     unknown = False

@@ -8,7 +8,14 @@ from .terms import Add, Apply, Call, Hadamard, Indicator, Name, Product, RowWise
 
 
 def symbols(made: Formulas) -> tuple[dict[Name, str], str]:
-    """A symbol for every name, each only once, and one for the loss."""
+    """A symbol for every name, each only once, and one for the loss.
+
+    Args:
+        made: the formulas.
+
+    Returns:
+        LaTeX by name, and the letter of the loss.
+    """
     found: dict[Name, Symbol] = {}
     for name, path in made.arguments.items():
         symbol = symbol_of(path, name.rank if len(name.shape) == 2 else 3)

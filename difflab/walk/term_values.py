@@ -71,6 +71,13 @@ def evaluate(terms: list[Term], values: Mapping[Name, Any], definitions: Mapping
 
     Raises:
         ValueError: a value has not the shape of its term.
+
+    Example:
+        >>> from difflab.walk.algebra import Algebra
+        >>> algebra = Algebra()
+        >>> x = algebra.name(("input", 0), (2, 1), 1)
+        >>> evaluate([algebra.product(algebra.transpose(x), x)], {x: [3.0, 4.0]}, {})[0].item()
+        25.0
     """
     known: dict[Term, np.ndarray] = {name: np.reshape(value, name.shape) for name, value in values.items()}
     with np.errstate(all="ignore"):

@@ -1,0 +1,207 @@
+"""How work ratios grow with the number of parameters: exponents by least squares, with intervals over processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...harness import statistics
+from ..cases import Case, Group, family_of
+from .timed import title, works
+
+LEAST = 3  # sizes through which a line is put
+SHARE = 2.0
+"""A loss that takes this many times as long as at the smallest size of its problem spends half of it on what grows."""
+BOUND = 5.0
+"""Operations of a gradient over those of its loss, at most (Baur & Strassen, 1983; Griewank & Walther, 2008)."""
+THEORY = {"reverse": 0.0, "analytic": 0.0, "forward": 1.0, "finite": 1.0, "complex-step": 1.0}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size: its number of parameters, the work ratio of each process, and the time of the loss."""
+
+    n: int
+    works: tuple[float, ...]
+    primal_s: float
+    case: Case
+
+    @property
+    def ratio(self) -> float:
+        """The work ratio, the median over processes."""
+        return statistics.median(self.works)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A power law through some sizes: the work ratio is ``factor`` times n to the power of ``exponent``.
+
+    ``low`` and ``high`` bound the exponent where every size was timed in six processes; ``sizes`` are the numbers of
+    parameters that took part.
+    """
+
+    exponent: float
+    low: float | None
+    high: float | None
+    factor: float
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What one backend costs on one problem, small to large.
+
+    ``whole``: the fit through all sizes; ``beyond``: that through the sizes at which more than half of the loss is
+    arithmetic; ``None`` with fewer than three sizes.
+    """
+
+    backend: str
+    family: str
+    title: str
+    points: tuple[Point, ...]
+    whole: Fit | None
+    beyond: Fit | None
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit of which the answer speaks."""
+        return self.beyond or self.whole
+
+    @property
+    def theory(self) -> float | None:
+        """The exponent in theory; symbolic differentiation has none."""
+        return THEORY.get(self.family)
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """The pair (a, b) for which the evaluations counted are a n + b at every size; ``None`` where none fits."""
+        return line([(point.n, int(point.case.primal_calls)) for point in self.points if point.case.primal_calls])
+
+
+def growths(group: Group) -> list[Growth]:
+    """The growth of every backend of a problem, in order of appearance.
+
+    Args:
+        group: the cases of one problem that may be compared.
+    """
+    first = threshold(group)
+    made = []
+    for name in dict.fromkeys(case.backend for case in group.cases):
+        own = [case for case in group.of(name) if case.ok and works(case) and case.primal_s and case.n_params]
+        points = tuple(Point(case.n_params, tuple(works(case)), case.primal_s or 0.0, case) for case in own)
+        if points and family_of(own[0]) != "null":
+            beyond = [point for point in points if first is not None and point.n >= first]
+            made.append(Growth(name, family_of(own[0]), title(group.title), points, fit(points), fit(beyond)))
+    return made
+
+
+def threshold(group: Group) -> int | None:
+    """The number of parameters from which on the loss takes twice its time at the smallest size, or longer.
+
+    What a loss takes at its smallest size is mostly the starting of NumPy calls, which is the same at all sizes.
+
+    Args:
+        group: the cases of one problem.
+    """
+    times: dict[int, list[float]] = {}
+    for case in group.cases:
+        if case.primal_s and case.n_params:
+            times.setdefault(case.n_params, []).append(case.primal_s)
+    found = [(n, statistics.median(own)) for n, own in sorted(times.items())]
+    if not found:
+        return None
+    slow = [time >= SHARE * found[0][1] for _, time in found]
+    return next((n for k, (n, _) in enumerate(found) if all(slow[k:])), None)
+
+
+def fit(points: Sequence[Point]) -> Fit | None:
+    """The power law of least squares through the logarithms, one for each process in turn.
+
+    Processes are independent, and one exponent from each size's k-th process is one independent exponent; the fit is
+    their median, with the exact interval of order statistics.  Sizes of fewer than six processes are left out where
+    three others remain; otherwise the fit is the exponent of the medians, and has no interval.
+
+    Args:
+        points: one per size.
+
+    Returns:
+        The fit, or ``None`` with fewer than three different numbers of parameters.
+    """
+    full = [point for point in points if statistics.rank(len(point.works)) is not None]
+    if len({point.n for point in full}) >= LEAST:
+        points = full
+    sizes = sorted({point.n for point in points})
+    if len(sizes) < LEAST:
+        return None
+    xs = [math.log(point.n) for point in points]
+    processes = min(len(point.works) for point in points)
+    lines = [least_squares(xs, [math.log(point.works[k]) for point in points]) for k in range(processes)]
+    bounds = statistics.interval([slope for slope, _ in lines])
+    slope, start = least_squares(xs, [math.log(point.ratio) for point in points])
+    if bounds is None:
+        return Fit(slope, None, None, math.exp(start), tuple(sizes))
+    slope = statistics.median([one for one, _ in lines])
+    middle = sum(xs) / len(xs)
+    height = sum(math.log(point.ratio) for point in points) / len(points)
+    return Fit(slope, bounds.low, bounds.high, math.exp(height - slope * middle), tuple(sizes))
+
+
+def least_squares(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
+    """Slope and height at 0 of the straight line of least squares.
+
+    Args:
+        xs: at least two different numbers.
+        ys: one for each.
+
+    >>> least_squares([0.0, 1.0, 2.0], [1.0, 3.0, 5.0])
+    (2.0, 1.0)
+    """
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+    slope = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
+    return slope, y - slope * x
+
+
+def line(points: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """Whole numbers a and b with y = a x + b at every point, or ``None``.
+
+    Args:
+        points: pairs of whole numbers.
+
+    >>> line([(3, 7), (10, 21), (100, 201)]), line([(3, 7), (10, 30), (100, 201)])
+    ((2, 1), None)
+    """
+    found = sorted(set(points))
+    if len({x for x, _ in found}) < 2:
+        return None
+    (x0, y0), (x1, y1) = found[0], found[-1]
+    slope, rest = divmod(y1 - y0, x1 - x0)
+    height = y0 - slope * x0
+    return (slope, height) if not rest and all(y == slope * x + height for x, y in found) else None
+
+
+def formula(counts: tuple[int, int]) -> str:
+    """A count as people write it.
+
+    >>> formula((2, 1)), formula((1, 0)), formula((0, 1)), formula((1, -1))
+    ('2n + 1', 'n', '1', 'n - 1')
+    """
+    slope, height = counts
+    if not slope:
+        return str(height)
+    start = "n" if slope == 1 else f"{slope}n"
+    return start if not height else f"{start} {'+' if height > 0 else '-'} {abs(height)}"
+
+
+def local(points: Sequence[Point]) -> list[float | None]:
+    """The exponent from each size to the next, ``None`` for the first.
+
+    Args:
+        points: by rising number of parameters.
+    """
+    found: list[float | None] = [None] * min(1, len(points))
+    for before, after in itertools.pairwise(points):
+        apart = math.log(after.n / before.n)
+        found.append(math.log(after.ratio / before.ratio) / apart if apart else None)
+    return found

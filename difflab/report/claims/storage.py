@@ -1,0 +1,317 @@
+"""The page of a study of storage: how memory grows with depth, and what checkpoints save of it for how much time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from .. import numbers
+from ..answer import Answer
+from ..cases import Case, tally_words
+from ..kinds import Listing, Sections
+from ..style import drawing
+from ..tables import Cell, Table
+from . import storage_charts
+from .storage_findings import GROWS, Line, Point, Setting, read
+
+MOST_NAMED = 4
+SAVES = 0.97  # of the memory without checkpoints; what needs more than that saves nothing worth a sentence
+NOISE = 4 * numbers.RESOLUTION  # smaller peaks hold too much of what the system hands out
+CLOSE = 1.25  # measured by planned bytes; farther apart, the plan is said to be off
+GLOSSARY = (
+    (
+        "Checkpoint",
+        "A place where the forward pass is cut. What lives there is kept; the rest of a segment is forgotten and "
+        "computed again, from the checkpoint before it, when the way back comes to it.",
+    ),
+    (
+        "Peak",
+        "The highest memory of the worker process during a first call, above what it held before that call: buffers, "
+        "work space and results. Compiled programs are not in it, Python and its libraries neither.",
+    ),
+    ("Arrays", "The bytes of all arrays alive at once in a call, as Python's own account of allocations has them."),
+    (
+        "Planned",
+        "What the forecast said before anything ran: the buffers of the program, whose places are given out by how "
+        "long each value lives, and the results.",
+    ),
+    (
+        "Pass",
+        "One evaluation of the loss along one direction. A gradient by forward mode or by finite differences takes as "
+        "many as there are parameters or more, one after the other in the same memory; where they are too many, one "
+        "is measured.",
+    ),
+    (
+        "Evaluations of the loss",
+        "The time of one gradient, value included, divided by that of the plain loss, which takes turns with it in the "
+        "same process.",
+    ),
+    (
+        "Growth per layer",
+        "The slope of a straight line through memory against depth (least squares); the exponent is the slope on "
+        "logarithmic axes over the deeper half of the sizes: 1 is proportional, 0.5 a square root, 0 level.",
+    ),
+)
+METHOD = (
+    "Each case has a process of its own and the machine to itself. Memory is measured before any clock runs, in the "
+    "first call, which takes the buffers; the arrays are counted in a later one. Then the call and the plain loss take "
+    "turns, each after an untimed call of its own, and the median of the ratios is given with its 95 % interval.",
+)
+
+
+def sections(cases: Sequence[Case]) -> Sections:
+    """The answer, the charts and the tables of a study of storage.
+
+    Args:
+        cases: all rows of a run, with their findings.
+    """
+    found = read(cases)
+    if not found:
+        said = f"No memory was measured: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
+        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+    with drawing():
+        charts = storage_charts.charts(found, list(cases))
+    return Sections(
+        Answer(_sentences(found), _caveats(cases)),
+        charts,
+        tables=(_deepest(found), _growth(found)),
+        glossary=GLOSSARY,
+        method=METHOD,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the answer
+
+
+def _sentences(found: Sequence[Setting]) -> tuple[str, ...]:
+    said = []
+    for number, setting in enumerate(found):
+        said += [_stored(setting), _bought(setting)]
+        if not number:
+            said += [_root(setting), _level(setting), _forecast(setting)]
+    return tuple(text for text in said if text)
+
+
+def _stored(setting: Setting) -> str:
+    """Whether reverse mode's memory grows with depth, and whether the loss's does."""
+    reverse, loss = setting.reverse, setting.loss
+    where = f"On {setting.title}"
+    if reverse is None:
+        return f"{where}, reverse mode without checkpoints was not measured."
+    if len(reverse.points) < 2:
+        only = max(reverse.points, key=lambda point: point.depth)
+        return f"{where}, reverse mode needs {_size(only.peak)} at {_layers(only.depth)}; growth takes two depths."
+    text = f"{where}, reverse mode's memory {_course(reverse)}"
+    share = reverse.per_layer / setting.value if setting.value else 0.0
+    if reverse.grows and share:
+        text += f", {numbers.factor(share)} times the largest value of a layer"
+    if loss is None:
+        return f"{text}."
+    verb = "the loss itself" if reverse.grows != loss.grows else "that of the loss itself likewise"
+    return f"{text}; {verb} {_course(loss)}."
+
+
+def _course(line: Line) -> str:
+    """``grows by 266 KiB per layer, from ... to ...`` or ``stays at ... from 4 to 256 layers``."""
+    first, last = line.points[0], line.points[-1]
+    if line.grows:
+        return (
+            f"grows by {_size(line.per_layer)} per layer, from {_size(first.peak)} at {_layers(first.depth)} to "
+            f"{_size(last.peak)} at {numbers.grouped(last.depth)}"
+        )
+    sizes = sorted({point.peak for point in line.points})
+    low, high = _size(sizes[0]), _size(sizes[-1])
+    if sizes[-1] < GROWS * sizes[0]:
+        at = low if low == high else f"{low} to {high}"
+        return f"stays at {at} from {_layers(first.depth)} to {numbers.grouped(last.depth)}"
+    return f"does not grow: {_size(first.peak)} at {_layers(first.depth)}, {_size(last.peak)} at {last.depth}"
+
+
+def _bought(setting: Setting) -> str:
+    """What the checkpoints that need least memory save at the greatest depth, and for how much time."""
+    deepest = setting.deepest
+    base = setting.reverse.at(deepest) if setting.reverse else None
+    tried = [point for line in setting.checkpointed if (point := line.at(deepest)) is not None]
+    if base is None or not tried:
+        return ""
+    best = min(tried, key=lambda point: (point.peak, point.checkpoints or 0))
+    share = best.peak / base.peak
+    who = f"with {numbers.counted(best.checkpoints or 0, 'checkpoint')}"
+    if share > SAVES:
+        return (
+            f"Checkpoints save nothing at {_layers(deepest)}: at best, {who}, it needs {_percent(share)} of that "
+            "memory."
+        )
+    text = f"At {_layers(deepest)}, {who} it needs {_percent(share)} of that memory, {_size(best.peak)}"
+    if base.ratio and best.ratio:
+        change = best.ratio / base.ratio
+        evaluations = f"{numbers.factor(best.ratio)} evaluations of the loss against {numbers.factor(base.ratio)}"
+        if change <= 1:
+            text += f", and takes no more time for it: {evaluations}"
+        else:
+            text += f", for {numbers.factor(change)} times the time ({evaluations})"
+    more = [point for point in tried if (point.checkpoints or 0) > (best.checkpoints or 0) and point.peak > best.peak]
+    if more:
+        most = max(more, key=lambda point: point.checkpoints or 0)
+        text += f"; more than that cost memory again, {most.checkpoints} of them {_percent(most.peak / base.peak)}"
+    return f"{text}."
+
+
+def _root(setting: Setting) -> str:
+    """With what power of the depth memory grows if the number of checkpoints grows with it."""
+    line, reverse = setting.envelope, setting.reverse
+    if line is None or reverse is None or line.exponent is None or reverse.exponent is None:
+        return ""
+    return (
+        f"With the best number of checkpoints at each depth memory grows as depth to the power {_two(line.exponent)}, "
+        f"without any to the power {_two(reverse.exponent)}."
+    )
+
+
+def _level(setting: Setting) -> str:
+    """Whether the ways that take passes stay level, and how many passes a gradient would be."""
+    lines = [line for line in setting.passing if len(line.points) > 1]
+    if not lines:
+        return ""
+    parts = []
+    for line in lines:
+        deep = line.at(setting.deepest)
+        text = f"one pass of {line.name} {_course(line)}"
+        if line.grows and setting.value:
+            text += f", {numbers.factor(line.per_layer / setting.value)} of a value"
+        if deep is not None and deep.of == "pass":
+            text += f" (a gradient there takes {numbers.grouped(deep.passes)} evaluations)"
+        parts.append(text)
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _forecast(setting: Setting) -> str:
+    """How near the planned bytes of reverse mode were to those measured, where these can be told from noise."""
+    lines = [*([setting.reverse] if setting.reverse else []), *setting.checkpointed]
+    points = [point for line in lines for point in line.points if point.off and point.peak >= NOISE]
+    if not points:
+        return ""
+    shares = [point.off or 1.0 for point in points]
+    low, high = min(shares), max(shares)
+    ends = dict.fromkeys(numbers.factor(end) for end in (low, high))
+    span = f"{' to '.join(ends)} times the planned bytes"
+    who = "of reverse mode, with and without checkpoints," if setting.checkpointed else "of reverse mode"
+    if max(high, 1 / low) <= CLOSE:
+        return f"All this was known beforehand: the measured memory {who} is {span}."
+    worst = max(points, key=lambda point: abs(math.log(point.off or 1.0)))
+    return (
+        f"The measured memory {who} is {span}, farthest for {worst.case.backend} at {_layers(worst.depth)}: the plan "
+        "was wrong."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{numbers.factor(100 * share)} %"
+
+
+def _layers(depth: int) -> str:
+    return numbers.counted(depth, "layer")
+
+
+def _size(value: float) -> str:
+    return numbers.size_in_bytes(value)
+
+
+def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
+    said = []
+    if still := sum(case.outcome == "interrupted" for case in cases):
+        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
+        said.append(f"Unfinished: {examined} examined so far.")
+    ended: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        if not case.ok and case.outcome != "interrupted":
+            ended.setdefault((case.outcome_words, case.reason), []).append(case)
+    for (outcome, reason), own in list(ended.items())[:MOST_NAMED]:
+        first = f"{own[0].backend} on {own[0].place} in {own[0].dtype}"
+        who = first if len(own) == 1 else f"{numbers.counted(len(own), 'case')} ({first}, ...)"
+        said.append(f"{who}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + ".")
+    if len(ended) > MOST_NAMED:
+        rest = sum(len(own) for own in list(ended.values())[MOST_NAMED:])
+        said.append(f"{numbers.counted(rest, 'further case')} ended without findings.")
+    return tuple(said)
+
+
+# ------------------------------------------------------------------------------------------------ the tables
+
+
+def _deepest(found: Sequence[Setting]) -> Listing:
+    columns = (
+        "Contestant", "Peak", "Arrays", "Planned", "By planned", "Kept cuts", "Again", "Loss evaluations",
+        "95 % interval", "Time",
+    )  # fmt: skip
+    rows = []
+    for setting in found:
+        for line in setting.lines:
+            point = line.at(setting.deepest)
+            if point is not None:
+                rows.append(_row(point, f"{setting.title}, {_layers(point.depth)}" if len(found) > 1 else ""))
+    kept = [k for k in range(len(columns)) if any(row[k].text for row in rows)]
+    text = (
+        "By planned: the measured peak as a multiple of the bytes that the plan of the program had foretold. Again: "
+        "equations that the way back computes a second time. A pass stands for a gradient whose passes would be "
+        "too many to wait for; its time is that of one."
+    )
+    where = f"All on {found[0].title} at {_layers(found[0].deepest)}. " if len(found) == 1 else ""
+    table = Table(tuple(columns[k] for k in kept), tuple(tuple(row[k] for k in kept) for row in rows))
+    return Listing("deepest", "At the greatest depth: measured beside planned bytes", where + text, table)
+
+
+def _row(point: Point, where: str) -> tuple[Cell, ...]:
+    said = "one pass" if point.of == "pass" else ""
+    interval = "" if point.low is None or point.high is None else f"{point.low:.2f} to {point.high:.2f}"
+    return (
+        Cell(point.case.backend, under=", ".join(text for text in (said, where) if text)),
+        _number(point.peak, numbers.size_in_bytes),
+        _number(point.arrays, numbers.size_in_bytes),
+        _number(point.planned, numbers.size_in_bytes),
+        _number(point.off, numbers.factor),
+        _number(point.checkpoints, numbers.count),
+        _number(point.again, numbers.count),
+        _number(point.ratio, _two),
+        Cell(interval, point.low, True),
+        _number(point.seconds, numbers.seconds),
+    )
+
+
+def _growth(found: Sequence[Setting]) -> Listing:
+    columns = ("Contestant", "Fewest layers", "Most layers", "Growth per layer", "Values of a layer", "Exponent")
+    rows = []
+    for setting in found:
+        for line in [*setting.lines, *([setting.envelope] if setting.envelope else [])]:
+            first, last = line.points[0], line.points[-1]
+            several = len(line.points) > 1
+            rows.append(
+                (
+                    Cell(line.name, under=setting.title if len(found) > 1 else ""),
+                    Cell(f"{_size(first.peak)} at {numbers.grouped(first.depth)}", first.peak, True),
+                    Cell(f"{_size(last.peak)} at {numbers.grouped(last.depth)}", last.peak, True),
+                    _number(line.per_layer if several else None, _signed),
+                    _number(line.per_layer / setting.value if several and setting.value else None, _two),
+                    _number(line.exponent, _two),
+                )
+            )
+    text = (
+        "Values of a layer: the growth as a multiple of the largest value that a layer computes. The last line takes "
+        "at each depth the number of checkpoints that needed least memory."
+        if any(setting.envelope for setting in found)
+        else "Values of a layer: the growth as a multiple of the largest value that a layer computes."
+    )
+    return Listing("growth", "How memory grows with depth", text, Table(columns, tuple(rows)))
+
+
+def _number(value: float | None, write: Callable[[float], str]) -> Cell:
+    return Cell("" if value is None else write(value), value, numeric=True)
+
+
+def _two(value: float) -> str:
+    return f"{round(value, 2) or 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _signed(value: float) -> str:
+    return _size(value) if value >= 0 else f"\N{MINUS SIGN}{_size(-value)}"

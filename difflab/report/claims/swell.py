@@ -1,0 +1,325 @@
+"""The page of a study of expression swell: how operations grow with depth and width, and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import numbers
+from ..answer import Answer
+from ..cases import Case, groups, tally_words
+from ..kinds import Listing, Sections
+from ..numbers import TIMES
+from ..style import drawing
+from ..tables import Cell, Table
+from . import swell_charts
+from .swell_points import (
+    COUNTS,
+    PHASES,
+    WAYS,
+    Family,
+    Growth,
+    Point,
+    Size,
+    families,
+    forecasts,
+    growth,
+    plain,
+    summed,
+)
+
+SWOLLEN = 10.0  # times the operations of the reverse tape, written out; below nobody would speak of swelling
+LEFT = 3.0  # times the operations of the reverse tape that sharing leaves; below it is as good
+GLOSSARY = (
+    (
+        "Operation",
+        "A sum, product, quotient, sign or function of one or two numbers, as SymPy counts them, also on the tape; of "
+        "an expression, data that are fractions count as quotients.",
+    ),
+    (
+        "Written out",
+        "The derivative as a formula: what is used twice is written, and computed, twice. The operations of a tree.",
+    ),
+    ("As a graph", "Every distinct subexpression of value and gradient counted once, however often it is used."),
+    (
+        "After sharing",
+        "What is left after SymPy's search for common subexpressions (cse), which also finds common parts of sums and "
+        "products; beyond 10 000 subexpressions only equal ones are shared.",
+    ),
+    ("Reverse tape", "The equations of value and gradient that reverse mode records, operation by operation."),
+    ("Build", "To make expressions of the loss; in reverse mode, to record its tape."),
+    ("Differentiate", "To derive by every parameter; in reverse mode, to append the adjoint equations."),
+    ("Compile", "To share subexpressions, where that is asked for, and to turn the result into a Python function."),
+)
+
+
+def sections(cases: Sequence[Case]) -> Sections:
+    """The answer, the charts and the tables of a study of expression swell.
+
+    Args:
+        cases: all rows of a run, with their findings.
+    """
+    found = families(groups(list(cases)))
+    if not found:
+        said = f"Nothing could be counted: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
+        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+    with drawing():
+        charts = swell_charts.charts(found)
+    tables = tuple(one for one in (_growths(found), _counts(found)) if one.table.rows)
+    return Sections(
+        _answer(found, cases), tuple(charts), tables=tables, glossary=GLOSSARY,
+        method=_method(found),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ the answer
+
+
+def _answer(found: Sequence[Family], cases: Sequence[Case]) -> Answer:
+    said = [text for family in found if family.axis for text in _grows(family)]
+    if not said:
+        said = [_single(family) for family in found]
+    said += [_exact(found), _where_time_goes(found), _ends(found), _beside(found)]
+    sentences = tuple(f"{text[0].upper()}{text[1:]}." for text in said if text)
+    return Answer(sentences, _caveats(cases))
+
+
+def _grows(family: Family) -> list[str]:
+    """How the operations of one problem grow, written out and shared, beside reverse mode."""
+    counted = [size for size in family.sizes if size.count("tree") and size.count("tape")]
+    if not counted:
+        return []
+    first, last = counted[0], counted[-1]
+    tree, tape = last.count("tree") or 0.0, last.count("tape") or 1.0
+    law = growth(family, "tree")
+    verb = "swell" if tree / tape >= SWOLLEN else "do not swell"
+    text = (
+        f"with {family.axis}, expressions that are written out {verb}: value and gradient of {family.title} take "
+        f"{plain(first.count('tree'))} operations at {family.place(first)} and {plain(tree)} at {family.place(last)}, "
+        f"{numbers.factor(tree / tape)} times those of the reverse tape"
+    )
+    if law is not None:
+        text += f"; they grow {law.words(family.axis)} ({law.rests})"
+    return [text, *_shares(family, last, law, tree / tape)]
+
+
+def _shares(family: Family, last: Size, law: Growth | None, ratio: float) -> list[str]:
+    """What sharing makes of that growth, and what it leaves beside reverse mode."""
+    kind = "cse" if last.count("cse") else "dag"
+    left, shared, reverse = last.count(kind), growth(family, kind), growth(family, "tape")
+    tape = last.count("tape") or 1.0
+    if left is None or shared is None:
+        return []
+    if law is not None and law.exponential:
+        gone = "sharing does not take that away" if shared.exponential else "sharing takes the exponential away"
+    elif ratio < SWOLLEN:
+        gone = "there is little for sharing to take away"
+    else:
+        gone = f"sharing takes {'most' if left / tape < ratio / SWOLLEN else 'little'} of that away"
+    distinct = f"{plain(last.count('dag'))} operations are distinct at {family.place(last)}"
+    program = f", {plain(left)} are left in the program, growing {shared.words(family.axis)}" if kind == "cse" else ""
+    grows = f", growing {reverse.words(family.axis)}" if reverse is not None else ""
+    if left / tape >= LEFT:
+        beside = f"sharing still leaves {numbers.factor(left / tape)} times as many"
+    else:
+        beside = f"sharing comes within a factor of {numbers.factor(left / tape)} of it"
+    return [f"{gone}: {distinct}{program}; the reverse tape has {plain(tape)}{grows}, so {beside}"]
+
+
+def _single(family: Family) -> str:
+    size = family.sizes[0]
+    if size.alone is None:
+        return ""
+    loss = plain(size.loss("tree"))
+    return f"on {family.title} a loss of {loss} operations has a gradient of {plain(size.alone)} written out"
+
+
+def _exact(found: Sequence[Family]) -> str:
+    """How wrong the symbolic gradients are, and those of reverse mode."""
+    points = [point for family in found for size in family.sizes for point in size.points.values()]
+    symbolic = [p.case for p in points if p.way != "tape" and p.case.rel_error is not None]
+    reverse = [p.case for p in points if p.way == "tape" and p.case.rel_error is not None]
+    if not symbolic:
+        return "no symbolic gradient could be held against a certified one"
+    worst = max(case.rel_error or 0.0 for case in symbolic)
+    wrong = [case for case in symbolic if not case.ok]
+    if wrong:
+        text = (
+            f"symbolic differentiation is not exact here: {numbers.grouped(len(wrong))} of "
+            f"{numbers.counted(len(symbolic), 'gradient')} are wrong, by up to {numbers.scientific(worst)}"
+        )
+    else:
+        text = (
+            f"symbolic differentiation is exact up to rounding in all {numbers.counted(len(symbolic), 'gradient')} "
+            f"that came out: the worst relative error is {numbers.scientific(worst)}"
+        )
+    if reverse:
+        text += f" (reverse mode: {numbers.scientific(max(case.rel_error or 0.0 for case in reverse))})"
+    return text
+
+
+def _where_time_goes(found: Sequence[Family]) -> str:
+    """The shares of the phases, over all cases that finished."""
+    parts = []
+    for way in ("tree", "shared"):
+        points = [point for family in found for point in family.points(way) if point.finished]
+        total = summed(points, lambda point: point.total)
+        if not total:
+            continue
+        shares = [_percent(summed(points, lambda point, p=phase: point.times[p]) / total) for phase in PHASES[1:]]
+        doing = ("differentiating", "compiling", numbers.counted(points[0].evaluations, "evaluation"))
+        listed = numbers.listed([f"{share} into {what}" for share, what in zip(shares, doing, strict=True)])
+        parts.append(f"{WAYS[way]}, {listed.replace(' into', ' of the time goes into', 1)}")
+    return "; ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"
+
+
+def _ends(found: Sequence[Family]) -> str:
+    """Where each way ends, with the forecast or the limit that ended it."""
+    ways = [way for way in WAYS if any(family.points(way) for family in found)]
+    ends = {way: [end for family in found if (end := _end(family, way))] for way in ways}
+    if not any(ends.values()):
+        return "all of them finish at every size" if len(ways) > 1 else ""
+    parts = [f"{_what(way)} ends {numbers.listed(own)}" for way, own in ends.items() if own]
+    there = [_what(way) for way, own in ends.items() if not own]
+    if there:
+        parts.append(f"{numbers.listed(there)} {'finishes' if len(there) == 1 else 'finish'} at every size")
+    return "; ".join(parts)
+
+
+def _end(family: Family, way: str) -> str:
+    """``at depth 6 (forecast 25.5 s)``: the first size at which a way did not finish, and why."""
+    for size in family.sizes:
+        point = size.points.get(way)
+        if point is None or point.finished or point.case.outcome == "interrupted":
+            continue
+        seconds = point.forecast.get("seconds")
+        why = point.case.outcome_words
+        if seconds and point.case.outcome == "skipped_predicted":
+            why = f"forecast {_long(seconds)}"
+        return f"at {family.place(size)} ({why})"
+    return ""
+
+
+def _what(way: str) -> str:
+    return WAYS[way] if way == "tape" else f"{WAYS[way]} it"
+
+
+def _long(seconds: float) -> str:
+    """Seconds, or years where it is that long."""
+    years = seconds / 3.156e7
+    if years >= 1:
+        return f"{numbers.grouped(years) if years < 1e6 else numbers.scaled(years)} years"
+    return numbers.seconds(seconds)
+
+
+def _beside(found: Sequence[Family]) -> str:
+    """The three ways on the largest loss that all of them finished."""
+    for family in found:
+        size = family.last("tree", "shared", "tape")
+        if size is None:
+            continue
+        points = [size.points[way] for way in WAYS]
+        once = numbers.listed([f"{numbers.seconds(p.once)} {_how(p)}" for p in points])
+        before = numbers.listed([numbers.seconds(p.before) for p in points])
+        return f"at {family.place(size)}, the largest that all finished, one gradient takes {once}, after {before}"
+    return ""
+
+
+def _how(point: Point) -> str:
+    return "in reverse mode" if point.way == "tape" else WAYS[point.way]
+
+
+def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
+    said = []
+    if still := sum(case.outcome == "interrupted" for case in cases):
+        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
+        said.append(f"Unfinished: {examined} examined so far.")
+    odd = [case for case in cases if case.outcome not in ("ok", "interrupted", "skipped_predicted")]
+    said += [
+        f"{case.backend} on {case.place}: {case.outcome_words}, {case.reason}".rstrip(".") + "." for case in odd[:4]
+    ]
+    if len(odd) > 4:
+        said.append(f"{numbers.counted(len(odd) - 4, 'further case')} ended otherwise than by a forecast.")
+    return tuple(said)
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def _growths(found: Sequence[Family]) -> Listing:
+    """How every count grows."""
+    columns = ("Operations", "Least", "Most", "Growth", "Last step", "Rests on", "Off by")
+    rows = []
+    for family in found:
+        for kind, words in COUNTS.items():
+            known = [(size.at, value) for size in family.sizes if (value := size.count(kind)) is not None]
+            if not known or not family.axis:
+                continue
+            law = growth(family, kind)
+            (before, low), (at, high) = known[-2] if len(known) > 1 else known[-1], known[-1]
+            step = (high / low) ** (1 / (at - before)) if at > before and low else None
+            rows.append(
+                (
+                    Cell(words, under=family.title),
+                    _count(known[0][1]),
+                    _count(known[-1][1]),
+                    Cell("" if law is None else _short(law, family.axis)),
+                    Cell("" if step is None else f"{TIMES} {numbers.factor(step)}", step, numeric=True),
+                    Cell("" if law is None else law.rests),
+                    Cell("", None, True) if law is None else Cell(f"{numbers.factor(law.off)} {TIMES}", law.off, True),
+                )
+            )
+    text = (
+        "Operations of value and gradient together. The growth is that of the larger half of the sizes, as a factor "
+        "for each unit of depth or width or as a power of it, whichever fits better; off by: the largest factor "
+        "between that law and a count. Last step: the factor for each unit between the two largest sizes."
+    )
+    return Listing("growth", "How the operations grow", text, Table(columns, tuple(rows)))
+
+
+def _short(law: Growth, axis: str) -> str:
+    return f"{TIMES} {numbers.factor(law.factor)} per unit" if law.exponential else f"{axis}^{law.power:.2f}"
+
+
+def _count(value: float | None) -> Cell:
+    return Cell("" if value is None else plain(value), value, numeric=True)
+
+
+def _counts(found: Sequence[Family]) -> Listing:
+    """The loss beside its gradient, at every size at which expressions were made."""
+    columns = ("Problem", "Loss written out", "Gradient written out", "Both as a graph", "Both after sharing",
+               "Loss on the tape", "Both on the reverse tape", "Equations, loss", "Equations, both")  # fmt: skip
+    rows = tuple(
+        (
+            Cell(family.title, under=family.place(size) if family.axis else ""),
+            _count(size.loss("tree")), _count(size.alone), _count(size.count("dag")),
+            _count(size.count("cse")), _count(size.loss("tape")), _count(size.count("tape")),
+            _count(size.loss("equations")), _count(size.count("equations")),
+        )
+        for family in found for size in family.sizes
+    )  # fmt: skip
+    text = "Counts hang on the data: in the expressions they are exact numbers, and a product with a zero vanishes."
+    if len([family for family in found if family.title.startswith("xor")]) > 1:
+        text += (
+            " That is why the XOR network has fewer operations at the corners of the square, whose coordinates are 0 "
+            "and 1, than at eight points; the often quoted 423 operations that become 40 999 are near those at the "
+            "corners."
+        )
+    return Listing("counts", "Loss and gradient, operation by operation", text, Table(columns, rows))
+
+
+def _method(found: Sequence[Family]) -> tuple[str, ...]:
+    said = [
+        "Building, differentiating and compiling are timed once, as they are needed once; an evaluation is the middle "
+        "of five samples of at least 2 ms each. Operations of trees are counted on their graphs, each node once, so "
+        "they are known also where the tree itself could not be written."
+    ]
+    if off := forecasts(found):
+        said.append(
+            f"The forecast of operations by which a case is refused was between {numbers.factor(min(off))} and "
+            f"{numbers.factor(max(off))} times what was counted, over {numbers.counted(len(off), 'size')}."
+        )
+    return tuple(said)
