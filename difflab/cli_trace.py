@@ -11,11 +11,11 @@ import numpy as np
 
 from .errors import InputError
 from .problems import PROBLEMS, find
-from .walk import steps
 from .walk.columns import columns
+from .walk.drawing import steps
+from .walk.drawing.graph import shortly_named
 from .walk.expression import parse
 from .walk.given import read_values
-from .walk.graph import shortly_named
 from .walk.rows import Walk
 
 

@@ -15,9 +15,9 @@ from .flat import Function
 from .tape import Tape, show
 from .walk.code import numpy_text
 from .walk.columns import columns, values_of
-from .walk.draw import Drawing, draw
-from .walk.formulas import formulas
-from .walk.latex import latex_text
+from .walk.drawing.draw import Drawing, draw
+from .walk.latex.formulas import formulas
+from .walk.latex.text import latex_text
 
 WIDEST = 6
 """Arrays of at most so many elements are printed in full."""

@@ -10,9 +10,9 @@ from typing import Any
 import difflab as dl
 from difflab.problems import PROBLEMS
 from difflab.views import Trace
-from difflab.walk.coordinates import Placed
-from difflab.walk.draw import Drawing
-from difflab.walk.graph import Graph
+from difflab.walk.drawing.coordinates import Placed
+from difflab.walk.drawing.draw import Drawing
+from difflab.walk.drawing.graph import Graph
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SMALL = ["baydin", "add-mul", "sigmoid-neuron", "scalar-net", "norm-squared", "xor", "digits-mlp", "digits-cnn", "mlp"]

@@ -12,11 +12,11 @@ from drawings import SMALL, TIMES, assert_tidy, drawn, edges, traced
 
 import difflab as dl
 from difflab import nn
-from difflab.walk import boxes, steps
-from difflab.walk.coordinates import place
-from difflab.walk.graph import shortly_named
-from difflab.walk.layers import MOST, Group, layered
-from difflab.walk.lettering import told
+from difflab.walk.drawing import boxes, steps
+from difflab.walk.drawing.coordinates import place
+from difflab.walk.drawing.graph import shortly_named
+from difflab.walk.drawing.layers import MOST, Group, layered
+from difflab.walk.drawing.lettering import told
 from difflab.walk.rows import Row, brief
 
 # ---------------------------------------------------------------------------- the graph and its numbers

@@ -11,8 +11,8 @@ import pytest
 
 import difflab as dl
 from difflab.problems import PROBLEMS
-from difflab.walk.coordinates import Placed, place
-from difflab.walk.draw import Drawing
+from difflab.walk.drawing.coordinates import Placed, place
+from difflab.walk.drawing.draw import Drawing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import difflab as dl
 from difflab import nn
-from difflab.walk import boxes
-from difflab.walk.boxes import Box
-from difflab.walk.coordinates import SEPARATION, place
-from difflab.walk.graph import graph
-from difflab.walk.layers import layered, parameters
-from difflab.walk.layout import Edge, arrange
-from difflab.walk.lettering import width
-from difflab.walk.scene import Scene, Way, scene
+from difflab.walk.drawing import boxes
+from difflab.walk.drawing.boxes import Box
+from difflab.walk.drawing.coordinates import SEPARATION, place
+from difflab.walk.drawing.graph import graph
+from difflab.walk.drawing.layers import layered, parameters
+from difflab.walk.drawing.layout import Edge, arrange
+from difflab.walk.drawing.lettering import width
+from difflab.walk.drawing.scene import Scene, Way, scene
 
 # ---------------------------------------------------------------------------- layout
 

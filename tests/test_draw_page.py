@@ -17,8 +17,8 @@ from drawings import assert_tidy, drawn, edges
 import difflab as dl
 from difflab import cli
 from difflab.errors import InputError, StoreError
-from difflab.walk.boxes import Label
-from difflab.walk.coordinates import place
+from difflab.walk.drawing.boxes import Label
+from difflab.walk.drawing.coordinates import place
 
 # ---------------------------------------------------------------------------- the page
 

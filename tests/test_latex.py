@@ -14,7 +14,7 @@ import difflab as dl
 from difflab import nn
 from difflab.errors import InputError, UnsupportedError
 from difflab.problems import PROBLEMS
-from difflab.walk.letters import symbol_of
+from difflab.walk.latex.letters import symbol_of
 
 RANDOM = np.random.default_rng(0)
 X, Y, W, T = (RANDOM.normal(size=shape) for shape in ((97, 4), (97,), (4, 3), (97, 3)))

@@ -19,11 +19,11 @@ from difflab.calls import bind
 from difflab.containers import flatten
 from difflab.primitives.record import REGISTRY
 from difflab.problems import PROBLEMS
-from difflab.walk.formulas import Formulas, formulas
-from difflab.walk.latex import latex_text
-from difflab.walk.lengths import with_lengths
-from difflab.walk.symbols import symbols
-from difflab.walk.terms import Name, ordered
+from difflab.walk.latex.formulas import Formulas, formulas
+from difflab.walk.latex.lengths import with_lengths
+from difflab.walk.latex.symbols import symbols
+from difflab.walk.latex.terms import Name, ordered
+from difflab.walk.latex.text import latex_text
 
 BUILT_IN = [primitive for primitive in REGISTRY if primitive.kind != "own" and ":" not in primitive.name]
 SIZES = [(name, size) for name, problem in PROBLEMS.items() for size in problem.sizes if size.startswith("tiny")]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from difflab.walk.algebra import Algebra
-from difflab.walk.extent import needs_lengths
-from difflab.walk.printing import Printer, number_texts
-from difflab.walk.term_values import evaluate
-from difflab.walk.terms import (
+from difflab.walk.latex.algebra import Algebra
+from difflab.walk.latex.extent import needs_lengths
+from difflab.walk.latex.printing import Printer, number_texts
+from difflab.walk.latex.term_values import evaluate
+from difflab.walk.latex.terms import (
     SCALAR,
     Add,
     Apply,

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..tape import Tape
-from ..transforms.branches import Share, pulled_back
-from . import gates
+from ...tape import Tape
+from ...transforms.branches import Share, pulled_back
+from .. import gates
 from .boxes import slope_name, total
 from .graph import Graph
 from .lettering import in_line
@@ -44,7 +44,7 @@ def forward(graph: Graph, position: int) -> str:
 
     Example:
         >>> from difflab import trace
-        >>> from difflab.walk.graph import graph
+        >>> from difflab.walk.drawing.graph import graph
         >>> found = trace(lambda x1, x2: x1 * x2, 2.0, 5.0)
         >>> forward(graph(found.tape, found.values()), 0)
         'v1 = x1 * x2 = 2 * 5 = 10'
@@ -65,7 +65,7 @@ def backward(graph: Graph, position: int, turns: Mapping[int, int]) -> str:
 
     Example:
         >>> from difflab import trace
-        >>> from difflab.walk.graph import graph
+        >>> from difflab.walk.drawing.graph import graph
         >>> found = trace(lambda x1, x2: x1 * x2, 2.0, 5.0)
         >>> backward(graph(found.tape, found.values()), 0, {0: 0, 1: 1})
         'multiply swaps: dy/dx1 += 1 * 5 = 5; dy/dx2 += 1 * 2 = 2'

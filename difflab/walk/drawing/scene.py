@@ -110,8 +110,8 @@ def scene(graph: Graph, root: Group, parameters: set[int], *, down: bool) -> Sce
     Example:
         >>> import numpy as np
         >>> from difflab import trace
-        >>> from difflab.walk.graph import graph
-        >>> from difflab.walk.layers import layered
+        >>> from difflab.walk.drawing.graph import graph
+        >>> from difflab.walk.drawing.layers import layered
         >>> found = trace(lambda x: np.log(x) * x, 2.0)
         >>> drawn = scene(graph(found.tape, found.values()), layered(found.tape), set(), down=False)
         >>> [item.key for item in drawn.items]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.record import identity
+from ...primitives.record import identity
 from . import elementwise, linear, recognise, sums
 from .broadcasts import is_ones
 from .terms import (

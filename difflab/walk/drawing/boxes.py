@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..tape import Equation
-from . import gates
+from ...tape import Equation
+from .. import gates
 from .graph import Graph, Use
 from .layers import Group
 from .lettering import broken, clipped, told, told_briefly, width
@@ -97,7 +97,7 @@ def symbol(graph: Graph, equation: Equation) -> str:
 
     Example:
         >>> from difflab import trace
-        >>> from difflab.walk.graph import graph
+        >>> from difflab.walk.drawing.graph import graph
         >>> found = trace(lambda x: np.exp(x) + 1.0, 2.0)
         >>> drawn = graph(found.tape, found.values())
         >>> [symbol(drawn, equation) for equation in found.tape.equations]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..calls import Bound, describe, leaf_names
-from ..errors import UnsupportedError
-from ..flat import require_scalar
-from ..tape import Tape
+from ...calls import Bound, describe, leaf_names
+from ...errors import UnsupportedError
+from ...flat import require_scalar
+from ...tape import Tape
+from ..mirror import Mirror, mirror
 from .lengths import with_lengths
-from .mirror import Mirror, mirror
 from .reading import Reader
 from .settle import Settled, for_print
 from .term_values import evaluate

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.record import Aval, find
-from ..tape import Equation, Tape
+from ...primitives.record import Aval, find
+from ...tape import Equation, Tape
 from .algebra import Algebra
 from .broadcasts import broadcast_vector, is_ones
 from .terms import (

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tape import Tape
-from ..transforms.branches import Share, pulled_back
-from ..transforms.inline import depends_on
-from ..transforms.reverse import sweep
-from .columns import arrays_of, by_depth, columns, names_of
-from .rows import Row, Walk
+from ...tape import Tape
+from ...transforms.branches import Share, pulled_back
+from ...transforms.inline import depends_on
+from ...transforms.reverse import sweep
+from ..columns import arrays_of, by_depth, columns, names_of
+from ..rows import Row, Walk
 
 
 class Use(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..tape import Equation, Tape
+from ...tape import Equation, Tape
 
 AMBIGUOUS = 2
 """An axis of so many elements or fewer does not make a division a mean: 1/2 is a factor that people write."""

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..tape import Equation, Tape
+from ...tape import Equation, Tape
 
 MOST = 30
 """Children that a group may have; more are cut into parts."""

@@ -37,7 +37,7 @@ def needs_lengths(formula: Term, whole: bool) -> bool:
         True if an axis is as long as some ones, and nothing else in the formula is.
 
     Example:
-        >>> from difflab.walk.algebra import Algebra
+        >>> from difflab.walk.latex.algebra import Algebra
         >>> algebra = Algebra()
         >>> needs_lengths(algebra.ones((4, 3)), whole=True), needs_lengths(algebra.number(2), whole=True)
         (True, False)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from ..primitives.record import Aval, Primitive
+from ...primitives.record import Aval, Primitive
 
 Shape: TypeAlias = tuple[int, ...]
 SCALAR: Shape = (1, 1)

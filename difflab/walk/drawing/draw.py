@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import StoreError
-from ..tape import Tape
+from ...errors import StoreError
+from ...tape import Tape
+from ..rows import brief
 from . import coordinates, steps, svg
 from .graph import Graph, graph
 from .layers import Group, layered, parameters
 from .lettering import SMALL, in_line, width
-from .rows import brief
 from .scene import Scene, scene
 
 FOLDED = 16
@@ -119,10 +119,10 @@ def _page(found: Graph, root: Scene, down: bool, groups: list[str], unfolded: tu
     import jinja2
     from markupsafe import Markup
 
-    from .. import __version__
+    from ... import __version__
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("difflab.walk"),
+        loader=jinja2.PackageLoader("difflab.walk.drawing"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import special_function
-from ..primitives.record import REGISTRY, Aval
+from ...arrays import special_function
+from ...primitives.record import REGISTRY, Aval
 from .terms import (
     Add,
     Apply,
@@ -73,7 +73,7 @@ def evaluate(terms: list[Term], values: Mapping[Name, Any], definitions: Mapping
         ValueError: a value has not the shape of its term.
 
     Example:
-        >>> from difflab.walk.algebra import Algebra
+        >>> from difflab.walk.latex.algebra import Algebra
         >>> algebra = Algebra()
         >>> x = algebra.name(("input", 0), (2, 1), 1)
         >>> evaluate([algebra.product(algebra.transpose(x), x)], {x: [3.0, 4.0]}, {})[0].item()

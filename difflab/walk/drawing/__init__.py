@@ -1,0 +1,1 @@
+"""The drawn graph: what is a node, what is a layer, where everything stands, and the page that steps through it."""
