@@ -15,7 +15,7 @@ from .walk.columns import columns
 from .walk.drawing import steps
 from .walk.drawing.graph import shortly_named
 from .walk.expression import parse
-from .walk.given import read_values
+from .walk.given import read_values, spelt_alike
 from .walk.rows import Walk
 
 
@@ -73,6 +73,7 @@ def trace_text(
         reverse, read upwards:    dy/da = 3  dy/db = 3
     """
     subject = _subject(expression, values, size)
+    seed = None if seed is None else spelt_alike(seed)
     from .views import trace
 
     if as_code and (as_json or seed is not None or html is not None):
@@ -120,5 +121,7 @@ def _subject(text: str, values: Sequence[str], size: str | None) -> Subject:
     except InputError as error:
         close = [] if values else difflib.get_close_matches(name, list(PROBLEMS), n=1)
         hint = f"; or is it the problem {close[0]!r} that you mean?" if close else ""
+        if name in PROBLEMS:
+            hint = f"; the problem {name!r} has its own data and takes no values"
         raise InputError(f"{error}{hint}") from None
     return Subject(read.function, given, read.text, {"expression": read.text}, tuple(range(len(given))))

@@ -84,7 +84,8 @@ def descend(
         params: where to start: a number, an array or a container of them; it stays as it is.
         data: further arguments of the loss, never differentiated.
         rate: the learning rate, positive.
-        precision: length of a step (Euclidean, over all parameters) from which on it goes no further; 0 goes on.
+        precision: length of a step (Euclidean, over all parameters) from which on it goes no further; 0 goes on to
+            a step of 0.
         max_iters: the most steps.
         seconds: the most seconds, preparing included; the step under way is finished.
         batch: rows of one mini-batch; then every array of the data is split along its first axis.
@@ -108,6 +109,7 @@ def descend(
     """
     name = describe(function)
     _require(name, rate=rate, precision=precision, max_iters=max_iters, seconds=seconds, momentum=momentum)
+    rate, momentum = float(rate), float(momentum)  # NumPy's float64 would widen the steps of float32 parameters
     batches = _batches(data, batch, seed, name)
     begin, away = time.perf_counter(), 0.0
     now = next(batches)
@@ -245,8 +247,17 @@ def _require(name: str, **given: Any) -> None:
             continue
         kinds = int | np.integer if whole else float | int | np.floating | np.integer
         right = isinstance(value, kinds) and not isinstance(value, bool)
-        if not (right and (value >= least if equal else value > least) and value < most):
+        number = _as_float(value) if right else math.nan
+        if not ((number >= least if equal else number > least) and number < most):
             raise InputError(f"descend of {name}: {key}={value!r} is to be {words[key]}")
+
+
+def _as_float(value: Any) -> float:
+    """An integer beyond the largest float is as infinite as infinity."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 __all__ = ["Descent", "descend"]

@@ -141,6 +141,43 @@ def test_random_functions_pull_back_the_same_bits(program: list, count: int, dty
     assert bits([again, pulled(cotangents)]) == bits([value, pullback(cotangents)])
 
 
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "transposed": np.asfortranarray,
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "every other": lambda a: np.repeat(np.repeat(a, 2, axis=0), 2, axis=1)[::2, ::2],
+}
+
+
+def weighted(w: Any, x: Any) -> Any:
+    h = np.tanh(x)
+    for _ in range(4):
+        h = dl.nn.softmax(h, axis=0) * dl.nn.softmax(h, axis=1) + np.var(h, axis=1, keepdims=True)
+    return h @ w
+
+
+def multiplied(w: Any, x: Any) -> Any:
+    for _ in range(6):
+        x = np.tanh(x @ w)
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("function", "rows", "columns"), [(weighted, 64, 64), (multiplied, 1, 7)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_arguments_may_lie_in_memory_as_they_like(
+    layout: str, function: Callable, rows: int, columns: int, dtype: str
+) -> None:
+    """Products and sums round by how their operands lie, so residuals and copies have to lie alike."""
+    rng = np.random.default_rng(0)
+    w = LAYOUTS[layout](rng.standard_normal((columns, columns)).astype(dtype) / 2)
+    x = LAYOUTS[layout](rng.standard_normal((rows, columns)).astype(dtype))
+    value, pullback = dl.vjp(function, w, x)
+    cotangent = rng.standard_normal(value.shape).astype(dtype)
+    for count in COUNTS:
+        again, pulled = dl.vjp(function, w, x, backend=dl.Reverse(checkpoints=count))
+        assert bits([again, pulled(cotangent)]) == bits([value, pullback(cotangent)])
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(programs, st.integers(0, 12))
 def test_the_tapes_are_well_formed(program: list, count: int) -> None:
@@ -183,6 +220,7 @@ def test_no_checkpoint_changes_nothing_and_too_many_are_as_many_as_there_are() -
     assert most.checkpoints <= len(tape)
     assert most.equations <= 2
     assert make_plan(most.tape).nbytes <= make_plan(tape).nbytes
+    assert recompute(tape, 10**15).notes == most.notes  # at once, not after as many steps
 
 
 def test_values_that_live_across_a_cut_are_kept_once() -> None:

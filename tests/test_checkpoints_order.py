@@ -103,6 +103,29 @@ def test_guards_hold_in_another_order() -> None:
         np.testing.assert_allclose([value, slope], [expected, other], rtol=1e-12)
 
 
+def test_a_rule_of_the_users_own_waits_for_the_guards() -> None:
+    """A guard may turn away the very arguments at which the rule raises."""
+    own = dl.primitive(lambda x: x * x, name="m:squared", opaque=True)
+
+    def rule(tangents: Any, _out: Any, x: Any) -> Any:
+        if np.any(x < 0):
+            raise ValueError("the guard forbids this")
+        return 2 * x * tangents[0]
+
+    own.jvp(rule)
+
+    def loss(x: Any) -> Any:
+        for _ in range(20):
+            x = np.sin(x) * np.exp(-x * x)
+        y = own(x)
+        return np.sum(x) if np.sum(x * y) < 0 else np.sum(np.sin(y))
+
+    prepared = dl.prepare(loss, X, backend="forward", operator="jvp")
+    value, slope = prepared.jvp((-X,), (np.ones_like(X),))
+    expected, other = dl.jvp(loss, (-X,), (np.ones_like(X),), backend="reverse")
+    np.testing.assert_allclose([value, slope], [expected, other], rtol=1e-12)
+
+
 def test_long_programs_in_another_order_run_in_parts() -> None:
     tape = tangents(400)
     assert len(tape) > 1000

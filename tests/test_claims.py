@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import random
 import re
 import tomllib
 
 import pytest
+from made_up_runs import MadeUpRun, failed
 
 from difflab.harness.study import shipped
 from difflab.harness.study_kinds import KINDS
@@ -50,6 +53,45 @@ def test_a_study_says_what_it_asks_and_what_to_look_for(study: str) -> None:
     assert told["question"].strip().endswith("?")
     assert told["look_for"].strip()
     assert told["title"].strip()
+
+
+SLIPS = r"\bnan\b|\binf\b|None|  |, \.(?!\.)|: \.|\ball 1 |(?<!\.)\b1 (cases|losses of)"
+
+
+def dead(row: dict, outcome: str) -> dict:
+    """The same case, ended without a result."""
+    kept = {key: row[key] for key in ("problem", "size", "n_params", "dtype", "operator", "family")}
+    return failed(row["backend"], outcome, **kept) | ({"findings": None} if "findings" in row else {})
+
+
+def parts_of(run: MadeUpRun, seed: str) -> list[MadeUpRun]:
+    """A run of which little or nothing came out, in many ways; the first two hold no result, the last one case."""
+    draw, rows = random.Random(seed), [dict(row) for row in run.rows]
+    parts = [[dead(row, outcome) for row in rows] for outcome in ("crash", "interrupted")]
+    for key in ("backend", "size"):
+        parts += [[row for row in rows if row[key] == name] for name in dict.fromkeys(row[key] for row in rows)]
+    for share in (0.05, 0.3, 0.7, 0.95):
+        ends = [draw.choice(["timeout", "memory_limit", "interrupted", "skipped_predicted"]) for _ in rows]
+        parts.append([row if draw.random() < share else dead(row, end) for row, end in zip(rows, ends, strict=True)])
+    return [dataclasses.replace(run, rows=own) for own in [*parts, rows[:1]]]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_whatever_part_of_a_run_came_out_has_an_answer(study: str) -> None:
+    """All failed, all open, one case alone, one backend or one size alone, and any mixture of outcomes."""
+    for run in (claim(study).AGREES, claim(study).OPPOSES):
+        for part in parts_of(run, study):
+            said = answer(part)
+            assert said.text
+            for sentence in (*said.sentences, *said.caveats):
+                assert not re.search(SLIPS, sentence), sentence
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_whatever_part_of_a_run_came_out_has_a_page(study: str) -> None:
+    parts = parts_of(claim(study).OPPOSES, study)
+    for part in (*random.Random(study).sample(parts[2:], 3), parts[-1]):
+        assert "answer-h" in render(part)
 
 
 def test_every_kind_has_a_study() -> None:

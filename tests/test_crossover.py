@@ -144,6 +144,16 @@ def test_the_answer_has_the_crossing_its_interval_and_what_the_wrong_choice_cost
     assert "From 1 pass to 256 the work ratio is multiplied by 256 for forward, 256 for reverse" in said.text
 
 
+def test_growth_is_told_over_the_passes_that_each_backend_made() -> None:
+    rows = [row for row in claim.rows(cheap, cheap) if (row["backend"], row["size"]) != ("forward", "1024x1")]
+    said = answer(claim.run(rows)).text
+    assert re.search(r"From 1 pass to 32 the work ratio is multiplied by \S+ for forward, where .* it by 32\.", said)
+    assert re.search(r"From 1 pass to 1 024 the work ratio is multiplied by \S+ for reverse, ", said)
+    one_mode = answer(claim.run([row for row in rows if row["family"] != "forward"])).text
+    assert "Counted, reverse mode made a pass for each output, at every shape." in one_mode
+    assert "forward mode made" not in one_mode
+
+
 def test_inside_or_outside_the_interval_is_told_from_the_interval() -> None:
     def noisy(n: int, m: int) -> float:
         return 1.05 * n

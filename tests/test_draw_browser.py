@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,23 @@ def test_layers_fold_and_unfold_by_key_and_click(visit: Any, width: int) -> None
     assert view.quiet()
 
 
+def test_letters_fold_in_either_case_and_arrows_in_the_table_scroll_it(visit: Any) -> None:
+    view = visit(drawn("digits-cnn", "small"), 390)
+    boxes = view.page.locator("#drawing .folded:visible")
+    for key, count in (("U", 0), ("F", 3), ("u", 0), ("f", 3), ("Shift+U", 0), ("Shift+F", 3)):
+        view.press(key)
+        assert boxes.count() == count, key
+    view.press("Shift+Home")
+    assert view.page.locator("#count").inner_text() == "7 steps"
+    view.page.locator("summary").click()
+    table = view.page.locator("details .scroll")
+    table.focus()
+    view.press("ArrowRight", "ArrowRight")
+    view.page.wait_for_function("document.querySelector('details .scroll').scrollLeft > 0")
+    assert view.page.locator("#count").inner_text() == "7 steps"
+    assert view.quiet()
+
+
 def _expected(placed: Placed, unfolded: set[str]) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
     for at, item in enumerate(placed.scene.items):
@@ -259,6 +277,11 @@ def test_paper_has_everything_and_no_buttons(visit: Any) -> None:
     assert len(view.shown("slope")) == 9
     assert view.page.locator(".controls:visible").count() == 0
     assert view.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_paper_holds_a_tall_drawing_on_the_page_of_its_heading(visit: Any) -> None:
+    printed = visit(drawn("xor")).page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) == 2, "the drawing with its heading, then the legend"
 
 
 def test_colours_follow_the_scheme(visit: Any) -> None:

@@ -122,6 +122,8 @@ def test_drawing_is_saved_and_shown_in_a_notebook(tmp_path: Path) -> None:
     assert "<script" not in shown
     with pytest.raises(StoreError, match="cannot be written to"):
         found.save(tmp_path / "missing" / "graph.html")
+    with pytest.raises(StoreError, match="null byte"):
+        found.save("graph\0.html")
 
 
 # ---------------------------------------------------------------------------- the command
@@ -160,6 +162,7 @@ def test_command_traces_a_problem_by_name(capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "message"),
     [
         (["digits-cn"], "no value for digits, cn; add digits=1 cn=1, for example; or is it the problem 'digits-cnn'"),
+        (["digits-cnn", "x=1"], "the problem 'digits-cnn' has its own data and takes no values"),
         (["digits-cn", "--size", "small"], "there is no problem 'digits-cn' (did you mean 'digits-cnn'?)"),
         (["digits-cnn", "--size", "smal"], "problem 'digits-cnn' has no size 'smal' (did you mean 'small'?)"),
         (["x*y", "x=1", "y=1", "--size", "small"], "--size goes with the name of a problem, which takes no values"),

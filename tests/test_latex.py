@@ -291,6 +291,18 @@ def test_a_user_s_sigma_is_not_the_sigmoid() -> None:
     assert r"\operatorname{sigmoid}'(\sigma)" in found
 
 
+def test_a_user_s_e_and_i_are_not_euler_s_number_and_the_identity() -> None:
+    assert written(lambda e: np.sum(np.exp(e)), np.ones(3))[0] == r"o = \exp(e)"
+    assert written(lambda x: np.sum(np.exp(x)), np.ones(3))[0] == "o = e^x"
+    found = written(lambda i: np.sum((i @ i - np.eye(3)) ** 2), np.ones((3, 3)))
+    assert r"I I - \mathrm{Id}" in "\n".join(found)
+
+
+def test_computed_fractions_are_printed_as_fractions() -> None:
+    found = written(lambda w, X, y: np.sum((X @ w - y) ** 2) / (2 * len(y)), np.ones(4), X[:7], Y[:7])
+    assert found[-1] == r"\frac{\partial L}{\partial w} = \frac{1}{7} X^\top (X w - y)"
+
+
 def test_shapes_on_request() -> None:
     found = written(lambda w, X: np.sum(X @ w), np.ones(4), np.ones((97, 4)), shapes=True)
     assert found[:2] == [r"w \in \mathbb{R}^{4}", r"X \in \mathbb{R}^{97 \times 4}"]

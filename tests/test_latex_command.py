@@ -23,6 +23,14 @@ def test_an_expression_as_formulas() -> None:
     ]
 
 
+def test_greek_letters_are_written_by_their_names() -> None:
+    result = RUNNER.invoke(app, ["trace", "β*λ1 + Σ + größe", "β=2", "λ1=3", "Σ=1", "größe=1", "--latex"])
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[1] == r"  L &= \beta \lambda_1 + \Sigma + \mathrm{größe} \\"
+    assert lines[2] == r"  \frac{\partial L}{\partial \beta} &= \lambda_1 \\"
+
+
 def test_a_problem_as_formulas() -> None:
     result = RUNNER.invoke(app, ["trace", "least-squares", "--latex"])
     assert result.exit_code == 0

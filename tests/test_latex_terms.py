@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -261,10 +262,30 @@ def test_a_name_without_a_value_is_said_to_be_one(board: Board) -> None:
         (Fraction(5, 2), (["5"], ["2"])),
         (Fraction(44715, 1000000), (["0.044715"], [])),
         (Fraction(10) ** 20 * 3, (["300000000000000000000"], [])),
+        (Fraction(999998, 7), (["999998"], ["7"])),
+        (1 / Fraction("1.4142135623730951"), (["0.7071067811865475"], [])),
+        (Fraction(10**400, 3 * 7), (["1" + 400 * "0"], ["21"])),
     ],
 )
 def test_numbers_keep_the_form_that_people_write(number: Fraction, expected: tuple[list[str], list[str]]) -> None:
     assert number_texts(number, silent=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1 / 3, Fraction(1, 3)),
+        (-2 / 14, Fraction(-1, 7)),
+        (np.float64(100 / 999), Fraction(100, 999)),
+        (0.333333, Fraction(333333, 10**6)),
+        (math.pi, Fraction("3.141592653589793")),
+        (0.1, Fraction(1, 10)),
+        (1e22, Fraction(10**22)),
+    ],
+)
+def test_a_float_that_was_computed_as_a_fraction_is_one(board: Board, value: float, expected: Fraction) -> None:
+    assert board.algebra.number(value) is board.algebra.number(expected)
+    assert float(expected) == value
 
 
 def test_signs_and_parentheses(board: Board) -> None:

@@ -139,6 +139,7 @@ REFUSALS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: nn.conv2d(x, np.ones((5, 5, 2, 1))), "kernel of 5 does not fit into 4 pixels with .* it has 1 to 4 "),
     (lambda x: nn.conv2d(x, np.ones((0, 3, 2, 1))), "kernel of 0 does not fit into 4 pixels"),
     (lambda x: nn.conv2d(x, W, stride=0), "stride of conv2d at test_nn.* is an integer or a pair of integers, not 0; "),
+    (lambda x: nn.conv2d(x, W, stride=True), "stride of conv2d at .* is an integer or a pair of integers, not True;"),
     (lambda x: nn.conv2d(x, W, stride=1.5), "stride of conv2d at .* is an integer or a pair of integers, not 1.5;"),
     (lambda x: nn.conv2d(x, W, stride=(1, None)), r"stride of conv2d at .* pair of integers, not \(1, None\);"),
     (lambda x: nn.conv2d(x, W, padding=-1), "padding of conv2d at .* a pair of integers, not -1; give 0 or more"),

@@ -51,7 +51,7 @@ def test_the_most_axes_are_told() -> None:
 )
 def test_the_example_is_compared_number_by_number(numerator: Any, denominator: Any, right: bool) -> None:
     told = answer(run([row("reverse", "vectors", [example(numerator, denominator)])])).text
-    assert ("By reverse the Jacobian of W g by g is W" in told) is right
+    assert ("Reverse finds that the Jacobian of W g by g is W" in told) is right
     assert ("It is not found by reverse that" in told) is not right
 
 

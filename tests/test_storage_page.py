@@ -78,19 +78,19 @@ def test_the_answer_says_how_memory_grows_and_what_checkpoints_buy() -> None:
         "256."
     )
     assert said.sentences[1] == (
-        "At 256 layers, with 15 checkpoints it needs 13 % of that memory, 8.50 MiB, for 1.3 times the time (2.6 "
-        "evaluations of the loss against 2.0); more than that cost memory again, 31 of them 16 %."
+        "At 256 layers, with 15 checkpoints reverse mode needs 13 % of that memory, 8.50 MiB, for 1.3 times the time "
+        "(2.6 evaluations of the loss against 2.0); more than that cost memory again, 31 of them 16 %."
     )
     assert said.sentences[2] == (
         "With the best number of checkpoints at each depth memory grows as depth to the power 0.44, without any to the "
         "power 0.97."
     )
     assert (
-        "One pass of forward stays at 768 KiB from 4 layers to 256 (a gradient there takes 69 632 evaluations)"
+        "One pass of forward mode stays at 768 KiB from 4 layers to 256 (a gradient there takes 69 632 evaluations)"
         in (said.sentences[3])
     )
     assert said.sentences[4] == (
-        "All this was known beforehand: the measured memory of reverse mode, with and without checkpoints, is 1.01 "
+        "That much was known beforehand: the measured memory of reverse mode, with and without checkpoints, is 1.01 "
         "times the planned bytes."
     )
     assert said.caveats == ()
@@ -100,7 +100,7 @@ def test_the_opposite_data_give_the_opposite_sentences() -> None:
     said = answer(OPPOSES)
     assert "reverse mode's memory stays at 1.50 MiB from 4 layers to 256" in said.sentences[0]
     assert said.sentences[1] == (
-        "Checkpoints save nothing at 256 layers: at best, with 1 checkpoint, it needs 117 % of that memory."
+        "Checkpoints save nothing at 256 layers: at best, with 1 checkpoint, reverse mode needs 117 % of that memory."
     )
 
 
@@ -123,13 +123,13 @@ def test_a_pass_that_grows_says_by_how_much_of_a_value() -> None:
     rows = [reverse(depth, depth) for depth in (4, 64)]
     rows += [row("finite", d, _found("pass", d, VALUE * (1 + d / 10), 3.0), family="finite") for d in (4, 64)]
     said = answer(run_of(rows)).text
-    assert re.search(r"One pass of finite grows by 25\.6 KiB per layer, .*, 0\.10\d? of a value \(a", said)
+    assert re.search(r"One pass of finite differences grows by 25\.6 KiB per layer, .*, 0\.10\d? of a value \(a", said)
 
 
 def test_one_depth_shows_no_growth() -> None:
     said = answer(run_of([reverse(64, 66), reverse(64, 16, 2.6, k=7)]))
     assert said.sentences[0].endswith("reverse mode needs 16.5 MiB at 64 layers; growth takes two depths.")
-    assert "with 7 checkpoints it needs 24 %" in said.text
+    assert "with 7 checkpoints reverse mode needs 24 %" in said.text
 
 
 def test_a_run_without_plain_reverse_mode_says_so() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,8 +21,8 @@ from difflab.harness.examinations.swell import examine, operations
 from difflab.harness.session import Session
 from difflab.harness.study import shipped
 from difflab.harness.study_kinds import Swell
-from difflab.report import answer, cases, render
-from difflab.report.claims import swell_points
+from difflab.report import answer, cases, kinds, render
+from difflab.report.claims import swell, swell_points
 from difflab.tracing import trace_leaves
 
 SETTINGS = {"settings": {"evaluations": 100}, "quick": False}
@@ -250,7 +252,8 @@ def test_the_answer_names_growth_shares_ends_and_the_rival() -> None:
         "layer (4 sizes from 4 to 8)."
     )
     assert shared.startswith(
-        "Sharing takes the exponential away: 3 840 operations are distinct at depth 8, 3 200 are left"
+        "Sharing takes the exponential away: 3 840 operations are distinct at depth 8, growing like depth to the power "
+        "2.0, and 3 200 are left in the program; the reverse tape has 320, growing like depth to the power 1.0"
     )
     assert shared.endswith("sharing still leaves 10 times as many.")
     assert exact.startswith("Symbolic differentiation is exact up to rounding in all 14 gradients that came out")
@@ -260,14 +263,14 @@ def test_the_answer_names_growth_shares_ends_and_the_rival() -> None:
         "Written out it ends at depth 6 (forecast 99.0 s); shared it ends at depth 12 (forecast 99.0 s); reverse mode "
         "finishes at every size."
     )
-    assert beside.startswith("At depth 5, the largest that all finished, one gradient takes ")
+    assert beside.startswith("At depth 5 of deep-mlp, the largest that all finished, one gradient takes ")
 
 
 def test_a_growth_that_sharing_keeps_is_told() -> None:
     laws = LAWS | {"dag": lambda n: 80 * 2.0**n, "cse": lambda n: 70 * 2.0**n}
     said = answer(found.run_of(found.growing("deep-mlp", "depth", (1, 2, 3, 4, 5, 6), laws))).text
     assert "Sharing does not take that away" in said
-    assert "2.0-fold with every further layer; the reverse tape" in said
+    assert "growing 2.0-fold with every further layer, and" in said
 
 
 def test_problems_of_one_size_alone_have_an_answer() -> None:
@@ -284,13 +287,13 @@ def test_every_chart_has_its_marks_and_its_numbers() -> None:
     charts = text.split('<section id="operations"')[1].split('<section id="growth"')[0]
     assert charts.count("</svg>") >= 1 + 1 + 4
     for tip in (
-        "depth 1: 300 written out", "depth 8: 656 100 (not written out)", "depth 12: forecast 2.7",
+        "depth 1: 300 written out", "depth 8: 656 100 (not written out)", "depth 12: forecast 26.6 million",
         "written out, depth 6: forecast 99 s to prepare", "depth 5, compile:",
     ):  # fmt: skip
         assert f"<title>{tip}" in charts.replace("\N{NO-BREAK SPACE}", " "), tip
     for key in ("hollow: counted, not written out", "arrow: more than this, by forecast", "E: 1 000 evaluations"):
         assert f"<span>{key}</span>" in charts
-    assert "forecast 2.7" in charts.split("<table")[1].split("</table>")[0]
+    assert "forecast 26.6 million" in charts.split("<table")[1].split("</table>")[0]
     ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
     assert " style=" not in text
@@ -323,6 +326,43 @@ def test_a_case_that_met_a_limit_ends_its_way() -> None:
     assert "The answer of this run" in render(found.run_of(rows))
 
 
+def test_a_case_that_died_without_findings_ends_its_way() -> None:
+    rows = found.growing("deep-mlp", "depth", (1, 2, 3, 4), LAWS)
+    dead = next(row for row in rows if row["size"] == "depth-3" and row["backend"] == found.LABELS["shared"])
+    dead |= {"findings": None, "outcome": "crash", "reason": "signal 11", "rel_error": None}
+    said = answer(found.run_of(rows)).text
+    assert "Shared it ends at depth 3 (crashed); written out it and reverse mode finish at every size that was" in said
+    dead |= {"outcome": "interrupted"}
+    assert "All of them finish at every size that was examined." in answer(found.run_of(rows)).text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_add_up_to_a_whole(seed: int) -> None:
+    draw = random.Random(seed)
+    parts = [draw.random() ** draw.choice([1, 4, 16]) for _ in range(draw.randrange(1, 6))]
+    shares = [part / math.fsum(parts) for part in parts]
+    told = swell._percents(shares)
+    assert sum(0 if one.startswith("less") else int(one.split()[0]) for one in told) == 100
+    for one, share in zip(told, shares, strict=True):
+        assert share < 0.01 if one == "less than 1 %" else abs(int(one.split()[0]) - 100 * share) < 1
+
+
+def test_the_quoted_counts_are_told_only_where_the_run_is_near_them() -> None:
+    def text(points: float, corners: tuple[float, float]) -> str:
+        rows = []
+        for problem, loss, both in (("xor", 1e3, points), ("xor-corners", *corners)):
+            finding = found.finding("tree", {"batch": 4}, {"tree": both, "dag": 50, "cse": 40, "tape": 30})
+            finding["loss"]["tree"] = loss
+            rows.append(found.row("tree", finding, problem=problem, size="tiny"))
+        return kinds.sections("swell", cases.read(rows)).tables[-1].text
+
+    near = text(1e5, (433, 433 + 41_531))
+    assert "fewer operations at the corners" in near
+    assert "The often quoted 423 operations that become 40 999 are near those at the corners." in near
+    assert "often quoted" not in text(1e5, (433, 60_000))
+    assert "fewer operations" not in text(1e4, (433, 433 + 41_531))
+
+
 def test_a_run_with_reverse_mode_alone_says_what_is_missing() -> None:
     rows = [row for row in found.growing("deep-mlp", "depth", (1, 2, 3), LAWS) if row["backend"] == "reverse"]
     said = answer(found.run_of(rows)).text
@@ -331,8 +371,6 @@ def test_a_run_with_reverse_mode_alone_says_what_is_missing() -> None:
 
 
 def test_the_terminal_shows_how_operations_grow() -> None:
-    from difflab.report import kinds
-
     listing = kinds.sections("swell", cases.read(ROWS)).tables[0]
     assert listing.anchor == "growth"
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in listing.table.rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -298,6 +299,15 @@ def test_parameters_come_back_as_what_they_were() -> None:
     assert start["model"].weights[0].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("number", [float, np.float32, np.float64])
+def test_no_number_among_the_settings_widens_parameters(number: Callable[[float], Any]) -> None:
+    start = np.ones(3, np.float32)
+    seen = []
+    settings: dict[str, Any] = {"rate": number(0.125), "momentum": number(0.5), "max_iters": 2}
+    found = dl.descend(lambda w: np.sum(w**2), start, watch=lambda _k, _loss, w: seen.append(w.dtype), **settings)
+    assert {*seen, found.params.dtype} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_nothing_of_the_callers_is_written_to(name: str) -> None:
     one = find("logistic").build("tiny", "float64", 0)
@@ -345,6 +355,7 @@ def test_complex_parameters_go_along_the_conjugate() -> None:
         ({"rate": 0.0}, "rate=0.0 is to be a positive finite number"),
         ({"rate": math.inf}, "rate=inf is to be a positive finite number"),
         ({"rate": "fast"}, "rate='fast' is to be a positive"),
+        ({"rate": 10**400}, "rate=1000"),
         ({"precision": -1.0}, "precision=-1.0 is to be a finite number, not below 0"),
         ({"precision": math.nan}, "precision=nan"),
         ({"max_iters": 2.5}, "max_iters=2.5 is to be a whole number"),

@@ -40,7 +40,7 @@ def test_the_answer_is_computed_from_what_was_found() -> None:
         said[0],
     )
     assert re.fullmatch(
-        r"In 490 ms reverse mode took 6 000 steps, and in 4\.00 s the complex step 499, so its loss is 0\.0165 against "
+        r"In 490 ms reverse mode took 6 000 steps, and in 4\.00 s the complex step 499, so the loss is 0\.0165 against "
         r"0\.182, and of 299 held-out digits 299 are right against 208\.",
         said[1],
     )
@@ -55,11 +55,11 @@ def test_a_slower_winner_and_another_path_are_said() -> None:
         r"On digits-mlp small the paths part: after \d+ steps the loss is 0\.\d+ with finite differences", said[0]
     )
     assert re.match(
-        r"In 490 ms finite differences \(central\) took 6 000 steps, .* reverse mode 499, so its loss", said[1]
+        r"In 490 ms finite differences \(central\) took 6 000 steps, .* reverse mode 499, so the loss", said[1]
     )
     worse = [found.row("reverse", found.trained(8e-3), **NETWORK)]
     worse += [found.row("finite (central)", found.trained(8e-5, error=300.0), **NETWORK)]
-    assert "and yet its loss is 4.98 against 0.182" in answer(found.run_of(worse)).sentences[1]
+    assert "and yet the loss is 4.98 against 0.182" in answer(found.run_of(worse)).sentences[1]
 
 
 def test_who_took_as_many_steps_is_compared_by_the_clock() -> None:
@@ -254,7 +254,7 @@ def test_who_never_took_a_step_is_left_out_of_the_comparison() -> None:
     run = found.run_of([*rows(), found.row("symbolic", none | {"step_s": None}, **NETWORK)])
     said = answer(run).sentences
     assert said[0].startswith("On digits-mlp small, all four ways reach the same loss after 494 steps")
-    assert "and in 5.00 s symbolic differentiation 0, so its loss is 0.0165 against 2.00" in said[1]
+    assert "and in 5.00 s symbolic differentiation 0, so the loss is 0.0165 against 2.00" in said[1]
     assert ">symbolic<" in render(run)
     assert answer(run).caveats == ("symbolic on digits-mlp small took no step: preparing took 10.0 ms.",)
 

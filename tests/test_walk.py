@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import difflab as dl
+from difflab import nn
 from difflab.errors import InputError
 from difflab.walk.columns import walk
 from difflab.walk.expression import parse
@@ -113,6 +114,18 @@ def test_gates_of_sum_and_product() -> None:
 )
 def test_what_a_gate_does_is_said_in_words(text: str, said: str) -> None:
     assert gates(text, x=2.0)[-1] == said
+
+
+def test_gates_that_only_move_numbers_say_where_gradients_go() -> None:
+    image = np.arange(16.0).reshape(1, 4, 4, 1)
+    cases = {
+        "adds where windows overlap": lambda x: nn.conv2d(x, np.ones((3, 3, 1, 1))).sum(),
+        "routes to the part that was cut out": lambda x: x[0, 1:3].sum(),
+    }
+    for said, function in cases.items():
+        found = {row.gate for row in walk(function, image).rows}
+        assert said in found
+        assert "scales by its slope" not in found
 
 
 def test_value_that_is_read_twice_adds() -> None:

@@ -17,6 +17,7 @@ from difflab.walk.expression import parse
 from difflab.walk.given import read_values
 
 BAYDIN = "log(x1)+x1*x2-sin(x2)"
+TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 
 # ---------------------------------------------------------------------------- what is read
 
@@ -33,6 +34,8 @@ BAYDIN = "log(x1)+x1*x2-sin(x2)"
         ("  ( x\n + 1 ) ", 3.0),
         ("x - 1 - 1", 0.0),
         ("1e3*x + .5", 2000.5),
+        (f"x²{TIMES}3 {MINUS} x·x÷x", 10.0),
+        ("x³⋅π", 8 * math.pi),
     ],
 )
 def test_formulas_mean_what_people_mean(text: str, value: float) -> None:
@@ -60,6 +63,8 @@ TEXTS = {
     "1e999*x": "column 1: this number is too large for float64",
     "x+" * 6000 + "x": "the expression has 12,001 characters; at most 10,000 are read",
     "-" * 9000 + "x": "nested too deep",
+    f"x{TIMES}2 + lambda*x": f"column 7: lambda is a word of Python; name the variable lambda_ instead\n  x{TIMES}2 +",
+    "x² + √x": "column 6: this cannot be read (invalid character '√' (U+221A))",
     "(" * 300 + "x" + ")" * 300: "too many nested parentheses",
 }
 
@@ -98,7 +103,15 @@ def test_values_are_numbers_formulas_of_numbers_and_lists() -> None:
         (["x1=1", "x1=2"], "x1 has two values; give it one"),
         (["x1", "x2=1"], "'x1' is no value; write NAME=NUMBER, such as x1=2"),
         (["x1=one"], "x1=one is no number: 'one' has no value here; write x1=2 or x1=[1, 2, 3]"),
-        (["x1=[1, [2]]"], "x1=[1, [2]] is no list of numbers; write x1=[1, 2, 3]"),
+        (["x1=[1, [2]]"], "x1=[1, [2]] is no list of finite numbers; write x1=[1, 2, 3]"),
+        (["x1=[null]"], "x1=[null] is no list of finite numbers"),
+        (["x1=[true, 2]"], "x1=[true, 2] is no list of finite numbers"),
+        (['x1=["1"]'], 'x1=["1"] is no list of finite numbers'),
+        (["x1=[1, NaN]"], "x1=[1, NaN] is no list of finite numbers"),
+        (["x1=[1e999]"], "x1=[1e999] is no list of finite numbers"),
+        (["x1=[" + "9" * 400 + "]"], "9... is no list of finite numbers"),
+        (["x1=" + "[" * 5000], "[... is no list of finite numbers"),
+        (["x1=" + "[" * 70 + "1" + "]" * 70], "[... is no list of finite numbers"),
         (["x1="], "x1= is no number: the expression is empty"),
         (["pi=3"], "pi is a number of its own and no variable"),
     ],
@@ -150,6 +163,27 @@ def test_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_command_takes_a_leading_minus_after_two_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("--", "-x^2", "x=3") == 0
     assert "reverse, read upwards:    dy/dx = -6" in capsys.readouterr().out
+
+
+def test_signs_that_look_alike_are_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    micro, mu = "\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"
+    for typed in (micro, mu):
+        assert invoke(f"{micro}*2", f"{typed}=3", "--seed", typed) == 0
+        assert f"reverse, read upwards:    dy/d{mu} = 2" in capsys.readouterr().out
+
+
+def test_lines_never_have_the_name_of_a_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("v2*x*3", "v2=2", "x=3") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:5]] == ["v2", "x", "v_1", "v_2"]
+    assert invoke("v1*v_2*3", "v1=1", "v_2=2", "--json") == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)["trace"]["rows"]]
+    assert names == ["v1", "v_2", "v__1", "v__2"]
+
+
+def test_variables_may_have_all_the_letters_of_a_result(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["y", "f", "z", "output", "output_"]
+    assert invoke("*".join(names), *[f"{name}=2" for name in names]) == 0
+    assert "reverse, read upwards:    doutput__/dy = 16" in capsys.readouterr().out
 
 
 def test_command_names_lines_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:

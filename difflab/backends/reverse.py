@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .. import transforms
 from ..execution.cache import Runner, Transform
 from ..execution.chunks import Chunked, check_chunk, chunk_bytes, chunked, lanes_of
@@ -31,8 +33,9 @@ class Reverse:
     Args:
         chunk: how many rows or columns go through the tape at once, or "auto": as many as fill the cache.
         checkpoints: cut the forward pass in so many places, keep what lives across the cuts only, and compute the
-            rest again on the way back: less memory for more time, the same bits.  It holds for gradients and vector-
-            Jacobian products; other operators run as without.  ``None``: keep everything.
+            rest again on the way back: less memory for more time, and gradients of the same bits.  It holds for vector-
+            Jacobian products too, whose last bits may differ where a window of an argument is kept as a view; other
+            operators run as without.  ``None``: keep everything.
 
     Example:
         >>> Reverse(checkpoints=3)
@@ -103,6 +106,11 @@ def _sweep(
     flags = [*leaves, *[True] * len(outputs)]
     rows = Coordinates(outputs, imaginary=True)
     return rows, lambda recorded: transforms.vjp(recorded, wrt), flags, tuple(range(len(outputs)))
+
+
+def _compact(leaf: Any) -> Any:
+    """An array as the copy of it is laid out that waits for a pullback: a product may round by how its factors lie."""
+    return np.array(leaf) if isinstance(leaf, np.ndarray) and not leaf.flags.forc else leaf
 
 
 class PreparedReverse:
@@ -183,7 +191,7 @@ class PreparedReverse:
         """The outputs and a pullback that owns its residuals."""
         runner = self._runner("vjp")
         n_outputs = len(self._source.tape.outputs)
-        results = runner.run(list(leaves))
+        results = runner.run([_compact(leaf) for leaf in leaves])
         outputs, residuals = results[:n_outputs], results[n_outputs:]
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:

@@ -112,7 +112,7 @@ class Writer:
         ]
         function = self.bound(call.function, "f")
         if place == "result":
-            if self.returns_fresh(equation, call, avals, out):
+            if self.returns_fresh(equation, call, operands, out):
                 self.lines.append(f"{target} = {function}({', '.join(arguments[:-1])})")
                 return
             self.allocate(target, out)
@@ -136,10 +136,16 @@ class Writer:
 
         return Call(fill, (*map(Operand, range(len(avals))), OUT))
 
-    @staticmethod
-    def returns_fresh(equation: Equation, call: Call, avals: list[Aval], out: Aval) -> bool:
-        """Whether the call without its last argument allocates exactly the result."""
-        if call.function is np.dot or call.function is np.matmul:
+    def returns_fresh(self, equation: Equation, call: Call, operands: tuple[int, ...], out: Aval) -> bool:
+        """Whether the call without its last argument allocates exactly the result, in the order that buffers have."""
+        avals = [self.tape.avals[number] for number in operands]
+        if call.function is np.dot or (call.function is np.matmul and out.ndim < 3):
+            return True
+        # NumPy's own choice follows the operands' strides, and what reads the result may round by its layout.
+        known = [aval.ndim < 2 or self.plan.contiguous.get(n, False) for n, aval in zip(operands, avals, strict=True)]
+        if out.ndim > 1 and not all(known):
+            return False
+        if call.function is np.matmul:
             return True
         # Another ufunc than the primitive's own might choose another dtype (scipy's expit of float16 does).
         if call.function is not equation.primitive.evaluate or call.arguments[-1] is not OUT:

@@ -87,10 +87,12 @@ def _early(tape: Tape, quiet: frozenset[int]) -> Tape | None:
     missing: dict[int, int] = {}
     equations = tape.equations
     bound = {*tape.inputs, *tape.constants, *tape.literals}
+    guarded = {guard.value for guard in tape.guards} - quiet
     ready: list[int] = []  # positions of derivative equations, a heap
     for position, equation in enumerate(equations):
         if equation.output in quiet:
-            needed = set(equation.inputs) - bound
+            # A user's own rule may raise where a guard would have turned the call away.
+            needed = {*equation.inputs, *(guarded if equation.primitive.kind == "own" else ())} - bound
             missing[position] = len(needed)
             for number in needed:
                 waiting.setdefault(number, []).append(position)

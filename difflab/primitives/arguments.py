@@ -17,7 +17,7 @@ def pair(value: Any, name: str, layer: str) -> tuple[int, int]:
     least = 0 if name.endswith("padding") else 1
     try:
         entries: Any = (value, value) if isinstance(value, Traced) or not np.ndim(value) else value
-        rows, columns = map(operator.index, entries)
+        rows, columns = [least - 1 if isinstance(entry, bool) else operator.index(entry) for entry in entries]
     except (TypeError, ValueError):
         rows = columns = least - 1
     if min(rows, columns) < least:

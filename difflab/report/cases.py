@@ -34,6 +34,15 @@ ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
 YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiating
 
 
+def title(problem: str) -> str:
+    """A problem as people say it: ``difflab.maps:TANH_MAP``, named by its module, is tanh-map.
+
+    >>> title("difflab.maps:TANH_MAP"), title("mlp")
+    ('tanh-map', 'mlp')
+    """
+    return problem.rpartition(":")[2].lower().replace("_", "-") if ":" in problem else problem
+
+
 @dataclass(frozen=True)
 class Case:
     """One row; times in seconds, sizes in bytes, ``rel_error`` norm-wise, ``None`` where nothing is known.
@@ -113,7 +122,7 @@ class Case:
     @property
     def place(self) -> str:
         """Where it was measured: ``digits-mlp small``."""
-        return f"{self.problem} {self.size}".strip()
+        return f"{title(self.problem)} {self.size}".strip()
 
 
 @dataclass(frozen=True)
@@ -218,10 +227,13 @@ def groups(cases: list[Case]) -> list[Group]:
     found: dict[tuple[str, ...], list[Case]] = {}
     for case in cases:
         found.setdefault(tuple(getattr(case, key) for key in keys), []).append(case)
+    names = {case.problem: title(case.problem) for case in cases}
+    if len(set(names.values())) < len(names):  # two modules with a problem of one name
+        names = {problem: problem for problem in names}
     made = []
     for members in found.values():
         extra = [getattr(members[0], key) for key in keys[1:] if key in varies]
-        made.append(Group(" ".join([members[0].problem, *extra]), tuple(members)))
+        made.append(Group(" ".join([names[members[0].problem], *extra]), tuple(members)))
     return made
 
 

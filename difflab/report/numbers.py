@@ -40,6 +40,7 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     return f"{significant(value / size)} {unit}"
 
 
+LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, f"{MICRO}s"), (1e-9, "ns"))
 BYTES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
@@ -148,6 +149,20 @@ def scaled(value: float | None) -> str:
     if power == "1":
         return mantissa.removesuffix(".0")
     return power if mantissa == "1.0" else f"{mantissa.removesuffix('.0')}{TIMES}{power}"
+
+
+def large(value: float | None) -> str:
+    """A count for prose: grouped below a million, then in millions, billions and trillions, then a power of ten.
+
+    >>> large(7940), large(2**36), large(1e20)
+    ('7 940', '68.7 billion', '10²⁰')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    for size, name in LARGE:
+        if abs(value) >= 0.9995 * size:  # what rounds to one of them
+            return f"{significant(value / size)} {name}" if abs(value) < 999.5 * size else scaled(value)
+    return grouped(value)
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

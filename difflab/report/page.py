@@ -21,7 +21,8 @@ from . import figures, kinds, nouns, numbers, style, tables, words
 FILENAME = "index.html"
 TEMPLATES = ("page.html.j2", "style.css", "sort.js")
 TOGETHER = re.compile(
-    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b)"
+    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b"
+    r"|(?:m|b|tr)illion\b)"
 )
 
 
@@ -181,7 +182,7 @@ def contents(results: Run) -> dict[str, Any]:
         "boards": boards,
         "noun": nouns.noun(cases),
         "matrix": own.matrix if own else None,
-        "listings": own.tables if own else (),
+        "listings": [listing for listing in own.tables if listing.table.rows] if own else [],
         "largest": any("largest size" in sentence for sentence in found.sentences),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
         "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
@@ -193,7 +194,7 @@ def contents(results: Run) -> dict[str, Any]:
             *(own.method if own else ()),
         ],
         "machine": tables.machine(environment),
-        "references": words.references(results.reference),
+        "references": words.references(_named(results.reference, cases)),
         "processes": tables.processes(cases, results.samples),
         "manifest": readings.printable(_json(manifest)),
         "command": _command(manifest, name),
@@ -233,6 +234,15 @@ def _json(manifest: Mapping[str, Any]) -> str:
     study = {key: value for key, value in (manifest.get("study") or {}).items() if key != "text"}
     shown = {key: value for key, value in manifest.items() if key != "blocks"} | {"study": study}
     return json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _named(truths: Mapping[str, Any], cases: Sequence[readings.Case]) -> dict[str, Any]:
+    """What is known of references, by problem and size as the page names them (keys have ``-`` for ``:`` and ``/``)."""
+    titles = {}
+    for case in cases:
+        raw = case.problem.replace(":", "-").replace("/", "-")
+        titles[f"{raw}-{case.size}"] = f"{readings.title(case.problem)}-{case.size}"
+    return {titles.get(key, key): truth for key, truth in truths.items()}
 
 
 def _command(manifest: Mapping[str, Any], name: str) -> str:

@@ -198,6 +198,7 @@ class Forward:
         total = before[-1]
         if not total:
             return []
+        checkpoints = min(checkpoints, self.length)
         costs = self._costs()
         slack = SLACK * total / (checkpoints + 1)
         found = set()

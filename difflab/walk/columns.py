@@ -132,7 +132,7 @@ def columns(tape: Tape, values: Mapping[int, np.ndarray], *, tangent: str | None
     return Walk(
         rows=rows,
         output=names[output],
-        symbol=next(letter for letter in ("y", "f", "z", "output") if letter not in known),
+        symbol=_symbol(set(names.values())),
         value=values[output],
         slope=_filled(tangents.get(output), np.zeros_like(values[output])),
         seed=seed,
@@ -146,13 +146,27 @@ def columns(tape: Tape, values: Mapping[int, np.ndarray], *, tangent: str | None
 def names_of(tape: Tape) -> dict[int, str]:
     """Inputs as the user calls them, numbers as they stand in the text, and v1, v2, ... in the order of the lines."""
     names = {number: tape.names.get(number) or f"x{at}" for at, number in enumerate(tape.inputs, start=1)}
-    taken = set(names.values())
-    letters = {kind: kind if f"{kind}1" not in taken else f"{kind}_" for kind in "cv"}
+    letters = {kind: _free(kind, set(names.values())) for kind in "cv"}
     numbers = {n: np.asarray(value).item() for n, value in tape.constants.items() if not np.ndim(value)}
     names.update({number: _number(value) for number, value in {**numbers, **tape.literals}.items()})
     names.update({number: f"{letters['c']}{at}" for at, number in enumerate(arrays_of(tape), start=1)})
     names.update({e.output: f"{letters['v']}{at}" for at, e in enumerate(by_depth(tape), start=1)})
     return names
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    """A stem that no name continues with a number alone."""
+    while any(name.startswith(stem) and name[len(stem) :].isdigit() for name in taken):
+        stem += "_"
+    return stem
+
+
+def _symbol(taken: set[str]) -> str:
+    """A letter for the result."""
+    found = next((letter for letter in ("y", "f", "z", "output") if letter not in taken), "output_")
+    while found in taken:
+        found += "_"
+    return found
 
 
 def arrays_of(tape: Tape) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import keyword
 import math
 import operator
 import re
@@ -18,7 +19,18 @@ import numpy as np
 from .. import nn
 from ..errors import InputError, TraceError, did_you_mean
 
-CONSTANTS = {"pi": math.pi, "e": math.e}
+CONSTANTS = {"pi": math.pi, "\N{GREEK SMALL LETTER PI}": math.pi, "e": math.e}
+SIGNS = {
+    "^": "**",  # in Python ^ binds weaker than +; what people mean by it is a power
+    "\N{MULTIPLICATION SIGN}": "*",
+    "\N{MIDDLE DOT}": "*",
+    "\N{DOT OPERATOR}": "*",
+    "\N{DIVISION SIGN}": "/",
+    "\N{MINUS SIGN}": "-",
+    "\N{SUPERSCRIPT TWO}": "**2",
+    "\N{SUPERSCRIPT THREE}": "**3",
+}
+"""Signs of print, as they stand on the drawn graph and in what people copy, as Python writes them."""
 OPERATORS: dict[type[ast.AST], Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -84,7 +96,7 @@ def parse(text: str) -> Expression:
     """Read a formula.
 
     Args:
-        text: numbers, names, ``+ - * / **`` (or ``^``), parentheses, and the functions of ``FUNCTIONS``.
+        text: numbers, names, ``+ - * / **`` (or ``^`` and the ``SIGNS`` of print), parentheses, and ``FUNCTIONS``.
 
     Returns:
         The expression; its ``function`` takes one positional or keyword argument per name: a number or an array.
@@ -122,9 +134,8 @@ class _Reader:
     def __init__(self, text: str):
         self.text = " ".join(text.split())
         self.names: list[str] = []
-        # In Python ^ binds weaker than +; what people mean by it is a power.
-        self.source = self.text.replace("^", "**")
-        self.origin = [at for at, sign in enumerate(self.text) for _ in range(2 if sign == "^" else 1)]
+        self.source = "".join(SIGNS.get(sign, sign) for sign in self.text)
+        self.origin = [at for at, sign in enumerate(self.text) for _ in SIGNS.get(sign, sign)]
 
     def fault(self, at: int, what: str) -> NoReturn:
         """Raise with the place: ``at`` counts the characters of the source from 0."""
@@ -147,6 +158,9 @@ class _Reader:
                 warnings.simplefilter("ignore")  # of Python, about numbers that run into words
                 return ast.parse(self.source, mode="eval").body
         except SyntaxError as error:
+            for word in re.finditer(r"[^\W\d]\w*", self.source):
+                if keyword.iskeyword(word[0]):
+                    self.fault(word.start(), f"{word[0]} is a word of Python; name the variable {word[0]}_ instead")
             what = error.msg.partition(". Perhaps")[0]
             hint = "; a product is written with *, as in 2*x" if what.startswith("invalid") else ""
             self.fault(max((error.offset or 1) - 1, 0), f"this cannot be read ({what}){hint}")

@@ -9,7 +9,6 @@ import made_up_runs as made
 
 SIZES = {
     "difflab.maps:SQUARE_LAYER": {str(n): n for n in (16, 256, 1024, 2304, 4096, 16384, 65536)},
-    "mlp": {"tiny": 42, "64x64-32-10": 3466, "128x784-256-10": 269_322},
     "digits-mlp": {"tiny": 63, "small": 610, "medium": 2410, "large": 9610},
 }
 CALLS: Mapping[str, Callable[[int], int]] = {

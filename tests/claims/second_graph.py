@@ -12,9 +12,9 @@ OPPOSES = found.run_of(
 )
 SAYS = (
     r"In all 3 losses the 15 recorded equations are a prefix .*only appends.*can be taken again in all 3 losses, up to "
-    r"order 4.*within 1\.0e-16.*cheaper way to go on is forward over reverse"
+    r"order 4.*within 10⁻¹⁶ of the truth.*shorter way to go on is forward over reverse"
 )
 SAYS_INSTEAD = (
-    r"does not only append: in 0 of 3 losses .*baydin tiny departs at equation 4.*cannot be trusted when it is taken "
-    r"again: 18 derivatives of 18 are wrong.*cheaper way to go on is reverse over reverse"
+    r"does not only append: in none of 3 losses .*baydin tiny departs at equation 4.*cannot be trusted when it is "
+    r"taken again: 18 of 18 derivatives are wrong.*shorter way to go on is reverse over reverse"
 )

@@ -63,7 +63,7 @@ AGREES = _run(holds=True)
 OPPOSES = _run(holds=False)
 SAYS = (
     r"Of 10 cases \(2 maps, 5 ways of differentiating, float64\) the rule of the shapes holds in all: the gradient has "
-    r"the shape of the variable.*By all of them the Jacobian of W g by g is W in numerator layout"
+    r"the shape of the variable.*Every way of differentiating finds that the Jacobian of W g by g is W in numerator"
 )
 SAYS_INSTEAD = (
     r"the rule of the shapes holds in none\. That the gradient has the shape of the variable fails in every case; .*"

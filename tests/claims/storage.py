@@ -45,6 +45,7 @@ AGREES = _run(stores=True)
 OPPOSES = _run(stores=False)
 SAYS = (
     r"reverse mode's memory grows by 256 KiB per layer, from 1\.50 MiB at 4 layers to 64\.5 MiB at 256.*"
-    r"the loss itself stays at 768 KiB.*with 15 checkpoints it needs 13 % of that memory, 8\.50 MiB, for 1\.3 times"
+    r"the loss itself stays at 768 KiB.*with 15 checkpoints reverse mode needs 13 % of that memory, 8\.50 MiB, "
+    r"for 1\.3 times"
 )
 SAYS_INSTEAD = r"reverse mode's memory stays at 1\.50 MiB from 4 layers to 256.*Checkpoints save nothing at 256 layers"

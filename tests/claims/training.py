@@ -25,9 +25,9 @@ AGREES = _run(SECONDS, 1e-7)
 OPPOSES = _run(dict(zip(SECONDS, reversed(SECONDS.values()), strict=True)), 0.5)
 SAYS = (
     r"On digits-mlp small, all six ways reach the same loss after \d+ steps.*"
-    r"reverse mode took [\d ]+ steps.*the complex step \d+, so its loss is"
+    r"reverse mode took [\d ]+ steps.*the complex step \d+, so the loss is"
 )
 SAYS_INSTEAD = (
     r"On digits-mlp small the paths part.*with finite differences.*"
-    r"finite differences \(central\) took [\d ]+ steps.*forward mode \d+, so its loss is"
+    r"finite differences \(central\) took [\d ]+ steps.*forward mode \d+, so the loss is"
 )

@@ -249,29 +249,43 @@ def _scaled(session: Session, pair: str, size: Mapping[str, int], scale: int, mo
     found: dict[str, Any] = {
         "scale": scale, "size": larger, "factor_bytes": entries * first.itemsize, "formed": entries <= most,
     }  # fmt: skip
-    prepared = prepare(made.loss, made.params, made.x)
-    found["implicit_peak"], found["implicit_seconds"] = _cost(lambda: prepared.gradient(made.params, made.x))
+
+    def implicit() -> Callable[[], Any]:
+        prepared = prepare(made.loss, made.params, made.x)
+        return lambda: prepared.gradient(made.params, made.x)
+
+    found["implicit_peak"], found["implicit_seconds"] = _cost(implicit)
     if found["formed"]:
         found["factor_peak"], found["factor_seconds"] = _cost(lambda: _multiplied(made, session.backend))
     return found
 
 
-def _multiplied(made: Chain, backend: Any) -> list[np.ndarray]:
-    """The gradient by the weights from factors that are formed for it."""
-    from ...jacobians import jacobian
+def _multiplied(made: Chain, backend: Any) -> Callable[[], list[np.ndarray]]:
+    """What forms the factors and multiplies them to the gradient by the weights; recorded and compiled beforehand."""
+    from ...operators import source
+    from ..operation import Operation
 
     paths = [_path(variable) for variable in made.params]
     needed = {name for path in paths for name in path}
-    formed = {}
+    ready = {}
     for name, (function, variable) in _wanted(made).items():
         if name in needed:
-            whole = np.asarray(jacobian(function, backend=backend)(variable))
-            formed[name] = whole.ndim - variable.ndim, whole
-    return [in_denominator([(name, *formed[name]) for name in path], []) for path in paths]
+            operation = Operation("jacobian", source(function, (variable,), {}, 0))
+            ready[name] = operation, operation.prepare(backend), variable.ndim
+
+    def call() -> list[np.ndarray]:
+        formed = {}
+        for name, (operation, prepared, rank) in ready.items():
+            whole = np.asarray(operation.result(prepared)[0])
+            formed[name] = whole.ndim - rank, whole
+        return [in_denominator([(name, *formed[name]) for name in path], []) for path in paths]
+
+    return call
 
 
-def _cost(call: Callable[[], Any]) -> tuple[int, float]:
-    """The peak of arrays and objects during one call, and the middle time of a few others."""
+def _cost(make: Callable[[], Callable[[], Any]]) -> tuple[int, float]:
+    """The peak of arrays and objects in a first call, which takes the buffers, and the middle time of later calls."""
+    call = make()
     call()
     seconds = float(np.median([timing.timed(call)[0] for _ in range(REPEATS)]))
-    return memory.arrays_during(call), seconds
+    return memory.arrays_during(make()), seconds

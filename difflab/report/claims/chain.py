@@ -36,8 +36,9 @@ METHOD = (
     "Every backend forms all factors at random numbers, as Jacobians of one layer by one variable. What they look like "
     "is found from their entries: two axes block a factor where every entry with different indices on them is zero. "
     "The chain is multiplied out in both layouts and compared with the gradient of reverse mode, which is computed "
-    "without any factor. Bytes are the peak of arrays and Python objects during one call, as tracemalloc sees it, "
-    "after a call that prepared everything; times are the middle of five calls.",
+    "without any factor. What both take, with the factors and without, is recorded and compiled beforehand. Bytes are "
+    "the peak of arrays and Python objects during the first call, which takes the buffers, as tracemalloc sees it; "
+    "times are the middle of five later calls.",
 )
 
 
@@ -98,13 +99,15 @@ def _agreement(pairs: Sequence[Pair]) -> str:
     pair, worst = max(chains, key=apart)
     where = f"dL/d{worst['variable']} of {pair.name} by {method(pair.case)}"
     if wrong:
+        some = f"{numbers.grouped(len(wrong))} of {numbers.counted(len(chains), 'chain')}"
         return (
-            f"Multiplied out, {numbers.grouped(len(wrong))} of {numbers.counted(len(chains), 'chain')} do not give the "
+            f"Multiplied out, {some} {'do' if len(wrong) > 1 else 'does'} not give the "
             f"gradient of reverse mode: {where} is off by {numbers.scaled(apart((pair, worst)))}."
         )
     off = apart((pair, worst))
+    every = f"all {numbers.counted(len(chains), 'chain')} give" if len(chains) > 1 else "the one chain gives"
     return (
-        f"Reshaped to matrices, multiplied and reshaped back, all {numbers.counted(len(chains), 'chain')} give the "
+        f"Reshaped to matrices, multiplied and reshaped back, {every} the "
         f"gradient of reverse mode in both layouts, up to {numbers.scaled(off) if off else '0'} (relative; {where})."
     )
 
@@ -127,7 +130,8 @@ def _cost(pairs: Sequence[Pair]) -> str:
     text += f"{numbers.size_in_bytes(one['implicit_peak'])} and {numbers.seconds(one['implicit_seconds'])}: "
     if times <= 1:
         return f"{text}the factors cost no more memory, there or for any other pair."
-    return f"{text}{numbers.factor(times)} times the memory, and {numbers.factor(low)} times at least for every pair."
+    least = f", and {numbers.factor(low)} times at least for every pair" if len(found) > 1 else ""
+    return f"{text}{numbers.factor(times)} times the memory{least}."
 
 
 def _largest(pair: Pair) -> list[Mapping[str, Any]]:

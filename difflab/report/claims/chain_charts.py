@@ -140,8 +140,8 @@ def costs(pairs: Sequence[Pair], styles: dict[str, Look]) -> Chart:
     keys = [{"text": f"with factors formed by {name}", **key_mark(styles[name])} for name in names]
     keys.append({"text": "reverse mode, without factors", **key_mark(WITHOUT, hollow=True)})
     caption = (
-        "Both axes are logarithmic. Examples, inputs and units grow together; the factors grow with the fourth power "
-        "or so, what reverse mode keeps with the second.",
+        "Both axes are logarithmic. Examples, inputs and units grow together. By their shapes, the factors of two "
+        "dense layers grow with the fourth power of the scale, the arrays that reverse mode keeps with the second.",
     )
     columns = ("Pair", "Backend", "Times as large", "Bytes of the factors", "With factors", "Without")
     rows = tuple(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from ...harness import statistics
 from ..cases import Case, Group, family_of
-from .timed import title
 
 SHAPE = re.compile(r"(\d+)x(\d+)")
 PASSES: dict[str, Callable[[Shape], int]] = {
@@ -144,7 +143,7 @@ def diagonals(groups: Sequence[Group]) -> list[Diagonal]:
                 found.setdefault(shape.inputs * shape.outputs, []).append(shape)
         for entries, shapes in sorted(found.items()):
             shapes.sort(key=lambda shape: shape.place)
-            made.append(Diagonal(title(group.title), entries, group, tuple(shapes)))
+            made.append(Diagonal(group.title, entries, group, tuple(shapes)))
     return made
 
 
@@ -157,7 +156,7 @@ def unshaped(cases: Sequence[Case]) -> list[str]:
     found: dict[str, list[Case]] = {}
     for case in cases:
         found.setdefault(case.place, []).append(case)
-    return [title(place) for place, own in found.items() if shape_of(own[0].size, own) is None]
+    return [place for place, own in found.items() if shape_of(own[0].size, own) is None]
 
 
 def paired(case: Case, other: Case) -> list[float]:

@@ -106,7 +106,7 @@ def _ends(found: Sequence[Diagonal]) -> str:
 
 def _counted(found: Sequence[Diagonal]) -> str:
     """Whether the passes that were counted are those of theory."""
-    right, wrong = 0, list[str]()
+    right, wrong = set[str](), list[str]()
     for one in found:
         for name in one.backends:
             family = one.family(name)
@@ -114,7 +114,7 @@ def _counted(found: Sequence[Diagonal]) -> str:
                 if case.primal_calls is None:
                     continue
                 if case.primal_calls == (theory := PASSES[family](shape)):
-                    right += 1
+                    right.add(family)
                 else:
                     made = numbers.counted(int(case.primal_calls), "pass", "passes")
                     wrong.append(f"{name} at {shape.size} {made} instead of {numbers.grouped(theory)}")
@@ -122,28 +122,28 @@ def _counted(found: Sequence[Diagonal]) -> str:
         rest = len(wrong) - timed.MOST_NAMED
         more = [f"{numbers.grouped(rest)} more"] if rest > 0 else []
         return f"the passes are not those of theory: {numbers.listed([*wrong[: timed.MOST_NAMED], *more])}"
-    if right:
-        return "counted, forward mode made a pass for each input and reverse mode one for each output, at every shape"
-    return ""
+    made = {"forward": "forward mode made a pass for each input", "reverse": "reverse mode one for each output"}
+    if right == {"reverse"}:
+        made["reverse"] = "reverse mode made a pass for each output"
+    told = " and ".join(made[family] for family in PASSES if family in right)
+    return f"counted, {told}, at every shape" if told else ""
 
 
 def _growth(found: Sequence[Diagonal]) -> list[str]:
     """By how much the time of each backend of the two modes grows from its fewest passes to its most."""
     one = found[-1]
-    parts = []
+    parts: dict[tuple[int, int], list[str]] = {}
     for name in one.backends:
         ends = sorted((PASSES[one.family(name)](shape), case) for shape, case in _modes(one, name))
         if len(ends) > 1 and ends[0][0] < ends[-1][0]:
             (few, first), (many, last) = ends[0], ends[-1]
             factor = (last.work_ratio or 0.0) / (first.work_ratio or 1.0)
-            parts.append((few, many, f"{numbers.factor(factor)} for {name}"))
-    if not parts:
-        return []
-    few, many, _ = parts[0]
+            parts.setdefault((few, many), []).append(f"{numbers.factor(factor)} for {name}")
     return [
-        f"from {numbers.counted(few, 'pass', 'passes')} to {numbers.grouped(many)} the work ratio is multiplied "
-        f"by {numbers.listed([text for *_, text in parts])}, where passes that cost the same each would multiply it by "
-        f"{numbers.grouped(many / few)}"
+        f"from {numbers.counted(few, 'pass', 'passes')} to {numbers.grouped(many)} the work ratio is multiplied by "
+        f"{numbers.listed(told)}, where passes that cost the same each would multiply it by "
+        f"{numbers.factor(many / few) if many % few else numbers.grouped(many / few)}"
+        for (few, many), told in parts.items()
     ]
 
 

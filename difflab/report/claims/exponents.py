@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...harness import statistics
 from ..cases import Case, Group, family_of
-from .timed import title, works
+from .timed import works
 
 LEAST = 3  # sizes through which a line is put
 SHARE = 2.0
@@ -93,7 +93,7 @@ def growths(group: Group) -> list[Growth]:
         points = tuple(Point(case.n_params, tuple(works(case)), case.primal_s or 0.0, case) for case in own)
         if points and family_of(own[0]) != "null":
             beyond = [point for point in points if first is not None and point.n >= first]
-            made.append(Growth(name, family_of(own[0]), title(group.title), points, fit(points), fit(beyond)))
+            made.append(Growth(name, family_of(own[0]), group.title, points, fit(points), fit(beyond)))
     return made
 
 

@@ -139,7 +139,8 @@ def _all(graphs: Sequence[Graph], wanted: Callable[[Graph], bool]) -> tuple[str,
     count = numbers.counted(len(graphs), "loss", "losses")
     if not others:
         return f"all {count}" if len(graphs) > 1 else "the one loss", others
-    return f"{numbers.grouped(len(graphs) - len(others))} of {count}", others
+    wanted_ones = len(graphs) - len(others)
+    return f"{numbers.grouped(wanted_ones) if wanted_ones else 'none'} of {count}", others
 
 
 def _named(graphs: Sequence[Graph]) -> str:
@@ -229,17 +230,20 @@ def _again(graphs: Sequence[Graph]) -> str:
     if wrong:
         graph, one, mode = wrong[0]
         return (
-            f"the derivative cannot be trusted when it is taken again: {numbers.counted(len(wrong), 'derivative')} of "
-            f"{numbers.grouped(len(further))} are wrong, the first of order {one['order']} by {MODES[mode]} on "
-            f"{graph.title}"
+            f"the derivative cannot be trusted when it is taken again: {numbers.grouped(len(wrong))} of "
+            f"{numbers.counted(len(further), 'derivative')} {'are' if len(wrong) > 1 else 'is'} wrong, the first of "
+            f"order {one['order']} by {MODES[mode]} on {graph.title}"
         )
     text = (
         f"the derivative can be taken again in {_all(graphs, lambda graph: len(graph.orders) > 1)[0]}, up to order "
         f"{highest} and in both ways"
     )
     if errors:
-        checked, worst = numbers.grouped(len(further) - unknown), numbers.scientific(max(errors))
-        text += f"; the {checked} further derivatives that were checked are within {worst} of the truth"
+        checked = len(further) - unknown
+        worst = numbers.scaled(max(errors)) if max(errors) else "0"
+        who = f"the {numbers.grouped(checked)} further derivatives that were checked are"
+        who = who if checked > 1 else "the one further derivative that was checked is"
+        text += f"; {who} within {worst} of the truth, relative to its length"
     return text + (f", and {numbers.grouped(unknown)} could not be checked" if unknown else "")
 
 
@@ -248,11 +252,12 @@ def _grows(graphs: Sequence[Graph]) -> str:
     if not all(found.values()):
         return ""
     middle = {mode: median(rates) for mode, rates in found.items()}
-    said = numbers.listed([f"{numbers.factor(middle[mode])} times by {words}" for mode, words in MODES.items()])
+    said = numbers.listed([f"by {numbers.factor(middle[mode])} ({words})" for mode, words in MODES.items()])
     ratio = middle["reverse"] / middle["forward"]
     less = "forward" if ratio > 1.05 else "reverse" if ratio < 0.95 else ""
-    verdict = f"the cheaper way to go on is {MODES[less]}" if less else "the two ways hardly differ"
-    return f"each further order multiplies the equations, in the middle of the losses, {said}: {verdict}"
+    verdict = f"the shorter way to go on is {MODES[less]}" if less else "the two ways hardly differ"
+    where = ", in the middle of the losses," if len(found["reverse"]) > 1 else ""
+    return f"each further order multiplies the number of equations{where} {said}: {verdict}"
 
 
 def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
@@ -261,9 +266,9 @@ def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
         examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
         said.append(f"Unfinished: {examined} examined so far.")
     odd = [case for case in cases if case.outcome not in ("ok", "interrupted")]
-    said += [
-        f"{case.backend} on {case.place}: {case.outcome_words}, {case.reason}".rstrip(".") + "." for case in odd[:4]
-    ]
+    for case in odd[:4]:
+        why = f", {case.reason.rstrip('.')}" if case.reason else ""
+        said.append(f"{case.backend} on {case.place}: {case.outcome_words}{why}.")
     if len(odd) > 4:
         said.append(f"{numbers.counted(len(odd) - 4, 'further case')} ended without all findings.")
     return tuple(said)

@@ -131,6 +131,7 @@ def _exponents(found: Sequence[tuple[Group, list[Growth]]], styles: dict[str, Lo
     if not panels:
         why = f"no backend finished at {LEAST} sizes of a problem, which a line needs"
         return (Chart("exponents", heading, (), missing=f"This chart is left out: {why}."),)
+    known = any(fit is not None and fit.low is not None for _, own in found for g in own for fit in (g.whole, g.beyond))
     neutral = {"stroke": "muted", "dashes": ""}
     keys = (
         {"text": "filled: beyond the overhead", **key_mark(Look(0), bare=True), "fill": "muted", **neutral},
@@ -139,8 +140,11 @@ def _exponents(found: Sequence[tuple[Group, list[Growth]]], styles: dict[str, Lo
     )
     caption = (
         "The power of n with which the work ratio grows. Theory has 0 for reverse mode and for gradients derived by "
-        "hand, 1 for one pass or evaluation per parameter. Bars are 95 % intervals over processes.",
-        "A line through fewer than three sizes is not drawn.",
+        "hand, 1 for one pass or evaluation per parameter.",
+        "Bars are 95 % intervals over processes; an exponent without one has none. A line through fewer than three "
+        "sizes is not drawn."
+        if known
+        else "There are no intervals: too few processes. A line through fewer than three sizes is not drawn.",
     )
     columns = ("Problem", "Backend", "Beyond the overhead", "All sizes")
     return (Chart("exponents", heading, caption, keys, tuple(panels), columns, tuple(rows)),)

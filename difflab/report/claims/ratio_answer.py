@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...harness import statistics
 from .. import numbers
 from ..cases import Group, method
 from . import ratio_panels as drawn
 from . import timed
+from .crossings import paired
 from .exponents import BOUND, Fit, Growth, formula, line, threshold
 
 GROWS = 0.2  # an exponent beyond which a price that should be constant is said to grow
@@ -60,8 +62,11 @@ def _cheap(every: Sequence[Growth]) -> str:
         return f"{text}: too narrow a range of n to tell whether it is cheap whatever n"
     worst = max(points, key=lambda point: point.ratio)
     grows = [growth for growth in own if (fit := growth.fit) and fit.exponent > GROWS]
-    if worst.ratio <= BOUND:
+    if worst.ratio <= BOUND and not grows:
         return f"the cheap gradient holds: {text} and at most {BOUND:g} losses"
+    if worst.ratio <= BOUND:
+        where = numbers.listed([growth.title for growth in grows])
+        return f"a gradient costs at most {BOUND:g} losses here, but its price grows with n on {where}: {text}"
     where = f"{numbers.factor(worst.ratio)} losses at {numbers.parameters(worst.n)}"
     if grows or not parts:
         return f"the cheap gradient does not hold: {text}; {where} are more than the {BOUND:g} of theory"
@@ -96,7 +101,20 @@ def _others(found: Sequence[tuple[Group, list[Growth]]]) -> str:
             parts.append(words + numbers.listed(powers))
     off = max(abs(fit.exponent - 1.0) for growth in there if (fit := growth.fit))
     theory = f"theory has n^1 for {'all' if len(there) > 1 else 'it'}, and is off by {drawn.exponent(off)} at most"
+    if elsewhere := [text for _, others in found if others is not own and (text := _range_of_powers(others))]:
+        theory += f" there; elsewhere the work ratios of such ways grow as {numbers.listed(elsewhere)}"
     return "; ".join([*parts, theory])
+
+
+def _range_of_powers(own: Sequence[Growth]) -> str:
+    """The exponents on one problem of what theory says grows as n, from the least to the largest."""
+    fits = [fit for growth in own if growth.theory == 1.0 and (fit := growth.fit)]
+    if not fits:
+        return ""
+    powers = [fit.exponent for fit in fits]
+    ends = timed.between(min(powers), max(powers), lambda power: f"n^{drawn.exponent(power)}")
+    whole = any(growth.beyond is None for growth in own if growth.theory == 1.0 and growth.fit)
+    return f"{ends} on {own[0].title}{' over all sizes' if whole else ''}"
 
 
 def _method(growth: Growth) -> str:
@@ -142,10 +160,14 @@ def _twice(every: Sequence[Growth]) -> str:
         return ""
     own = {(growth.title, point.n): point for growth in every if growth.backend == less for point in growth.points}
     ratios = sorted(
-        point.ratio / own[place].ratio
+        statistics.median(paired(point.case, own[place].case)) if point.case.medians else point.ratio / own[place].ratio
         for growth in every if growth.backend == more
         for point in growth.points if (place := (growth.title, point.n)) in own
     )  # fmt: skip
     if not ratios:
         return ""
-    return f"the 2n evaluations of {more} take {timed.between(ratios[0], ratios[-1])} times as long as the n of {less}"
+    ends = timed.between(ratios[0], ratios[-1])
+    middle = ""
+    if len(ratios) > 2 and " to " in ends:
+        middle = f", {numbers.factor(statistics.median(ratios))} in the middle of the sizes,"
+    return f"the 2n evaluations of {more} take {ends} times{middle} as long as the n of {less}"

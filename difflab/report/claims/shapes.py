@@ -171,7 +171,8 @@ def _example(columns: Sequence[Column]) -> str:
     rule = "the Jacobian of W g by g is W in numerator layout and its transpose in denominator layout"
     if False in told:
         return f"It is not found by {numbers.listed(told[False])} that {rule}."
-    return f"By all of them {rule}." if len(told[True]) > 1 else f"By {told[True][0]} {rule}."
+    who = "Every way of differentiating" if len(told[True]) > 1 else told[True][0]
+    return f"{who[0].upper()}{who[1:]} finds that {rule}."
 
 
 def _near(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]], slack: float) -> bool:

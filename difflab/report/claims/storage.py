@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, tally_words
+from ..cases import Case, method, tally_words
 from ..kinds import Listing, Sections
 from ..style import drawing
 from ..tables import Cell, Table
@@ -55,7 +55,8 @@ GLOSSARY = (
 METHOD = (
     "Each case has a process of its own and the machine to itself. Memory is measured before any clock runs, in the "
     "first call, which takes the buffers; the arrays are counted in a later one. Then the call and the plain loss take "
-    "turns, each after an untimed call of its own, and the median of the ratios is given with its 95 % interval.",
+    "turns, each after an untimed call of its own, and the median of the ratios is given with its 95 % "
+    "interval, which is over these turns: another process may be off by more.",
 )
 
 
@@ -139,10 +140,10 @@ def _bought(setting: Setting) -> str:
     who = f"with {numbers.counted(best.checkpoints or 0, 'checkpoint')}"
     if share > SAVES:
         return (
-            f"Checkpoints save nothing at {_layers(deepest)}: at best, {who}, it needs {_percent(share)} of that "
-            "memory."
+            f"Checkpoints save nothing at {_layers(deepest)}: at best, {who}, reverse mode needs {_percent(share)} of "
+            "that memory."
         )
-    text = f"At {_layers(deepest)}, {who} it needs {_percent(share)} of that memory, {_size(best.peak)}"
+    text = f"At {_layers(deepest)}, {who} reverse mode needs {_percent(share)} of that memory, {_size(best.peak)}"
     if base.ratio and best.ratio:
         change = best.ratio / base.ratio
         evaluations = f"{numbers.factor(best.ratio)} evaluations of the loss against {numbers.factor(base.ratio)}"
@@ -176,7 +177,7 @@ def _level(setting: Setting) -> str:
     parts = []
     for line in lines:
         deep = line.at(setting.deepest)
-        text = f"one pass of {line.name} {_course(line)}"
+        text = f"one pass of {method(line.points[0].case)} {_course(line)}"
         if line.grows and setting.value:
             text += f", {numbers.factor(line.per_layer / setting.value)} of a value"
         if deep is not None and deep.of == "pass":
@@ -198,12 +199,19 @@ def _forecast(setting: Setting) -> str:
     span = f"{' to '.join(ends)} times the planned bytes"
     who = "of reverse mode, with and without checkpoints," if setting.checkpointed else "of reverse mode"
     if max(high, 1 / low) <= CLOSE:
-        return f"All this was known beforehand: the measured memory {who} is {span}."
+        return f"That much was known beforehand: the measured memory {who} is {span}{_passes_off(setting)}."
     worst = max(points, key=lambda point: abs(math.log(point.off or 1.0)))
     return (
         f"The measured memory {who} is {span}, farthest for {worst.case.backend} at {_layers(worst.depth)}: the plan "
-        "was wrong."
+        f"was wrong{_passes_off(setting)}."
     )
+
+
+def _passes_off(setting: Setting) -> str:
+    """By what factor the passes of the others were off their plans at the greatest depth."""
+    there = [point for line in setting.passing if (point := line.at(setting.deepest)) and point.peak >= NOISE]
+    parts = [f"one pass of {method(p.case)} takes {numbers.factor(p.off)} times its plan" for p in there if p.off]
+    return f"; {numbers.listed(parts)}" if parts else ""
 
 
 def _percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,6 @@ def _trade_lines(setting: Setting) -> list[Line]:
 def _time_panel(setting: Setting, styles: Mapping[str, Look]) -> tuple[Figure, dict[str, str]]:
     figure, axes = canvas("peak memory", "evaluations of the loss", bottom=38.0)
     points, path = _everything(setting), _trade(setting)
-    least = min(path, key=lambda point: point.peak).checkpoints or 0
     ratios = [point.ratio or 1.0 for point in points]
     ends = [end for point in points for end in (point.low, point.high) if end]
     room = 0.12 * (max(ratios) - min(ratios)) or 0.5
@@ -205,14 +205,42 @@ def _time_panel(setting: Setting, styles: Mapping[str, Look]) -> tuple[Figure, d
             markeredgecolor=PAPER, markeredgewidth=0.6, gid=gid, zorder=3.0, clip_on=False,
         )  # fmt: skip
         tips[gid] = f"{point.case.backend}: {numbers.size_in_bytes(point.peak)}, {point.ratio or 0.0:.2f} evaluations"
-        if point.of != "loss":
-            count = point.checkpoints or 0  # the way down and the way up again lie near each other
-            place, side = ((-6, -10), "right") if count <= least else ((6, 5), "left")
-            axes.annotate(
-                str(count), (point.ratio or 1.0, point.peak), textcoords="offset points",
-                xytext=place, ha=side, color=INK, fontsize=9, zorder=4.0,
-            )  # fmt: skip
+    _number(axes, points, path)
     return figure, tips
+
+
+def _number(axes: Axes, points: Sequence[Point], path: Sequence[Point]) -> None:
+    """The numbers of checkpoints beside their marks, each where it is farthest from all that is drawn."""
+    low, high = axes.get_xlim()
+    unit = axes.figure.dpi / 72.0  # pixels in a point
+
+    def spot(x: float, y: float) -> complex:
+        return complex(*axes.transData.transform((min(max(x, low), high), y)))
+
+    def between(start: complex, end: complex) -> list[complex]:
+        count = 2 + int(abs(end - start) / (4 * unit))
+        return [start + (end - start) * k / (count - 1) for k in range(count)]
+
+    drawn = [spot(point.ratio or 1.0, point.peak) for point in points]
+    for point in points:
+        if point.low is not None and point.high is not None:
+            drawn += between(spot(point.low, point.peak), spot(point.high, point.peak))
+    for one, other in itertools.pairwise(path):
+        drawn += between(spot(one.ratio or 1.0, one.peak), spot(other.ratio or 1.0, other.peak))
+    for point in path:
+        at = [point.ratio or 1.0, point.low or point.ratio or 1.0, point.high or point.ratio or 1.0]
+        mark, left, right = (spot(x, point.peak) for x in at)
+        places = [mark + unit * complex(x, y) for x, y in ((-9, -10), (9, -10), (-9, 10), (9, 10), (0, -13), (0, 13))]
+        places += [left - 11 * unit, right + 11 * unit]
+        inside = axes.get_window_extent()
+        places = [place for place in places if inside.x0 < place.real < inside.x1 and inside.y0 < place.imag]
+        best = max(places, key=lambda place: min(abs(place - other) for other in drawn))
+        drawn.append(best)
+        offset = (best - mark) / unit
+        axes.annotate(
+            str(point.checkpoints or 0), (point.ratio or 1.0, point.peak), textcoords="offset points",
+            xytext=(offset.real, offset.imag), ha="center", va="center", color=INK, fontsize=9, zorder=4.0,
+        )  # fmt: skip
 
 
 def _trade_words(setting: Setting) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .. import numbers
@@ -24,10 +25,13 @@ from .swell_points import (
     forecasts,
     growth,
     plain,
+    read,
     summed,
 )
 
 SWOLLEN = 10.0  # times the operations of the reverse tape, written out; below nobody would speak of swelling
+TOLD = (423, 40_999)  # operations of an XOR network and of its gradient, as they are often quoted
+NEAR = 0.05  # relative difference up to which counts are called near each other
 LEFT = 3.0  # times the operations of the reverse tape that sharing leaves; below it is as good
 GLOSSARY = (
     (
@@ -78,7 +82,7 @@ def _answer(found: Sequence[Family], cases: Sequence[Case]) -> Answer:
     said = [text for family in found if family.axis for text in _grows(family)]
     if not said:
         said = [_single(family) for family in found]
-    said += [_exact(found), _where_time_goes(found), _ends(found), _beside(found)]
+    said += [_exact(found), _where_time_goes(found), _ends(found, all(map(read, cases))), _beside(found)]
     sentences = tuple(f"{text[0].upper()}{text[1:]}." for text in said if text)
     return Answer(sentences, _caveats(cases))
 
@@ -92,20 +96,27 @@ def _grows(family: Family) -> list[str]:
     tree, tape = last.count("tree") or 0.0, last.count("tape") or 1.0
     law = growth(family, "tree")
     verb = "swell" if tree / tape >= SWOLLEN else "do not swell"
+    starts = f"{plain(first.count('tree'))} operations"
+    if first is not last:
+        starts += f" at {family.place(first)} and {plain(tree)}"
     text = (
         f"with {family.axis}, expressions that are written out {verb}: value and gradient of {family.title} take "
-        f"{plain(first.count('tree'))} operations at {family.place(first)} and {plain(tree)} at {family.place(last)}, "
-        f"{numbers.factor(tree / tape)} times those of the reverse tape"
+        f"{starts} at {family.place(last)}, {_times(tree / tape)} times those of the reverse tape"
     )
     if law is not None:
         text += f"; they grow {law.words(family.axis)} ({law.rests})"
     return [text, *_shares(family, last, law, tree / tape)]
 
 
+def _times(value: float) -> str:
+    """A factor that may be huge."""
+    return numbers.factor(value) if value < 1e6 else numbers.large(value)
+
+
 def _shares(family: Family, last: Size, law: Growth | None, ratio: float) -> list[str]:
     """What sharing makes of that growth, and what it leaves beside reverse mode."""
     kind = "cse" if last.count("cse") else "dag"
-    left, shared, reverse = last.count(kind), growth(family, kind), growth(family, "tape")
+    left, shared, reverse = last.count(kind), growth(family, "dag"), growth(family, "tape")
     tape = last.count("tape") or 1.0
     if left is None or shared is None:
         return []
@@ -115,11 +126,12 @@ def _shares(family: Family, last: Size, law: Growth | None, ratio: float) -> lis
         gone = "there is little for sharing to take away"
     else:
         gone = f"sharing takes {'most' if left / tape < ratio / SWOLLEN else 'little'} of that away"
-    distinct = f"{plain(last.count('dag'))} operations are distinct at {family.place(last)}"
-    program = f", {plain(left)} are left in the program, growing {shared.words(family.axis)}" if kind == "cse" else ""
+    distinct = f"{plain(last.count('dag'))} operations are distinct at {family.place(last)}, "
+    distinct += f"growing {shared.words(family.axis)}"
+    program = f", and {plain(left)} are left in the program" if kind == "cse" else ""
     grows = f", growing {reverse.words(family.axis)}" if reverse is not None else ""
     if left / tape >= LEFT:
-        beside = f"sharing still leaves {numbers.factor(left / tape)} times as many"
+        beside = f"sharing still leaves {_times(left / tape)} times as many"
     else:
         beside = f"sharing comes within a factor of {numbers.factor(left / tape)} of it"
     return [f"{gone}: {distinct}{program}; the reverse tape has {plain(tape)}{grows}, so {beside}"]
@@ -141,19 +153,16 @@ def _exact(found: Sequence[Family]) -> str:
     if not symbolic:
         return "no symbolic gradient could be held against a certified one"
     worst = max(case.rel_error or 0.0 for case in symbolic)
-    wrong = [case for case in symbolic if not case.ok]
+    wrong, count = [case for case in symbolic if not case.ok], numbers.counted(len(symbolic), "gradient")
     if wrong:
-        text = (
-            f"symbolic differentiation is not exact here: {numbers.grouped(len(wrong))} of "
-            f"{numbers.counted(len(symbolic), 'gradient')} are wrong, by up to {numbers.scientific(worst)}"
-        )
+        some = f"{numbers.grouped(len(wrong))} of {count} {'are' if len(wrong) > 1 else 'is'}"
+        text = f"symbolic differentiation is not exact here: {some} wrong, by up to "
     else:
-        text = (
-            f"symbolic differentiation is exact up to rounding in all {numbers.counted(len(symbolic), 'gradient')} "
-            f"that came out: the worst relative error is {numbers.scientific(worst)}"
-        )
+        which = f"all {count} that came out" if len(symbolic) > 1 else "the one gradient that came out"
+        text = f"symbolic differentiation is exact up to rounding in {which}: the worst relative error is "
+    text += numbers.scaled(worst)
     if reverse:
-        text += f" (reverse mode: {numbers.scientific(max(case.rel_error or 0.0 for case in reverse))})"
+        text += f" (reverse mode: {numbers.scaled(max(case.rel_error or 0.0 for case in reverse))})"
     return text
 
 
@@ -165,54 +174,51 @@ def _where_time_goes(found: Sequence[Family]) -> str:
         total = summed(points, lambda point: point.total)
         if not total:
             continue
-        shares = [_percent(summed(points, lambda point, p=phase: point.times[p]) / total) for phase in PHASES[1:]]
-        doing = ("differentiating", "compiling", numbers.counted(points[0].evaluations, "evaluation"))
+        shares = _percents([summed(points, lambda point, p=phase: point.times[p]) / total for phase in PHASES])
+        doing = ("building", "differentiating", "compiling", numbers.counted(points[0].evaluations, "evaluation"))
         listed = numbers.listed([f"{share} into {what}" for share, what in zip(shares, doing, strict=True)])
         parts.append(f"{WAYS[way]}, {listed.replace(' into', ' of the time goes into', 1)}")
     return "; ".join(parts)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"
+def _percents(shares: Sequence[float]) -> list[str]:
+    """Shares of a whole in whole per cent that add up to 100: those with the largest remainders are rounded up."""
+    floors = [math.floor(100 * share) for share in shares]
+    order = sorted(range(len(shares)), key=lambda k: floors[k] - 100 * shares[k])
+    for k in order[: 100 - sum(floors)]:
+        floors[k] += 1
+    return [f"{floor} %" if floor else "less than 1 %" for floor in floors]
 
 
-def _ends(found: Sequence[Family]) -> str:
+def _ends(found: Sequence[Family], whole: bool) -> str:
     """Where each way ends, with the forecast or the limit that ended it."""
     ways = [way for way in WAYS if any(family.points(way) for family in found)]
     ends = {way: [end for family in found if (end := _end(family, way))] for way in ways}
+    where = "at every size" if whole else "at every size that was examined"
     if not any(ends.values()):
-        return "all of them finish at every size" if len(ways) > 1 else ""
+        return f"all of them finish {where}" if len(ways) > 1 else ""
     parts = [f"{_what(way)} ends {numbers.listed(own)}" for way, own in ends.items() if own]
     there = [_what(way) for way, own in ends.items() if not own]
     if there:
-        parts.append(f"{numbers.listed(there)} {'finishes' if len(there) == 1 else 'finish'} at every size")
+        parts.append(f"{numbers.listed(there)} {'finishes' if len(there) == 1 else 'finish'} {where}")
     return "; ".join(parts)
 
 
 def _end(family: Family, way: str) -> str:
     """``at depth 6 (forecast 25.5 s)``: the first size at which a way did not finish, and why."""
     for size in family.sizes:
-        point = size.points.get(way)
-        if point is None or point.finished or point.case.outcome == "interrupted":
+        case, point = family.case(size, way), size.points.get(way)
+        if case is None or case.outcome == "interrupted" or (point is not None and point.finished):
             continue
-        seconds = point.forecast.get("seconds")
-        why = point.case.outcome_words
-        if seconds and point.case.outcome == "skipped_predicted":
-            why = f"forecast {_long(seconds)}"
+        why, seconds = case.outcome_words, None if point is None else point.forecast.get("seconds")
+        if seconds and case.outcome == "skipped_predicted":
+            why = f"forecast {numbers.seconds(seconds)}"
         return f"at {family.place(size)} ({why})"
     return ""
 
 
 def _what(way: str) -> str:
     return WAYS[way] if way == "tape" else f"{WAYS[way]} it"
-
-
-def _long(seconds: float) -> str:
-    """Seconds, or years where it is that long."""
-    years = seconds / 3.156e7
-    if years >= 1:
-        return f"{numbers.grouped(years) if years < 1e6 else numbers.scaled(years)} years"
-    return numbers.seconds(seconds)
 
 
 def _beside(found: Sequence[Family]) -> str:
@@ -224,7 +230,9 @@ def _beside(found: Sequence[Family]) -> str:
         points = [size.points[way] for way in WAYS]
         once = numbers.listed([f"{numbers.seconds(p.once)} {_how(p)}" for p in points])
         before = numbers.listed([numbers.seconds(p.before) for p in points])
-        return f"at {family.place(size)}, the largest that all finished, one gradient takes {once}, after {before}"
+        where = f"at {family.place(size)} of {family.title}" if family.axis else f"on {family.title}"
+        largest = ", the largest that all finished," if family.axis else ""
+        return f"{where}{largest} one gradient takes {once}, after {before} of preparing"
     return ""
 
 
@@ -238,9 +246,9 @@ def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
         examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
         said.append(f"Unfinished: {examined} examined so far.")
     odd = [case for case in cases if case.outcome not in ("ok", "interrupted", "skipped_predicted")]
-    said += [
-        f"{case.backend} on {case.place}: {case.outcome_words}, {case.reason}".rstrip(".") + "." for case in odd[:4]
-    ]
+    for case in odd[:4]:
+        why = f", {case.reason.rstrip('.')}" if case.reason else ""
+        said.append(f"{case.backend} on {case.place}: {case.outcome_words}{why}.")
     if len(odd) > 4:
         said.append(f"{numbers.counted(len(odd) - 4, 'further case')} ended otherwise than by a forecast.")
     return tuple(said)
@@ -302,13 +310,26 @@ def _counts(found: Sequence[Family]) -> Listing:
         for family in found for size in family.sizes
     )  # fmt: skip
     text = "Counts hang on the data: in the expressions they are exact numbers, and a product with a zero vanishes."
-    if len([family for family in found if family.title.startswith("xor")]) > 1:
-        text += (
-            " That is why the XOR network has fewer operations at the corners of the square, whose coordinates are 0 "
-            "and 1, than at eight points; the often quoted 423 operations that become 40 999 are near those at the "
-            "corners."
-        )
+    text += _corners({family.title: family.sizes[0] for family in found if not family.axis})
     return Listing("counts", "Loss and gradient, operation by operation", text, Table(columns, rows))
+
+
+def _corners(sizes: dict[str, Size]) -> str:
+    """What a table with the XOR network at eight points and at the corners shows, if it does."""
+    points, corners = sizes.get("xor"), sizes.get("xor-corners")
+    if points is None or corners is None or points.alone is None or corners.alone is None:
+        return ""
+    if corners.alone >= points.alone:
+        return ""
+    text = (
+        " That is why the XOR network has fewer operations at the corners of the square, whose coordinates are 0 and "
+        "1, than at eight points."
+    )
+    found = (corners.loss("tree") or 0.0, corners.alone)
+    if all(abs(count / told - 1) <= NEAR for count, told in zip(found, TOLD, strict=True)):
+        quoted = f"{plain(TOLD[0])} operations that become {plain(TOLD[1])}"
+        text += f" The often quoted {quoted} are near those at the corners."
+    return text
 
 
 def _method(found: Sequence[Family]) -> tuple[str, ...]:

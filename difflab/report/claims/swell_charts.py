@@ -64,7 +64,8 @@ def _operations(found: Sequence[Family]) -> Chart:
     columns = ("Problem", "Size", *(words.capitalize() for words in COUNTS.values()), "Equations of that tape")
     notes = ()
     if any(_beyond(size) and (size.forecast or 0) > _ceiling(family) for family in found for size in family.sizes):
-        notes = (f"A forecast more than {BEYOND:g} times the largest count is drawn there.",)
+        often = numbers.grouped(BEYOND)
+        notes = (f"A forecast of more than {often} times the largest count is drawn at {often} times that count.",)
     return Chart("operations", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=notes)
 
 
@@ -183,8 +184,13 @@ def _totals(found: Sequence[Family]) -> Chart:
     evaluations = next(p.evaluations for family in found for size in family.sizes for p in size.points.values())
     caption = (
         f"To build, to differentiate, to compile, and to evaluate {numbers.counted(evaluations, 'time')}: what a run "
-        "with that many steps would pay. A mark with an arrow was refused: its forecast, to prepare it alone.",
+        "with that many steps would pay.",
     )
+    if any(_refused(family) for family in found):
+        caption += (
+            "A mark with an arrow was refused: it stands at its forecast, to prepare it alone, or at ten times the "
+            "longest time of its panel where that is less.",
+        )
     keys = [{"text": words, **key_mark(LOOKS[way])} for way, words in WAYS.items()]
     columns = ("Problem", "Size", *(words.capitalize() for words in WAYS.values()))
     return Chart("totals", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))
@@ -196,18 +202,24 @@ def _state(point: Point | None) -> str:
     if point.finished:
         return numbers.seconds(point.total)
     seconds = point.forecast.get("seconds")
-    return f"{point.case.outcome_words}{f' ({seconds:.2g} s)' if seconds else ''}"
+    return f"{point.case.outcome_words}{f' ({numbers.trimmed(numbers.seconds(seconds))})' if seconds else ''}"
+
+
+def _refused(family: Family) -> list[tuple[float, Point]]:
+    """The cases that a forecast of their time refused, with their places."""
+    return [
+        (size.at, point)
+        for size in family.sizes
+        for point in size.points.values()
+        if point.case.outcome == "skipped_predicted" and point.forecast.get("seconds")
+    ]
 
 
 def _times(family: Family, points: Sequence[Point]) -> tuple[Figure, dict[str, str]]:
     figure, axes = canvas("time", family.axis, bottom=38.0)
     _set_places(axes, family)
-    refused = [
-        (size.at, point, min(seconds, 10 * max(one.total for one in points)))
-        for size in family.sizes
-        for point in size.points.values()
-        if point.case.outcome == "skipped_predicted" and (seconds := point.forecast.get("seconds"))
-    ]
+    longest = 10 * max(one.total for one in points)
+    refused = [(at, point, min(point.forecast["seconds"], longest)) for at, point in _refused(family)]
     scales.set_time(axes, "y", [*(point.total for point in points), *(5 * height for _, _, height in refused)])
     places = {size.name: size.at for size in family.sizes}
     tips: dict[str, str] = {}
@@ -221,7 +233,8 @@ def _times(family: Family, points: Sequence[Point]) -> tuple[Figure, dict[str, s
     for at, point, height in refused:
         gid = f"mark-{len(tips)}"
         _censored(axes, LOOKS[point.way], at, height, gid)
-        tips[gid] = f"{WAYS[point.way]}, {family.axis} {at:g}: forecast {point.forecast['seconds']:.2g} s to prepare"
+        wait = numbers.trimmed(numbers.seconds(point.forecast["seconds"]))
+        tips[gid] = f"{WAYS[point.way]}, {family.axis} {at:g}: forecast {wait} to prepare"
     return figure, tips
 
 
@@ -286,7 +299,7 @@ def _bars(own: Sequence[tuple[str, Point]]) -> tuple[Figure, dict[str, str]]:
                 gid=gid,
             )  # fmt: skip
             axes.patches[-1].set_gid(gid)
-            tips[gid] = f"{name}, {phase}: {numbers.seconds(point.times[phase])}, {100 * share:.2g} %"
+            tips[gid] = f"{name}, {phase}: {numbers.seconds(point.times[phase])}, {numbers.factor(100 * share)} %"
             if share >= ROOM:
                 axes.annotate(
                     LETTERS[phase],

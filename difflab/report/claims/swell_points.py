@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -92,11 +92,19 @@ class Size:
 
 @dataclass(frozen=True)
 class Family:
-    """A problem whose sizes vary along ``axis`` ("depth" or "width"), small to large; "" where it has one size."""
+    """A problem whose sizes vary along ``axis`` ("depth" or "width"), small to large; "" where it has one size.
+
+    ``lost``: the cases that ended without findings, by size and way.
+    """
 
     title: str
     axis: str
     sizes: tuple[Size, ...]
+    lost: Mapping[tuple[str, str], Case] = field(default_factory=dict)
+
+    def case(self, size: Size, way: str) -> Case | None:
+        """The case of a way at a size, with findings or without."""
+        return size.points[way].case if way in size.points else self.lost.get((size.name, way))
 
     def points(self, way: str) -> list[Point]:
         """The cases of a way, small to large."""
@@ -156,6 +164,8 @@ def read(case: Case) -> Point | None:
 def families(groups: Sequence[Group]) -> list[Family]:
     """The problems with their sizes in order, those that grow first."""
     made = []
+    every = [case for group in groups for case in group.cases]
+    ways = {case.backend: point.way for case in every if (point := read(case)) is not None}
     for group in groups:
         points = [point for case in group.cases if (point := read(case)) is not None]
         if not points:
@@ -165,7 +175,12 @@ def families(groups: Sequence[Group]) -> list[Family]:
         for point in points:
             by_size.setdefault(point.case.size, {})[point.way] = point
         sizes = [Size(name, _at(found, axis), found) for name, found in by_size.items()]
-        made.append(Family(group.title, axis, tuple(sorted(sizes, key=lambda size: size.at))))
+        lost = {
+            (case.size, ways[case.backend]): case
+            for case in group.cases
+            if read(case) is None and case.backend in ways
+        }
+        made.append(Family(group.title, axis, tuple(sorted(sizes, key=lambda size: size.at)), lost))
     return sorted(made, key=lambda family: not family.axis)
 
 
@@ -211,7 +226,5 @@ def summed(points: Sequence[Point], read_one: Callable[[Point], float]) -> float
 
 
 def plain(found: Any) -> str:
-    """A count for prose: grouped below a million, a power of ten above."""
-    if found is None:
-        return numbers.NOTHING
-    return numbers.grouped(found) if found < 1e6 else numbers.scaled(float(found))
+    """A count for prose: grouped below a million, in millions or billions above."""
+    return numbers.NOTHING if found is None else numbers.large(float(found))

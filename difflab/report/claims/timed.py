@@ -49,7 +49,7 @@ def caveats(cases: Sequence[Case]) -> tuple[str, ...]:
         if not case.ok and case.outcome != "interrupted":
             ended.setdefault((case.backend, case.outcome_words), []).append(case)
     for (backend, outcome), own in list(ended.items())[:MOST_NAMED]:
-        where = title(own[0].place)
+        where = own[0].place
         where = where if len(own) == 1 else f"{numbers.grouped(len(own))} sizes, the first {where}"
         why = f" ({own[0].reason.rstrip('.')})" if own[0].reason else ""
         said.append(f"{backend}: {outcome} at {where}{why}.")
@@ -69,16 +69,6 @@ def bounds(case: Case) -> tuple[float, float] | tuple[None, None]:
     """The interval of the work ratio, from six processes on."""
     found = statistics.interval(works(case))
     return (None, None) if found is None else (found.low, found.high)
-
-
-def title(text: str) -> str:
-    """A title whose problem may be named by its module: ``difflab.maps:TANH_MAP`` is the problem tanh-map.
-
-    >>> title("difflab.maps:TANH_MAP float32"), title("mlp")
-    ('tanh-map float32', 'mlp')
-    """
-    problem, space, more = text.partition(" ")
-    return problem.rpartition(":")[2].lower().replace("_", "-") + space + more if ":" in problem else text
 
 
 def cell(value: float | None, write: Callable[[float], str]) -> Cell:

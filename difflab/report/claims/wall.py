@@ -75,14 +75,15 @@ def _largest(panels: Sequence[Panel]) -> str:
     own = [panel for panel in panels if (panel.layer, panel.dtype) == (panels[0].layer, panels[0].dtype)]
     parts = [panel.main[-1] for panel in own]
     first = parts[0]
-    sizes = [f"{part.name} has {_power(part.data['entries'])} entries, {_bytes(part.bytes)}" for part in parts]
+    sizes = [f"{part.name} has {numbers.large(part.data['entries'])} entries, {_bytes(part.bytes)}" for part in parts]
     text = f"At {first.where} in {first.case.dtype} the {first.layer.lower()}'s Jacobian {', and '.join(sizes)}"
     if len(parts) > 1 and (times := ratio(parts[-1].bytes, first.bytes)):
         text += f", {numbers.factor(times)} times as much" if times > 1 else f", {numbers.factor(1 / times)} times less"
     formed = [part for part in parts if part.formed]
     if not formed:
         limit = "" if first.limit is None else f" within {numbers.trimmed(numbers.size_in_bytes(first.limit))}"
-        text += f"; {'neither' if len(parts) == 2 else 'none'} could be formed{limit}"
+        who = {1: "it could not", 2: "neither could"}.get(len(parts), "none could")
+        text += f"; {who} be formed{limit}"
     else:
         took = [f"{part.name} was formed in {numbers.seconds(part.seconds)}" for part in formed]
         text += f"; {numbers.listed(took)}"
@@ -119,9 +120,15 @@ def _count(panels: Sequence[Panel]) -> str:
     middle = median(pairs)
     said = f"{numbers.factor(middle)} times less" if middle > 1 else f"{numbers.factor(1 / middle)} times as much"
     text += f" (in the middle of all it took {said} time)"
-    told = [part for part in formed if part.peak and part.peak >= numbers.RESOLUTION]
-    smaller = sum((part.product["bytes"] or 0) < (part.peak or 0) for part in told)
-    if told:
+    told = [
+        (part.product["bytes"], part.peak)
+        for part in formed
+        if part.peak and part.peak >= numbers.RESOLUTION and part.product["bytes"] is not None
+    ]
+    smaller = sum(product < peak for product, peak in told)
+    if len(told) == 1:
+        text += f", and took {'' if smaller else 'no '}less memory in the one whose memory can be told"
+    elif told:
         text += f", and took less memory {_of(smaller, len(told), f' of {numbers.grouped(len(told))}')}"
         text += " whose memory can be told"
     return f"{text}."
@@ -176,10 +183,6 @@ def _bytes(nbytes: float) -> str:
     return numbers.trimmed(numbers.size_in_bytes(nbytes))
 
 
-def _power(value: float) -> str:
-    return numbers.grouped(value) if value < 1e6 else numbers.scaled(value)
-
-
 def _lecture(panels: Sequence[Panel]) -> tuple[str, ...]:
     """What the lecture says of its layer, where the run holds it."""
     there = [
@@ -195,7 +198,7 @@ def _lecture(panels: Sequence[Panel]) -> tuple[str, ...]:
     return (
         f"The lecture gives 256 GB for each of the two Jacobians at {by_x.where} in float32. That is {by_x.name}: "
         f"{by_x.arithmetic} = {_bytes(by_x.bytes)}. The other, {by_w.name}, is {by_w.arithmetic} = "
-        f"{_bytes(by_w.bytes)}, {times} times more.",
+        f"{_bytes(by_w.bytes)}, {times} times as much.",
     )
 
 
@@ -229,7 +232,7 @@ def _summary(panels: Sequence[Panel]) -> Listing:
                     Cell(f"{part.name}", under=part.layer),
                     Cell(f"{part.case.size}: {part.where}", part.case.n_params),
                     Cell(part.case.dtype),
-                    Cell(_power(part.data["entries"]), part.data["entries"], True),
+                    Cell(numbers.large(part.data["entries"]), part.data["entries"], True),
                     Cell(_bytes(part.bytes), part.bytes, True),
                     Cell(numbers.peak(part.peak) if part.formed else "not formed", part.peak, True),
                     Cell(numbers.seconds(part.seconds), part.seconds, True)

@@ -139,6 +139,8 @@ def set_long_time(axes: Axes, values: Sequence[float]) -> None:
     if high < HOUR:
         return
     known = [tick for tick in TICKS if low <= tick <= high]
+    if not known:
+        return
     room = math.log(high / low) / scales.MOST_TICKS["y"]
     ticks = [known[-1]]
     for tick in reversed(known[:-1]):

@@ -57,8 +57,8 @@ class Drawing:
         target = Path(path)
         try:
             target.write_text(self.html, encoding="utf-8", newline="\n")
-        except OSError as error:
-            why = error.strerror or error
+        except (OSError, ValueError) as error:  # a name with a null character is a ValueError
+            why = getattr(error, "strerror", None) or error
             raise StoreError(f"the drawing cannot be written to {target}: {why}; name a file that can be") from error
         return target
 

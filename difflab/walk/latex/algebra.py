@@ -50,6 +50,8 @@ KNOWN: dict[str, Callable[..., bool]] = {
     "equal": operator.eq, "not_equal": operator.ne, "holds": bool, "fails": operator.not_,
 }  # fmt: skip
 """Relations of numbers."""
+DENOMINATOR, WRITTEN = 1000, 12
+"""A float of more characters is taken for a fraction, if one of so small a denominator is rounded to it."""
 
 
 class Algebra:
@@ -92,11 +94,18 @@ class Algebra:
         return self.made(("name", key), lambda: Name(key, shape, rank))
 
     def number(self, value: Any) -> Term:
-        """A number; floats by their shortest decimal text, so that 0.1 is a tenth."""
+        """A number; floats by their shortest decimal text, so that 0.1 is a tenth, or as a fraction that is as short.
+
+        What no one would write as a decimal, as 0.3333333333333333, was computed as 1/3.
+        """
         if isinstance(value, complex | np.complexfloating) and value.imag == 0:
             value = value.real
         if isinstance(value, complex | np.complexfloating) or not math.isfinite(value):
             return self.made(("special", repr(complex(value))), lambda: Special(complex(value)))
+        if isinstance(value, float):
+            near = Fraction(value).limit_denominator(DENOMINATOR)
+            if near.denominator > 1 and float(near) == value and len(repr(float(value))) > WRITTEN:
+                return self.made(("number", near), lambda: Number(near))
         if isinstance(value, np.floating):
             value = np.format_float_scientific(value, unique=True, trim="0")
         if isinstance(value, bool | np.bool_ | np.integer):

@@ -38,7 +38,8 @@ def legend(printer: Printer) -> list[Line]:
     lines: list[Line] = []
     sigma = printer.sigma
     if "sigmoid" in used or "sigmoid'" in used:
-        lines.append((f"{sigma}(a)", "=", r"\frac{1}{1 + e^{-a}}"))
+        power = "e^{-a}" if printer.euler else r"\exp(-a)"
+        lines.append((f"{sigma}(a)", "=", rf"\frac{{1}}{{1 + {power}}}"))
     if "sigmoid'" in used:
         lines.append((f"{sigma}'(a)", "=", rf"{sigma}(a) (1 - {sigma}(a))"))
     if "tanh'" in used:

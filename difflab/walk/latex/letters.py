@@ -8,6 +8,7 @@ words.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 GREEK = frozenset(
@@ -49,6 +50,7 @@ def letter(stem: str, rank: int) -> tuple[str, str]:
     for accent in ACCENTS:
         if stem.endswith(accent) and len(stem) == len(accent) + 1:
             return letter(stem[0], rank)[0], ACCENTS[accent]
+    stem = _in_letters(stem)
     word = CUSTOMARY.get(stem.lower(), stem.lower())
     if word in GREEK:
         capital = word in CAPITAL and (rank > 1 or stem[0].isupper())
@@ -56,6 +58,16 @@ def letter(stem: str, rank: int) -> tuple[str, str]:
     if len(stem) == 1:
         return (stem.upper() if rank > 1 else r"\ell" if stem == "l" else stem), ""
     return rf"\mathrm{{{stem}}}", ""
+
+
+def _in_letters(stem: str) -> str:
+    """A Greek letter by its name: LaTeX without further packages knows no other."""
+    if len(stem) != 1:
+        return stem
+    found = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", unicodedata.name(stem, ""))
+    if found is None:
+        return stem
+    return found[2].capitalize() if found[1] == "CAPITAL" else found[2].lower()
 
 
 def symbol_of(path: str, rank: int) -> Symbol:

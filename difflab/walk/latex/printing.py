@@ -45,6 +45,8 @@ NAMED = {
 }  # fmt: skip
 """Functions that have a sign of their own; others are printed by the primitive's name."""
 PLAIN_CALLS = {"det": r"\det({})", "logabsdet": r"\log(\lvert \det({}) \rvert)"}
+LONGEST = 10**6
+"""Numerators and denominators are below this; a longer fraction is printed as the float that it is."""
 STRICT = frozenset({"greater", "less", "greater_equal", "less_equal"})
 
 
@@ -66,6 +68,8 @@ class Printer:
         self.half = "step" in relations and not relations & STRICT
         letters = {name.split("_")[0] for name in names.values()}
         self.sigma = r"\sigma" if r"\sigma" not in letters else r"\operatorname{sigmoid}"
+        self.euler = "e" not in letters  # e^x would be a power of the user's e
+        self.unit = "I" if "I" not in letters else r"\mathrm{Id}"
         self.used: dict[str, Apply | RowWise | Indicator | Call] = {}
         self.calls: dict[tuple, str] = {}
         self.said: set[str] = set()
@@ -256,7 +260,8 @@ class Printer:
 
 def number_texts(number: Fraction, silent: bool) -> tuple[list[str], list[str]]:
     """Numerator and denominator; decimals stay decimals, and 1 is silent in front of something."""
-    if number.denominator in (1, 2, 3, 4, 6, 8) or not _decimal(number.denominator):
+    whole = max(number.numerator, number.denominator) < LONGEST or not 1e-300 < number < 1e300
+    if number.denominator in (1, 2, 3, 4, 6, 8) or (whole and not _decimal(number.denominator)):
         top = [] if number.numerator == 1 and silent else [str(number.numerator)]
         return top, [str(number.denominator)] if number.denominator != 1 else []
     mantissa, _, exponent = repr(float(number)).partition("e")
@@ -312,7 +317,7 @@ def _behind(term: Term) -> Term:
 
 def _exp(printer: Printer, term: Apply) -> Text:
     inside = printer.text(term.parts[0])
-    if term.shape == SCALAR or isinstance(_behind(term.parts[0]), Name):
+    if printer.euler and (term.shape == SCALAR or isinstance(_behind(term.parts[0]), Name)):
         return Text(f"e^{superscript(inside)}", POWER)
     return Text(rf"\exp({inside})", ATOM)
 
@@ -375,7 +380,7 @@ PRINTED: dict[type, Callable[[Printer, Any], Text]] = {
     Number: _number,
     Special: _special,
     Ones: lambda printer, term: printer.counted(r"\mathbf{1}", term.shape[0]),
-    Identity: lambda printer, term: printer.counted("I", term.size),
+    Identity: lambda printer, term: printer.counted(printer.unit, term.size),
     Zeros: lambda printer, term: Text("0", ATOM),
     Scaled: Printer.scaled,
     Add: Printer.added,

@@ -311,9 +311,12 @@ const keys = {
   ...(groups.length ? { f: foldAll, u: unfoldAll } : {}),
 };
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || !keys[event.key]) return;
+  const letter = event.key.length === 1; // of either case: F and f, with or without caps lock
+  const action = keys[letter ? event.key.toLowerCase() : event.key];
+  if (event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && !letter) || !action) return;
+  if (event.target.closest?.("details")) return; // there they scroll the table
   event.preventDefault();
-  keys[event.key]();
+  action();
 });
 at("first").addEventListener("click", keys.Home);
 at("before").addEventListener("click", keys.ArrowLeft);
