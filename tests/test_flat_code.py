@@ -53,6 +53,7 @@ def moved(args: tuple) -> tuple:
 
 # ---------------------------------------------------------------------------- the shipped problems
 
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_printed_text_gives_the_bits_of_the_tape(name: str, dtype: str) -> None:

@@ -114,8 +114,10 @@ def test_failed_cases_are_told_once_with_their_reason() -> None:
     at = {"problem": DENSE, "size": "full", "n_params": 7}
     rows = [made.failed(name, "timeout", **at) for name in ("reverse", "forward")]
     assert answer(run(rows)).text == "No layer was examined: of 2 cases, 2 timed out."
-    assert answer(run(rows)).caveats == ("2 cases (reverse on dense full, ...): timed out, made-up "
-                                         "reason of timeout.",)  # fmt: skip
+    both = "reverse on dense full and forward on dense full: timed out, made-up reason of timeout."
+    assert answer(run(rows)).caveats == (both,)
+    many = [made.failed(name, "timeout", **at) for name in ("reverse", "forward", "finite", "symbolic")]
+    assert answer(run(many)).caveats == ("4 cases (reverse on dense full, ...): timed out, made-up reason of timeout.",)
     mixed = [row("reverse", "tiny", cheap=True), rows[1]]
     assert len(answer(run(mixed)).caveats) == 1
     assert "timed out" in render(run(mixed))

@@ -7,11 +7,11 @@ from typing import Any
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, backends, method, tally_words
+from ..cases import Case, backends, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
 from ..tables import Cell, Table
-from . import chain_charts, tensor_words
+from . import chain_charts, examined, tensor_words
 from .chain_charts import Pair, each_once, inner
 from .wall_parts import ratio
 
@@ -50,13 +50,14 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     pairs = [Pair(case, case.findings) for case in cases if case.findings]
     if not pairs:
-        said = f"No pair of layers was examined: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(
+            examined.nothing(cases, "No pair of layers was examined", examined.caveats(cases, examined.size))
+        )
     first = each_once(pairs)
     with drawing():
         charts = (chain_charts.factors(first), chain_charts.costs(pairs, looks(list(cases))))
     tables = (_factors(first), _steps(first), _agreements(pairs), _scales(pairs))
-    answer = Answer(tuple(_sentences(pairs)), _caveats(cases))
+    answer = Answer(tuple(_sentences(pairs)), examined.caveats(cases, examined.size))
     return Sections(answer, charts, tables=tables, glossary=GLOSSARY, method=METHOD)
 
 
@@ -138,17 +139,6 @@ def _largest(pair: Pair) -> list[Mapping[str, Any]]:
     """The largest scale at which the factors were formed, if there is one."""
     formed = [one for one in pair.found["scales"] if one["formed"]]
     return formed[-1:]
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said: dict[tuple[str, str], list[str]] = {}
-    for case in cases:
-        if not case.ok:
-            said.setdefault((case.outcome_words, case.reason), []).append(f"{case.backend} on {case.size}")
-    return tuple(
-        f"{numbers.listed(list(dict.fromkeys(labels)))}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + "."
-        for (outcome, reason), labels in said.items()
-    )
 
 
 # ------------------------------------------------------------------------------------------------ the tables

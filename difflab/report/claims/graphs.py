@@ -10,12 +10,12 @@ from typing import Any
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, groups, tally_words
+from ..cases import Case, groups
 from ..figures import Chart
 from ..kinds import Listing, Sections
 from ..style import drawing
 from ..tables import Cell, Table
-from . import graph_strips
+from . import examined, graph_strips
 
 MODES = {"reverse": "reverse over reverse", "forward": "forward over reverse"}
 MOST_NAMED = 3
@@ -116,8 +116,7 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     graphs = [graph for group in groups(list(cases)) for case in group.cases if (graph := read(case)) is not None]
     if not graphs:
-        said = f"No tape could be examined: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(examined.nothing(cases, "No tape could be examined", examined.caveats(cases)))
     with drawing():
         charts = [graph_strips.lengths(graphs, MODES), graph_strips.strips(graphs)]
     shown: list[Chart] = [chart for chart in charts if chart is not None]
@@ -130,7 +129,7 @@ def sections(cases: Sequence[Case]) -> Sections:
 
 def _answer(graphs: Sequence[Graph], cases: Sequence[Case]) -> Answer:
     said = [_prefix(graphs), _size(graphs), _reads(graphs), _again(graphs), _grows(graphs)]
-    return Answer(tuple(f"{text[0].upper()}{text[1:]}." for text in said if text), _caveats(cases))
+    return Answer(tuple(f"{text[0].upper()}{text[1:]}." for text in said if text), examined.caveats(cases))
 
 
 def _all(graphs: Sequence[Graph], wanted: Callable[[Graph], bool]) -> tuple[str, list[Graph]]:
@@ -258,20 +257,6 @@ def _grows(graphs: Sequence[Graph]) -> str:
     verdict = f"the shorter way to go on is {MODES[less]}" if less else "the two ways hardly differ"
     where = ", in the middle of the losses," if len(found["reverse"]) > 1 else ""
     return f"each further order multiplies the number of equations{where} {said}: {verdict}"
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said = []
-    if still := sum(case.outcome == "interrupted" for case in cases):
-        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
-        said.append(f"Unfinished: {examined} examined so far.")
-    odd = [case for case in cases if case.outcome not in ("ok", "interrupted")]
-    for case in odd[:4]:
-        why = f", {case.reason.rstrip('.')}" if case.reason else ""
-        said.append(f"{case.backend} on {case.place}: {case.outcome_words}{why}.")
-    if len(odd) > 4:
-        said.append(f"{numbers.counted(len(odd) - 4, 'further case')} ended without all findings.")
-    return tuple(said)
 
 
 # ------------------------------------------------------------------------------------------------ tables

@@ -8,12 +8,12 @@ from typing import Any
 
 from .. import figures, numbers
 from ..answer import Answer
-from ..cases import Case, backends, method, tally_words
+from ..cases import Case, backends, method
 from ..figures import Chart
 from ..kinds import Listing, Sections
 from ..pictures import pictures
 from ..tables import Cell, Table
-from . import tensor_words
+from . import examined, tensor_words
 
 MOST_NAMED = 3
 MOST_PICTURED = 10
@@ -71,10 +71,9 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     columns, maps = _columns(list(cases)), _maps(cases)
     if not columns:
-        said = f"No map was examined: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(examined.nothing(cases, "No map was examined", examined.caveats(cases, examined.size)))
     return Sections(
-        Answer(tuple(_sentences(columns, maps)), _caveats(cases)),
+        Answer(tuple(_sentences(columns, maps)), examined.caveats(cases, examined.size)),
         charts=(_layouts(columns[0], maps),),
         tables=(_counts(columns, maps), _rules(maps), _everything(columns)),
         matrix=_matrix(columns, maps),
@@ -180,17 +179,6 @@ def _near(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]], slac
         return False
     pairs = [pair for rows in zip(one, other, strict=True) for pair in zip(*rows, strict=True)]
     return all(a is not None and abs(a - b) <= slack * max(1.0, abs(b)) for a, b in pairs)
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said: dict[tuple[str, str], list[str]] = {}
-    for case in cases:
-        if not case.findings:
-            said.setdefault((case.outcome_words, case.reason), []).append(f"{case.backend} on {case.size}")
-    return tuple(
-        f"{numbers.listed(list(dict.fromkeys(labels)))}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + "."
-        for (outcome, reason), labels in said.items()
-    )
 
 
 # ------------------------------------------------------------------------------------------------ matrix, pictures

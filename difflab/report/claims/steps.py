@@ -7,16 +7,16 @@ from typing import Any
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, groups, tally_words
+from ..cases import Case, groups
 from ..figures import Chart, Panel
 from ..kinds import Listing, Sections
 from ..style import FIXED, Look, drawing, key_mark, looks
 from ..svg import inline
 from ..tables import Cell, Table
 from . import curves as vees
+from . import examined
 from .curves import Curve
 
-MOST_NAMED = 4
 BROWN = 11  # the slot of a colour much like that of finite differences
 GLOSSARY = (
     ("Step", "How far a coordinate is moved to form a quotient of differences; the sweep moves all by the same step."),
@@ -64,8 +64,9 @@ def sections(cases: Sequence[Case]) -> Sections:
     found = vees.panels_of(groups(list(cases)))
     styles = _looks(cases)
     if not found:
-        said = f"No gradient could be measured: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(
+            examined.nothing(cases, "No gradient could be measured", examined.caveats(cases, examined.place_and_dtype))
+        )
     with drawing():
         chart = _chart(found, styles)
     return Sections(_answer(found, cases), (chart,), tables=(_summary(found),), glossary=GLOSSARY, method=METHOD)
@@ -88,7 +89,10 @@ def _answer(found: Sequence[tuple[str, list[Curve]]], cases: Sequence[Case]) -> 
     main, where = _main(own), _where(own)
     if main is None:
         parts = [f"{curve.case.backend} errs by {numbers.scaled(curve.best.error)}" for curve in own]
-        return Answer((f"On {where} no backend found a best step: {numbers.listed(parts)}.",), _caveats(cases))
+        return Answer(
+            (f"On {where} no backend found a best step: {numbers.listed(parts)}.",),
+            examined.caveats(cases, examined.place_and_dtype),
+        )
     name = main.case.backend
     first = f"On {where}, {name} loses {_lost(main)} of the {numbers.digits(main.held)} digits even at its best step, "
     first += numbers.scaled(main.best.step)
@@ -100,7 +104,7 @@ def _answer(found: Sequence[tuple[str, list[Curve]]], cases: Sequence[Case]) -> 
     third = [text for _, curves in found[1:] if (text := _elsewhere(curves, name))]
     third = [f"elsewhere {name} loses {numbers.listed(third)}"] if third else []
     sentences = [f"{text[0].upper()}{text[1:]}." for text in (first, second, *third, _farthest(found)) if text]
-    return Answer(tuple(sentences), _caveats(cases))
+    return Answer(tuple(sentences), examined.caveats(cases, examined.place_and_dtype))
 
 
 def _main(curves: Sequence[Curve]) -> Curve | None:
@@ -160,25 +164,6 @@ def _costs(main: Curve) -> str:
 def _elsewhere(curves: Sequence[Curve], name: str) -> str:
     own = next((one for one in curves if one.case.backend == name and one.best.drawn), None)
     return "" if own is None else f"{_lost(own)} of {numbers.digits(own.held)} on {_where(curves)}"
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said = []
-    if still := sum(case.outcome == "interrupted" for case in cases):
-        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
-        said.append(f"Unfinished: {examined} examined so far.")
-    ended: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
-        if not case.ok and case.outcome != "interrupted":
-            ended.setdefault((case.outcome_words, case.reason), []).append(case)
-    for (outcome, reason), own in list(ended.items())[:MOST_NAMED]:
-        first = f"{own[0].backend} on {own[0].place} in {own[0].dtype}"
-        who = first if len(own) == 1 else f"{numbers.counted(len(own), 'case')} ({first}, ...)"
-        said.append(f"{who}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + ".")
-    if len(ended) > MOST_NAMED:
-        rest = sum(len(own) for own in list(ended.values())[MOST_NAMED:])
-        said.append(f"{numbers.counted(rest, 'further case')} ended without findings.")
-    return tuple(said)
 
 
 # ------------------------------------------------------------------------------------------------ chart and tables

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, method, tally_words
+from ..cases import Case, method
 from ..kinds import Listing, Sections
 from ..style import drawing
 from ..tables import Cell, Table
-from . import storage_charts
+from . import examined, storage_charts
 from .storage_findings import GROWS, Line, Point, Setting, read
 
-MOST_NAMED = 4
 SAVES = 0.97  # of the memory without checkpoints; what needs more than that saves nothing worth a sentence
 NOISE = 4 * numbers.RESOLUTION  # smaller peaks hold too much of what the system hands out
 CLOSE = 1.25  # measured by planned bytes; farther apart, the plan is said to be off
@@ -68,12 +67,13 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     found = read(cases)
     if not found:
-        said = f"No memory was measured: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(
+            examined.nothing(cases, "No memory was measured", examined.caveats(cases, examined.place_and_dtype))
+        )
     with drawing():
         charts = storage_charts.charts(found, list(cases))
     return Sections(
-        Answer(_sentences(found), _caveats(cases)),
+        Answer(_sentences(found), examined.caveats(cases, examined.place_and_dtype)),
         charts,
         tables=(_deepest(found), _growth(found)),
         glossary=GLOSSARY,
@@ -224,25 +224,6 @@ def _layers(depth: int) -> str:
 
 def _size(value: float) -> str:
     return numbers.size_in_bytes(value)
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said = []
-    if still := sum(case.outcome == "interrupted" for case in cases):
-        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
-        said.append(f"Unfinished: {examined} examined so far.")
-    ended: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
-        if not case.ok and case.outcome != "interrupted":
-            ended.setdefault((case.outcome_words, case.reason), []).append(case)
-    for (outcome, reason), own in list(ended.items())[:MOST_NAMED]:
-        first = f"{own[0].backend} on {own[0].place} in {own[0].dtype}"
-        who = first if len(own) == 1 else f"{numbers.counted(len(own), 'case')} ({first}, ...)"
-        said.append(f"{who}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + ".")
-    if len(ended) > MOST_NAMED:
-        rest = sum(len(own) for own in list(ended.values())[MOST_NAMED:])
-        said.append(f"{numbers.counted(rest, 'further case')} ended without findings.")
-    return tuple(said)
 
 
 # ------------------------------------------------------------------------------------------------ the tables

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, groups, tally_words
+from ..cases import Case, groups
 from ..kinds import Listing, Sections
 from ..numbers import TIMES
 from ..style import drawing
 from ..tables import Cell, Table
-from . import swell_charts
+from . import examined, swell_charts
 from .swell_points import (
     COUNTS,
     PHASES,
@@ -32,6 +32,7 @@ from .swell_points import (
 SWOLLEN = 10.0  # times the operations of the reverse tape, written out; below nobody would speak of swelling
 TOLD = (423, 40_999)  # operations of an XOR network and of its gradient, as they are often quoted
 NEAR = 0.05  # relative difference up to which counts are called near each other
+REFUSED = frozenset({"skipped_predicted"})  # the answer tells where a forecast ended it
 LEFT = 3.0  # times the operations of the reverse tape that sharing leaves; below it is as good
 GLOSSARY = (
     (
@@ -64,8 +65,9 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     found = families(groups(list(cases)))
     if not found:
-        said = f"Nothing could be counted: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(
+            examined.nothing(cases, "Nothing could be counted", examined.caveats(cases, told_elsewhere=REFUSED))
+        )
     with drawing():
         charts = swell_charts.charts(found)
     tables = tuple(one for one in (_growths(found), _counts(found)) if one.table.rows)
@@ -84,7 +86,7 @@ def _answer(found: Sequence[Family], cases: Sequence[Case]) -> Answer:
         said = [_single(family) for family in found]
     said += [_exact(found), _where_time_goes(found), _ends(found, all(map(read, cases))), _beside(found)]
     sentences = tuple(f"{text[0].upper()}{text[1:]}." for text in said if text)
-    return Answer(sentences, _caveats(cases))
+    return Answer(sentences, examined.caveats(cases, told_elsewhere=REFUSED))
 
 
 def _grows(family: Family) -> list[str]:
@@ -238,20 +240,6 @@ def _beside(found: Sequence[Family]) -> str:
 
 def _how(point: Point) -> str:
     return "in reverse mode" if point.way == "tape" else WAYS[point.way]
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    said = []
-    if still := sum(case.outcome == "interrupted" for case in cases):
-        examined = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
-        said.append(f"Unfinished: {examined} examined so far.")
-    odd = [case for case in cases if case.outcome not in ("ok", "interrupted", "skipped_predicted")]
-    for case in odd[:4]:
-        why = f", {case.reason.rstrip('.')}" if case.reason else ""
-        said.append(f"{case.backend} on {case.place}: {case.outcome_words}{why}.")
-    if len(odd) > 4:
-        said.append(f"{numbers.counted(len(odd) - 4, 'further case')} ended otherwise than by a forecast.")
-    return tuple(said)
 
 
 # ------------------------------------------------------------------------------------------------ tables

@@ -176,9 +176,7 @@ def families(groups: Sequence[Group]) -> list[Family]:
             by_size.setdefault(point.case.size, {})[point.way] = point
         sizes = [Size(name, _at(found, axis), found) for name, found in by_size.items()]
         lost = {
-            (case.size, ways[case.backend]): case
-            for case in group.cases
-            if read(case) is None and case.backend in ways
+            (case.size, ways[case.backend]): case for case in group.cases if read(case) is None and case.backend in ways
         }
         made.append(Family(group.title, axis, tuple(sorted(sizes, key=lambda size: size.at)), lost))
     return sorted(made, key=lambda family: not family.axis)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, method, tally_words
+from ..cases import Case, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
 from ..tables import Cell, Table
-from . import training_charts, training_pictures
+from . import examined, training_charts, training_pictures
 from .training_runs import EXACT, Field, Run, fields
 
 SAME = 1e-3  # losses that differ by less are called the same
@@ -59,8 +59,7 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     found = fields(cases)
     if not found:
-        said = f"Nothing was trained: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(examined.nothing(cases, "Nothing was trained", _caveats(cases)))
     styles = looks(list(cases))
     with drawing():
         curves = training_charts.charts(found, styles)

@@ -8,9 +8,10 @@ from typing import Any
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import Case, backends, method, tally_words
+from ..cases import Case, backends, method
 from ..kinds import Listing, Sections
 from ..tables import Cell, Table
+from . import examined
 
 MARKS = {
     "admissible": ("right", "admissible"),
@@ -66,10 +67,9 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     columns, traps = _columns(list(cases)), _traps(cases)
     if not columns:
-        said = f"No trap was examined: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(examined.nothing(cases, "No trap was examined", examined.caveats(cases, examined.backend)))
     return Sections(
-        Answer(tuple(_sentences(columns, traps)), _caveats(cases)),
+        Answer(tuple(_sentences(columns, traps)), examined.caveats(cases, examined.backend)),
         tables=(_summary(columns), *_reasons(columns, traps)),
         matrix=_matrix(columns, traps),
         glossary=GLOSSARY,
@@ -152,18 +152,6 @@ def _named(names: Sequence[str], traps: Mapping[str, Any]) -> str:
     shown = [f"\u201c{traps[name]['title']}\u201d" for name in names[:MOST_NAMED]]
     rest = len(names) - len(shown)
     return numbers.listed(shown + ([f"{rest} more"] if rest else []))
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    """Which methods did not answer, and why; each reason once."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for case in cases:
-        if not case.findings:
-            said.setdefault((case.outcome_words, case.reason), []).append(case.backend)
-    return tuple(
-        f"{numbers.listed(list(dict.fromkeys(labels)))}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + "."
-        for (outcome, reason), labels in said.items()
-    )
 
 
 # ------------------------------------------------------------------------------------------------ matrix and table

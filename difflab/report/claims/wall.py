@@ -7,11 +7,11 @@ from statistics import median
 
 from .. import numbers
 from ..answer import Answer
-from ..cases import ROUNDING, Case, family_of, method, tally_words
+from ..cases import ROUNDING, Case, family_of, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
 from ..tables import Cell, Table
-from . import tensor_words, wall_charts
+from . import examined, tensor_words, wall_charts
 from .wall_parts import Panel, Part, panels_of, ratio
 
 LECTURE = {"examples": 64, "inputs": 4096, "outputs": 4096}
@@ -50,14 +50,13 @@ def sections(cases: Sequence[Case]) -> Sections:
     """
     panels = panels_of(cases)
     if not panels:
-        said = f"No layer was examined: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}."
-        return Sections(Answer((said if cases else "This run holds no case, so there is no answer.",), _caveats(cases)))
+        return Sections(examined.nothing(cases, "No layer was examined", examined.caveats(cases)))
     styles = looks(list(cases))
     with drawing():
         charts = (wall_charts.memory(panels, styles), wall_charts.time(panels, styles), wall_charts.zeros(panels))
     tables = (_summary(panels), _structures(panels), _everything(panels))
     return Sections(
-        Answer(tuple(_sentences(panels)), (*_caveats(cases), *_lecture(panels))),
+        Answer(tuple(_sentences(panels)), (*examined.caveats(cases), *_lecture(panels))),
         charts, tables=tables, glossary=GLOSSARY, method=METHOD,
     )  # fmt: skip
 
@@ -200,19 +199,6 @@ def _lecture(panels: Sequence[Panel]) -> tuple[str, ...]:
         f"{by_x.arithmetic} = {_bytes(by_x.bytes)}. The other, {by_w.name}, is {by_w.arithmetic} = "
         f"{_bytes(by_w.bytes)}, {times} times as much.",
     )
-
-
-def _caveats(cases: Sequence[Case]) -> tuple[str, ...]:
-    """Cases without findings, each reason once."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for case in cases:
-        if not case.findings:
-            said.setdefault((case.outcome_words, case.reason), []).append(f"{case.backend} on {case.place}")
-    found = []
-    for (outcome, reason), own in said.items():
-        who = own[0] if len(own) == 1 else f"{numbers.counted(len(own), 'case')} ({own[0]}, ...)"
-        found.append(f"{who}: {outcome}{f', {reason}' if reason else ''}".rstrip(".") + ".")
-    return tuple(found)
 
 
 # ------------------------------------------------------------------------------------------------ the tables
