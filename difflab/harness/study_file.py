@@ -225,8 +225,7 @@ class _Study:
             if isinstance(default, tuple):
                 chosen[one.name] = self.read.several((name,), table, one.name, default, low, high)
             else:
-                read = self.read.whole if isinstance(default, int) else self.read.number
-                chosen[one.name] = read((name,), table, one.name, default, low, high)
+                chosen[one.name] = self.read.amount((name,), table, one.name, default, low, high)
         return made(**chosen)
 
     def steps(self, table: dict[str, Any], used: Collection[str]) -> Steps:

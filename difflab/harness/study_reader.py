@@ -132,6 +132,11 @@ class Reader:
             return default
         return value
 
+    def amount(self, path: toml_places.Path, table: dict[Any, Any], key: Any, default: Any, low: Any, high: Any) -> Any:
+        """A number from ``low`` to ``high``, whole where the usual one is."""
+        read = self.whole if isinstance(default, int) else self.number
+        return read(path, table, key, default, low, high)
+
     def several(
         self, path: toml_places.Path, table: dict[str, Any], key: str, default: tuple, low: float, high: float
     ) -> tuple:
@@ -140,9 +145,8 @@ class Reader:
         if not isinstance(values, list) or not values:
             self.fault((*path, key), f"must be a list of numbers such as {list(default)}, got {values!r}")
             return default
-        read = self.whole if isinstance(default[0], int) else self.number
-        place = (*path, key)
-        return tuple(read(place, dict(enumerate(values)), k, default[0], low, high) for k in range(len(values)))
+        entries, place = dict(enumerate(values)), (*path, key)
+        return tuple(self.amount(place, entries, k, default[0], low, high) for k in entries)
 
 
 def tables(value: Any) -> list[dict[str, Any]]:
