@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,12 @@ settings.load_profile("difflab")
 def pytest_configure() -> None:
     # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    # Tens of thousands of collected tests stay for good; no collection of garbage, which many tests ask for, walks them.
+    gc.collect()
+    gc.freeze()
 
 
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]

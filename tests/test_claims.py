@@ -80,7 +80,9 @@ def parts_of(run: MadeUpRun, seed: str) -> list[MadeUpRun]:
 def test_whatever_part_of_a_run_came_out_has_an_answer(study: str) -> None:
     """All failed, all open, one case alone, one backend or one size alone, and any mixture of outcomes."""
     for run in (claim(study).AGREES, claim(study).OPPOSES):
-        for part in parts_of(run, study):
+        parts = parts_of(run, study)
+        drawn = random.Random(study).sample(parts[2:-1], min(5, len(parts) - 3))
+        for part in (*parts[:2], *drawn, parts[-1]):
             said = answer(part)
             assert said.text
             for sentence in (*said.sentences, *said.caveats):
@@ -90,7 +92,7 @@ def test_whatever_part_of_a_run_came_out_has_an_answer(study: str) -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_whatever_part_of_a_run_came_out_has_a_page(study: str) -> None:
     parts = parts_of(claim(study).OPPOSES, study)
-    for part in (*random.Random(study).sample(parts[2:], 3), parts[-1]):
+    for part in (*random.Random(study).sample(parts[2:], 2), parts[-1]):
         assert "answer-h" in render(part)
 
 

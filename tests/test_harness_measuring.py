@@ -142,6 +142,22 @@ def test_a_worker_that_cannot_start_is_lost_and_says_why() -> None:
         worker.close()
 
 
+def test_closing_a_worker_may_be_interrupted_and_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, close = Worker(), os.close
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.close()
+    worker.close()
+    assert worker.process.returncode is not None
+    worker.close()
+
+
 def test_a_worker_answers_one_command_after_the_other_and_rests_between() -> None:
     worker = Worker()
     try:

@@ -138,16 +138,17 @@ class Worker:
         self.process.wait()
 
     def close(self) -> None:
-        """End the worker if it still lives and free its descriptors; may be called twice."""
-        if self._commands < 0:
-            return
-        os.close(self._commands)  # a worker that waits for a command ends by itself
-        self._commands = -1
+        """End the worker if it still lives and free its descriptors; may be called again, even where it was cut short."""
+        commands, self._commands = self._commands, -1
+        if commands >= 0:
+            os.close(commands)  # a worker that waits for a command ends by itself
         try:
             self.process.wait(0.0 if self.busy else GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        os.close(self._messages)
+        messages, self._messages = self._messages, -1
+        if messages >= 0:
+            os.close(messages)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
