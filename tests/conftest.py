@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Tens of thousands of collected tests stay for good; no collection of garbage, which many tests ask for, walks them.
+    # Tens of thousands of collected tests stay for good: no collection of garbage need walk them again.
     gc.collect()
     gc.freeze()
 

@@ -138,7 +138,7 @@ class Worker:
         self.process.wait()
 
     def close(self) -> None:
-        """End the worker if it still lives and free its descriptors; may be called again, even where it was cut short."""
+        """End the worker if it still lives and free its descriptors; may be called again, even after an interrupt."""
         commands, self._commands = self._commands, -1
         if commands >= 0:
             os.close(commands)  # a worker that waits for a command ends by itself
