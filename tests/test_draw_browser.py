@@ -178,7 +178,11 @@ def test_letters_fold_in_either_case_and_arrows_in_the_table_scroll_it(visit: An
     table = view.page.locator("details .scroll")
     table.focus()
     view.press("ArrowRight", "ArrowRight")
-    view.page.wait_for_function("document.querySelector('details .scroll').scrollLeft > 0")
+    scrolled = [table.evaluate("element => element.scrollLeft")]
+    while not scrolled[-1] and len(scrolled) < 100:  # scrolling is smooth; the page's policy forbids to wait inside it
+        view.page.wait_for_timeout(50)
+        scrolled.append(table.evaluate("element => element.scrollLeft"))
+    assert scrolled[-1] > 0
     assert view.page.locator("#count").inner_text() == "7 steps"
     assert view.quiet()
 
