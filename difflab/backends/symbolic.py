@@ -8,16 +8,16 @@ loss has, times the number of parameters.  ``stats`` counts them before and afte
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
-from ..execution.arithmetic import evaluate, filled
+from ..execution.arithmetic import filled
+from ..execution.derivation import Derivation, Task, written_out
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
@@ -53,9 +53,11 @@ class Symbolic:
         Symbolic(engine='sympy', cse=False, data='numbers', time_limit_s=None)
     """
 
+    way: str = "auto"
     engine: str = "sympy"
     cse: bool = True
     data: str = "numbers"
+    order: str = "auto"
     time_limit_s: float | None = None
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
@@ -63,6 +65,13 @@ class Symbolic:
     capabilities: frozenset[str] = field(default=frozenset(OPERATORS) - {"hvp"}, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name, choices in (("way", ("auto", "dag", "tree")), ("order", ("auto", "root", "symbol"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"Symbolic({name}={getattr(self, name)!r}): {name} is one of {', '.join(choices)}")
+        if self.way == "dag" and not self.cse:
+            raise InputError("Symbolic(way='dag', cse=False): a graph shares by nature; use way='tree' to share nothing")
+        if self.order != "auto" and self.resolved_way() == "tree":
+            raise InputError("Symbolic(order=...): only way='dag' has a choice of orders")
         if self.engine != "sympy":
             raise InputError(f"Symbolic(engine={self.engine!r}): the engine is 'sympy'")
         if self.data not in ("numbers", "symbols"):
@@ -74,6 +83,10 @@ class Symbolic:
     def unavailable(self) -> str | None:
         """SymPy is a dependency, so always there."""
         return None
+
+    def resolved_way(self) -> str:
+        """"dag" or "tree"."""
+        return self.way if self.way != "auto" else ("dag" if self.cse else "tree")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations of the derivatives as trees; ``seconds``: to build, differentiate and compile them."""
@@ -135,18 +148,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-@dataclass(frozen=True)
-class Derivation:
-    """The expressions of one set of data, compiled: outputs, and outputs followed by their derivatives.
-
-    The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
-    """
-
-    value: Callable[[Sequence[float]], list[float]]
-    everything: Callable[[Sequence[float]], list[float]]
-    notes: dict[str, Any]
-
-
 class PreparedSymbolic:
     """Compiled expressions; data that differs from what was derived is derived anew, and counted in ``stats``."""
 
@@ -190,44 +191,44 @@ class PreparedSymbolic:
         return found
 
     def _derive(self, leaves: Sequence[Any], order: int) -> Derivation:
-        from ..execution import expressions
-        from ..execution.symbols import SPANS, Symbols, rational, symbol
+        backend = self._backend
+        task = Task(self._tape, self._symbolic, self._wrt, order == 2, backend.cse, backend.order)
+        if backend.resolved_way() == "tree":
+            return written_out(task, leaves)
+        from ..execution.dag.derivation import shared
 
-        started = time.perf_counter()
-        inputs = [np.asarray(leaf) for leaf in leaves]
-        scalars: list[Any] = []
+        return shared(task, leaves)
+
+    def expressions(self, leaves: Sequence[Any] | None = None) -> tuple[list[Any], list[Any], list[list[Any]]]:
+        """The formulas as SymPy expressions, for LaTeX, ``srepr`` or a look.
+
+        Args:
+            leaves: the data whose numbers stand in the formulas; by default what was used last.
+
+        Returns:
+            The symbols of every symbolic leaf, the outputs, and for every output its derivatives by every
+            differentiated leaf: object arrays, the last of the shape of the output followed by that of the leaf.
+        """
+        with self._lock:
+            last = next(reversed(self._derivations.values()))
+        symbols, roots, rows = (last if leaves is None else self._derivation(leaves)).formulas()
+        names, at = [], 0
         for i in self._symbolic:
-            own = [symbol(f"p{i}_{k}") for k in range(inputs[i].size)]
-            inputs[i] = filled(inputs[i].shape, own)
-            scalars.extend(own)
-        # Guards are checked with numbers at every call; here they would be questions about symbols.
-        outputs = evaluate(replace(self._tape, guards=()), inputs, Symbols(), SPANS)
-        roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
-        built = time.perf_counter()
-        differentiated = scalars[: sum(inputs[i].size for i in self._wrt)]
-        derivatives = expressions.Derivatives()
-        slopes = derivatives.jacobian(roots, differentiated)
-        if order == 2:  # the half of a symmetric matrix
-            twice = derivatives.jacobian(slopes[0], differentiated)
-            flat = [entry for i, row in enumerate(twice) for entry in row[i:]]
-        else:
-            flat = [slope for row in slopes for slope in row]
-        derived = time.perf_counter()
-        value = expressions.compile_function(scalars, roots, self._backend.cse)
-        everything = expressions.compile_function(scalars, [*roots, *flat], self._backend.cse)
-        compiled = time.perf_counter()
-        notes = {
-            "n_symbols": len(scalars),
-            "symbolic_ops_value": expressions.count_operations(roots),
-            "symbolic_ops_gradient": expressions.count_operations(flat),
-            "symbolic_ops_value_dag": expressions.count_distinct_operations(roots),
-            "symbolic_ops_dag": expressions.count_distinct_operations([*roots, *flat]),
-            "symbolic_ops_cse": everything.operations if self._backend.cse else None,
-            "build_s": built - started,
-            "diff_s": derived - built,
-            "compile_s": compiled - derived,
-        }
-        return Derivation(value, everything, notes)
+            aval = self._tape.avals[self._tape.inputs[i]]
+            names.append(filled(aval.shape, symbols[at : at + aval.size]))
+            at += aval.size
+        values, derivatives, at = [], [], 0
+        by = [self._tape.avals[self._tape.inputs[i]] for i in self._wrt]
+        for output in self._outputs:
+            values.append(filled(output.shape, roots[at : at + output.size]))
+            own, first, blocks = rows[at : at + output.size], 0, []
+            for aval in by:
+                entries = [entry for row in own for entry in row[first : first + aval.size]]
+                blocks.append(filled((*output.shape, *aval.shape), entries))
+                first += aval.size
+            derivatives.append(blocks)
+            at += output.size
+        return names, values, derivatives
 
     # -------------------------------------------------------------------- calls
 
