@@ -58,7 +58,7 @@ def by_symbol(graph: Graph, roots: Sequence[Node], symbols: Sequence[Node]) -> l
     bits = {symbol: 1 << position for position, symbol in enumerate(symbols)}
     depends: dict[Node, int] = {}
     users: list[list[Node]] = [[] for _ in symbols]
-    for node in nodes(roots):
+    for node in nodes(roots, moving):
         mask = bits.get(node, 0)
         for operand in moving(node):
             mask |= depends[operand]
@@ -109,7 +109,7 @@ class Share(NamedTuple):
 
 def by_root(graph: Graph, root: Node, symbols: Sequence[Node]) -> list[Node]:
     """The derivative of one expression by every symbol, from the root down."""
-    order = nodes([root])
+    order = nodes([root], moving)
     wanted = set(symbols)
     for node in order:
         if any(operand in wanted for operand in moving(node)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...primitives import exact_rules
 from ..symbols import Symbols, symbol
 from .nodes import RELATIONS, Node, nodes
 
@@ -56,6 +57,8 @@ class Formulas:
             return self.symbols.select(conditions, values, operands[-1]).item()
         if operation == "larger":
             return self.symbols.larger(*operands).item()
+        if operation == "absolute":
+            return exact_rules.absolute(self.symbols, operands[0]).item()
         if operation == "largest":
             return sympy.Max(*operands, evaluate=False)
         if operation in RELATIONS:

@@ -76,8 +76,11 @@ def _stopped(graph: Graph, x: Node) -> Node:
     return x if x.fixed or x.operation == "stopped" else graph.node("stopped", (x,))
 
 
-def _order(node: Node) -> int:
-    return int(meanings.double(node.value))
+def _order(node: Node) -> int | float:
+    """The order of a function, which is no variable."""
+    if not is_rational(node):
+        raise UnsupportedError("the order of a function is a number in symbolic differentiation, not a variable")
+    return int(node.value.p) if node.value.q == 1 else meanings.double(node.value)
 
 
 def _ordered(name: str) -> Callable[..., Node]:
@@ -99,7 +102,7 @@ def table() -> dict[str, Callable[..., Any]]:
         "negative": lambda g, x: g.negative(x),
         "reciprocal": lambda g, x: g.divide(g.one, x),
         "square": lambda g, x: g.integer_power(x, 2),
-        "integer_power": lambda g, x, n: g.integer_power(x, _order(n)),
+        "integer_power": lambda g, x, n: g.integer_power(x, int(_order(n))),
         "power": _power,
         "sqrt": _sqrt,
         "floor": _rounded("floor"),
@@ -108,6 +111,6 @@ def table() -> dict[str, Callable[..., Any]]:
         "sinc": _sinc,
         **{name: _ordered(name) for name in ("polygamma", "jv", "yv", "iv", "kv")},
     }
-    skipped = {"largest", "isnan", "isinf", "isfinite"}
+    skipped = {"largest", "absolute", "isnan", "isinf", "isfinite"}
     plain = {name: _plain(name) for name in meanings.FUNCTIONS if name not in own and name not in skipped}
     return {**own, **plain}

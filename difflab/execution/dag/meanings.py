@@ -28,7 +28,7 @@ def _rounded(function: Callable[[float], int]) -> Callable[[float], float]:
     return lambda x: float(function(x))
 
 
-def _hypot_free(name: str, numpy_name: str | None = None) -> tuple[Callable, Callable]:
+def _pair(name: str, numpy_name: str | None = None) -> tuple[Callable, Callable]:
     return getattr(math, name), getattr(np, numpy_name or name)
 
 
@@ -42,13 +42,14 @@ def _sigmoid(x: Any) -> float:
 
 # Functions of one operand or several: the name in printed code, with ``math`` and with NumPy.
 FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
-    **{name: _hypot_free(name) for name in ("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos",
+    **{name: _pair(name) for name in ("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos",
                                             "tan", "sinh", "cosh", "tanh", "hypot", "isnan", "isinf", "isfinite")},
     "exp2": (math.exp2, np.exp2), "power": (math.pow, np.power), "cbrt": (math.cbrt, np.cbrt),
-    "arcsin": _hypot_free("asin", "arcsin"), "arccos": _hypot_free("acos", "arccos"),
-    "arctan": _hypot_free("atan", "arctan"), "arctan2": _hypot_free("atan2", "arctan2"),
-    "arcsinh": _hypot_free("asinh", "arcsinh"), "arccosh": _hypot_free("acosh", "arccosh"),
-    "arctanh": _hypot_free("atanh", "arctanh"),
+    "arcsin": _pair("asin", "arcsin"), "arccos": _pair("acos", "arccos"),
+    "arctan": _pair("atan", "arctan"), "arctan2": _pair("atan2", "arctan2"),
+    "arcsinh": _pair("asinh", "arcsinh"), "arccosh": _pair("acosh", "arccosh"),
+    "arctanh": _pair("atanh", "arctanh"),
+    "absolute": (abs, np.abs),
     "floor": (_rounded(math.floor), np.floor), "ceil": (_rounded(math.ceil), np.ceil),
     "sigmoid": (_sigmoid, _sigmoid), "logaddexp": (_logaddexp, _logaddexp),
     "largest": (lambda *z: max(z), lambda *z: np.max(z)),
@@ -57,7 +58,7 @@ FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     "polygamma": (SPECIAL["polygamma"],) * 2, "jv": (SPECIAL["besselj"],) * 2, "yv": (SPECIAL["bessely"],) * 2,
     "iv": (SPECIAL["besseli"],) * 2, "kv": (SPECIAL["besselk"],) * 2, "sinc": (SPECIAL["sincpi"],) * 2,
 }  # fmt: skip
-# Functions whose first argument is an integer that belongs to the node.
+# Functions whose first argument is a number that belongs to the node.
 ORDERED = frozenset({"polygamma", "jv", "yv", "iv", "kv", "sinc"})
 
 

@@ -68,33 +68,33 @@ class Node:
     def __bool__(self) -> bool:
         raise UnsupportedError("whether an expression is true depends on its symbols; use np.where instead of `if`")
 
-    # NumPy's loops over object arrays use these.
+    # NumPy's loops over object arrays use these; whole arrays are NumPy's own business.
 
-    def __add__(self, other: Any) -> Node:
-        return self.graph.add([self.graph.node_of(self), self.graph.node_of(other)])
+    def __add__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else self.graph.add([*self._both(other)])
 
-    __radd__ = __add__
+    def __sub__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else self.graph.subtract(*self._both(other))
 
-    def __sub__(self, other: Any) -> Node:
-        graph = self.graph
-        return graph.add([graph.node_of(self), graph.negative(graph.node_of(other))])
+    def __mul__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else self.graph.multiply(*self._both(other))
 
-    def __rsub__(self, other: Any) -> Node:
-        return self.graph.node_of(other) - self
+    def __truediv__(self, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else self.graph.divide(*self._both(other))
 
-    def __mul__(self, other: Any) -> Node:
-        return self.graph.multiply(self.graph.node_of(self), self.graph.node_of(other))
+    __radd__, __rmul__ = __add__, __mul__
 
-    __rmul__ = __mul__
+    def __rsub__(self, other: Any) -> Any:
+        return self.graph.subtract(*reversed(self._both(other)))
 
-    def __truediv__(self, other: Any) -> Node:
-        return self.graph.divide(self.graph.node_of(self), self.graph.node_of(other))
-
-    def __rtruediv__(self, other: Any) -> Node:
-        return self.graph.node_of(other) / self
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.graph.divide(*reversed(self._both(other)))
 
     def __neg__(self) -> Node:
         return self.graph.negative(self.graph.node_of(self))
+
+    def _both(self, other: Any) -> tuple[Node, Node]:
+        return self.graph.node_of(self), self.graph.node_of(other)
 
 
 class Graph:
@@ -193,6 +193,10 @@ class Graph:
     def negative(self, x: Node) -> Node:
         """-x."""
         return self.scale(MINUS_ONE, x)
+
+    def subtract(self, a: Node, b: Node) -> Node:
+        """a - b."""
+        return self.add([a, self.negative(b)])
 
     def scale(self, factor: fmpq, x: Node) -> Node:
         """A rational times x."""
@@ -306,12 +310,23 @@ class Graph:
             kept += [condition, value]
         while kept and kept[-1] is default:
             del kept[-2:]
+        if default is self.zero and len(kept) == 4 and kept[1] is _size_of(kept):
+            return self.node("absolute", (kept[1],))
         return self.node("select", (*kept, default)) if kept else default
 
 
 def is_rational(node: Node) -> bool:
     """Whether it is a finite number."""
     return node.operation == "number" and type(node.value) is fmpq
+
+
+def _size_of(kept: Sequence[Node]) -> Node | None:
+    """The x of a choice between x where x > 0 and -x where x < 0."""
+    above, x, below, negated = kept
+    zero = x.graph.zero
+    signs = above.operation == below.operation == "greater"
+    matches = signs and above.operands == (x, zero) and below.operands == (zero, x)
+    return x if matches and x.graph.negative(x) is negated else None
 
 
 def _moderate(value: fmpq) -> bool:
@@ -331,12 +346,13 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 
-def nodes(roots: Iterable[Node]) -> list[Node]:
+def nodes(roots: Iterable[Node], below: Callable[[Node], Sequence[Node]] | None = None) -> list[Node]:
     """All nodes below ``roots`` and they themselves, each once, children before parents."""
     seen: set[Node] = set(roots)
     stack = list(seen)
     while stack:
-        for operand in stack.pop().operands:
+        node = stack.pop()
+        for operand in node.operands if below is None else below(node):
             if operand not in seen:
                 seen.add(operand)
                 stack.append(operand)

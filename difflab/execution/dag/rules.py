@@ -12,9 +12,9 @@ from collections.abc import Callable
 from flint import fmpq
 
 from .functions import apply
-from .nodes import HALF, Graph, Node
+from .nodes import CONDITIONS, HALF, Graph, Node
 
-FLAT = frozenset({"floor", "ceil", "stopped", "largest", "pi", "number", "symbol"})
+FLAT = frozenset({"floor", "ceil", "stopped", "largest", "pi", "number", "symbol"}) | CONDITIONS
 
 
 def moving(node: Node) -> tuple[Node, ...]:
@@ -66,6 +66,13 @@ def _hypot(g: Graph, y: Node, k: int, w: Node) -> Node:
     """0 where both are 0."""
     quotient = g.multiply(w, g.divide(y.operands[k], y))
     return g.select([(g.relation("equal", y, g.zero), g.zero)], quotient)
+
+
+def _absolute(g: Graph, y: Node, k: int, w: Node) -> Node:
+    """The sign, which is 0 at 0."""
+    x = y.operands[0]
+    signs = [(g.relation("greater", x, g.zero), g.one), (g.relation("greater", g.zero, x), g.number(-1))]
+    return g.multiply(w, g.select(signs, g.zero))
 
 
 def _arctan2(g: Graph, y: Node, k: int, w: Node) -> Node:
@@ -138,6 +145,7 @@ RULES: dict[str, Rule] = {
     "arcsinh": _over(lambda g, y, x: apply(g, "hypot", x, g.one)),
     "arccosh": _over(lambda g, y, x: g.multiply(apply(g, "sqrt", x - g.one), apply(g, "sqrt", x + g.one))),
     "arctanh": _over(lambda g, y, x: g.multiply(g.one - x, g.one + x)),
+    "absolute": _absolute,
     "hypot": _hypot,
     "sigmoid": _sigmoid,
     "logaddexp": _logaddexp,
