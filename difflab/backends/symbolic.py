@@ -7,6 +7,7 @@ loss has, times the number of parameters.  ``stats`` counts them before and afte
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
 from ..execution.arithmetic import filled
 from ..execution.derivation import Derivation, Task, written_out
+from ..primitives.record import Aval
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
@@ -158,6 +160,9 @@ class PreparedSymbolic:
         self._symbolic = backend.symbolic_leaves(source.tape, source.wrt)
         self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
         self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
+        self._variables = [source.tape.avals[source.tape.inputs[i]] for i in source.wrt]
+        self._values, self._slopes = Places(self._outputs), Places(self._variables)
+        self._together = Places([*self._outputs[:1], *self._variables])
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
         self._order = 2 if operator in SECOND_ORDER else 1
         self._lock = threading.Lock()
@@ -234,7 +239,10 @@ class PreparedSymbolic:
 
     def _scalars(self, leaves: Sequence[Any]) -> list[float]:
         self._check_guards(leaves)
-        return [float(x) for i in self._symbolic for x in np.asarray(leaves[i]).ravel().tolist()]
+        scalars: list[float] = []
+        for i in self._symbolic:
+            scalars += np.asarray(leaves[i]).ravel().tolist()
+        return scalars
 
     def _check_guards(self, leaves: Sequence[Any]) -> None:
         guards = self._tape.guards
@@ -249,86 +257,83 @@ class PreparedSymbolic:
         if any(type(guard.observed)(value) != guard.observed for guard, value in zip(guards, seen, strict=True)):
             raise GuardError("Python would take another branch at these arguments than when the loss was recorded")
 
-    def _shaped(self, flat: Sequence[float]) -> list[np.ndarray]:
-        """Outputs in their shapes and dtypes."""
-        result, at = [], 0
-        for aval in self._outputs:
-            result.append(np.array(flat[at : at + aval.size], dtype=np.float64).reshape(aval.shape).astype(aval.dtype))
-            at += aval.size
-        return result
-
     def _jacobian(self, leaves: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:
         """The outputs, and the derivative of every output entry by every differentiated entry."""
         flat = self._derivation(leaves).everything(self._scalars(leaves))
         rows = sum(aval.size for aval in self._outputs)
-        columns = sum(int(np.size(leaves[i])) for i in self._wrt)
-        return self._shaped(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
-
-    def _split(self, row: np.ndarray, leaves: Sequence[Any]) -> list[np.ndarray]:
-        """A row of the Jacobian as leaves."""
-        result, at = [], 0
-        for i in self._wrt:
-            like = np.asarray(leaves[i])
-            result.append(row[at : at + like.size].reshape(like.shape).astype(like.dtype))
-            at += like.size
-        return result
+        columns = sum(aval.size for aval in self._variables)
+        return self._values.arrays(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs, from their own expressions."""
-        return self._shaped(self._derivation(leaves).value(self._scalars(leaves)))
+        return self._values.arrays(self._derivation(leaves).value(self._scalars(leaves)))
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        values, slopes = self._jacobian(leaves)
-        return values[0], self._split(slopes[0], leaves)
+        flat = self._derivation(leaves).everything(self._scalars(leaves))
+        value, *slopes = self._together.arrays(flat)
+        return value, slopes
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """Outputs and blocks."""
         values, slopes = self._jacobian(leaves)
         blocks, at = [], 0
         for output in values:
-            blocks.append(self._columns(slopes[at : at + output.size], output.shape, leaves))
+            blocks.append(self._columns(slopes[at : at + output.size], output.shape))
             at += output.size
         return values, blocks
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """The second derivatives, each computed once."""
         flat = self._derivation(leaves, 2).everything(self._scalars(leaves))
-        count = sum(int(np.size(leaves[i])) for i in self._wrt)
+        count = sum(aval.size for aval in self._variables)
         matrix = np.zeros((count, count))
         above = np.triu_indices(count)
         matrix[above] = flat[1:]
         matrix.T[above] = flat[1:]
         rows, at = [], 0
-        for i in self._wrt:
-            size, shape = int(np.size(leaves[i])), np.shape(leaves[i])
-            rows.append(self._columns(matrix[at : at + size], shape, leaves))
-            at += size
+        for aval in self._variables:
+            rows.append(self._columns(matrix[at : at + aval.size], aval.shape))
+            at += aval.size
         return rows
 
-    def _columns(self, rows: np.ndarray, shape: tuple[int, ...], leaves: Sequence[Any]) -> list[np.ndarray]:
+    def _columns(self, rows: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
         """Some rows of a matrix as one block per differentiated leaf."""
         result, at = [], 0
-        for i in self._wrt:
-            like = np.asarray(leaves[i])
-            block = rows[:, at : at + like.size].reshape((*shape, *like.shape))
-            result.append(block.astype(like.dtype))
-            at += like.size
+        for aval in self._variables:
+            block = rows[:, at : at + aval.size].reshape((*shape, *aval.shape))
+            result.append(block.astype(aval.dtype))
+            at += aval.size
         return result
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Outputs and the Jacobian's product with the tangents."""
         values, slopes = self._jacobian(leaves)
         direction = np.concatenate([np.zeros(0), *[np.ravel(tangent) for tangent in tangents]])
-        return values, self._shaped((slopes @ direction).tolist())
+        return values, self._values.arrays(slopes @ direction)
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """Outputs and the product of cotangents with the Jacobian."""
         values, slopes = self._jacobian(leaves)
-        like = [np.empty(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
-
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             weights = np.concatenate([np.zeros(0), *[np.ravel(cotangent) for cotangent in cotangents]])
-            return self._split(weights @ slopes, like)
+            return self._slopes.arrays(weights @ slopes)
 
         return values, pullback
+
+
+class Places:
+    """Where arrays stand in a row of numbers, one behind the other."""
+
+    def __init__(self, avals: Sequence[Aval]):
+        ends = [0, *itertools.accumulate(aval.size for aval in avals)]
+        self.parts = [
+            (slice(*ends), aval.shape, None if aval.dtype == np.float64 else aval.dtype)
+            for ends, aval in zip(itertools.pairwise(ends), avals, strict=True)
+        ]
+
+    def arrays(self, flat: Any) -> list[np.ndarray]:
+        """The arrays, in their shapes and dtypes."""
+        entries = np.asarray(flat, dtype=np.float64)
+        found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
+        return [array if dtype is None else array.astype(dtype) for array, dtype in found]

@@ -228,11 +228,11 @@ def _is_negated(node: Node) -> bool:
 
 
 def _opposites(live: Sequence[Node]) -> dict[Node, Node]:
-    """Of every pair of ``sigmoid(-x)`` and ``sigmoid(x)`` the first, and with it the second."""
+    """Of every pair of ``sigmoid(x)`` and ``sigmoid(-x)`` the younger, and with it the older."""
     sigmoids = {node.operands[0]: node for node in live if node.operation == "sigmoid"}
-    return {
-        node: sigmoids[x.operands[0]] for x, node in sigmoids.items() if _is_negated(x) and x.operands[0] in sigmoids
-    }
+    pairs = [(node, sigmoids.get(x.operands[0])) for x, node in sigmoids.items() if _is_negated(x)]
+    both = [sorted((a, b), key=lambda node: node.place) for a, b in pairs if b is not None]
+    return {younger: older for older, younger in both}
 
 
 def _doubled(function: Callable) -> Callable:
