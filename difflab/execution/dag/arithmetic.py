@@ -59,8 +59,9 @@ class Nodes:
         return np.array([int(self.graph.constant(value)) for value in values], dtype=np.int64).reshape(array.shape)
 
     def conditions(self, array: Any) -> np.ndarray:
-        """Where numbers are not zero; conditions stay."""
-        return elementwise(self._condition, as_array(array))
+        """Where numbers are not zero; conditions stay, and are native where all are decided."""
+        found = elementwise(self._condition, as_array(array))
+        return found if any(type(condition) is Node for condition in found.ravel()) else found.astype(bool)
 
     # -------------------------------------------------------------------- functions
 
@@ -169,6 +170,7 @@ class Nodes:
     def _test(self, name: str, value: Node) -> Node | bool:
         if value.fixed:
             return bool(getattr(np, name)(self.graph.constant(value)))
+        self.graph.asks_what_is_finite = True
         return self.graph.node(name, (value,))
 
     def _champion(self, keys: list[Node], payload: list[Node]) -> Node:

@@ -160,7 +160,8 @@ def _passed_on(graph: Graph, node: Node, share: Share, wanted: set[Node]) -> lis
     passed = []
     for k, operand in enumerate(node.operands):
         if operand in wanted:
-            if share.where is True or not through(node, k, graph.one).singular:
+            finite = not graph.asks_what_is_finite
+            if share.where is True or (finite and not through(node, k, graph.one).singular):
                 passed.append((operand, Share(through(node, k, masked), share.where)))
             else:
                 passed.append((operand, Share(through(node, k, share.weight), share.where, False)))

@@ -103,6 +103,8 @@ class Graph:
     def __init__(self) -> None:
         self.known: dict[tuple, Node] = {}
         self.values: dict[Node, float] = {}
+        # Where a loss asks what is finite, its symbols may not be.
+        self.asks_what_is_finite = False
         self.zero, self.one = self.number(0), self.number(1)
 
     def node(self, operation: str, operands: tuple[Node, ...] = (), value: Any = None) -> Node:
