@@ -107,9 +107,7 @@ STEPS: list[Callable[[Any, Any], Any]] = [
     values=st.lists(st.integers(-8, 8), min_size=3, max_size=3),
     order=st.sampled_from(["root", "symbol"]),
 )
-def test_random_losses_at_points_with_many_ties(
-    steps: list[tuple[int, int]], values: list[int], order: str
-) -> None:
+def test_random_losses_at_points_with_many_ties(steps: list[tuple[int, int]], values: list[int], order: str) -> None:
     def loss(x: Any) -> Any:
         made = [x, x * 0.5 + 0.25]
         for step, other in steps:

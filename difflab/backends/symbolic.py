@@ -1,13 +1,13 @@
-"""Symbolic differentiation by SymPy: the loss as one expression, its derivative by every parameter, then code.
+"""Symbolic differentiation: the loss as one expression, its derivative by every parameter, then code.
 
-Exact, and as long as the expressions are: the derivative of a product has two terms for every one of the product, a
-network is a deep composition of sums of products, so the gradient, written out, has about as many operations as the
-loss has, times the number of parameters.  ``stats`` counts them before and after common subexpressions are shared.
+Two ways.  Written out, with SymPy: exact, and as long as the expressions are, for the derivative of a product has two
+terms for every one of the product, and a network is a deep composition of sums of products.  As a graph in which every
+distinct expression stands once: then each is differentiated once, and the gradient has a few times the operations of
+the loss.  ``stats`` counts the operations of both, as trees, as graphs and in the code.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,8 +18,7 @@ import numpy as np
 
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
 from ..execution.arithmetic import filled
-from ..execution.derivation import Derivation, Task, written_out
-from ..primitives.record import Aval
+from ..execution.derivation import Derivation, Places, Task, written_out
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
@@ -37,9 +36,8 @@ CURVATURE_S = 3.5e-4
 TREE_S = 2.5e-5
 NODE_BYTES = 400
 TREE_BYTES = 400
-# Of a graph: operations of value and derivatives for every subexpression of the loss (measured: 0.7 to 4), and for every
-# one and symbol; seconds and bytes to build, differentiate and compile one of them.
-SWOLLEN = "before common subexpressions are shared"
+# Of a graph: operations of value and derivatives for every subexpression of the loss (measured: 0.7 to 4), and for
+# every one and symbol; seconds and bytes to build, differentiate and compile one of them.
 GRAPH_START_S = 0.001
 ROOTED = 2.5
 PER_SYMBOL = 1.5
@@ -52,15 +50,21 @@ class Symbolic:
     """Symbolic differentiation.
 
     Args:
+        way: "tree": expressions of SymPy, differentiated by one symbol after the other; "dag": a graph in which every
+            distinct expression stands once; "auto": "dag", or "tree" with ``cse=False``.
         engine: "sympy".
-        cse: share common subexpressions (``sympy.cse``) before code is generated.
+        cse: share common subexpressions (``sympy.cse``) before code is generated; a graph always does.
         data: "numbers": only the differentiated arguments are symbols and all else is exact numbers, so that zeros in
             the data vanish, and other data is derived anew; "symbols": every float argument is a symbol.
+        order: in which a graph is differentiated: "root", all symbols at once from the root of the loss down,
+            "symbol", one symbol after the other, or "auto", whichever takes fewer passes.
         time_limit_s: refuse what is forecast to take longer to prepare; ``None`` for 60 seconds.
 
     Example:
         >>> Symbolic(cse=False)
-        Symbolic(engine='sympy', cse=False, data='numbers', time_limit_s=None)
+        Symbolic(way='auto', engine='sympy', cse=False, data='numbers', order='auto', time_limit_s=None)
+        >>> Symbolic(cse=False).resolved_way()
+        'tree'
     """
 
     way: str = "auto"
@@ -79,7 +83,9 @@ class Symbolic:
             if getattr(self, name) not in choices:
                 raise InputError(f"Symbolic({name}={getattr(self, name)!r}): {name} is one of {', '.join(choices)}")
         if self.way == "dag" and not self.cse:
-            raise InputError("Symbolic(way='dag', cse=False): a graph shares by nature; use way='tree' to share nothing")
+            raise InputError(
+                "Symbolic(way='dag', cse=False): a graph shares by nature; use way='tree' to share nothing"
+            )
         if self.order != "auto" and self.resolved_way() == "tree":
             raise InputError("Symbolic(order=...): only way='dag' has a choice of orders")
         if self.engine != "sympy":
@@ -95,7 +101,7 @@ class Symbolic:
         return None
 
     def resolved_way(self) -> str:
-        """"dag" or "tree"."""
+        """The way that is taken: "dag" or "tree"."""
         return self.way if self.way != "auto" else ("dag" if self.cse else "tree")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
@@ -150,10 +156,10 @@ class Symbolic:
         limit = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s
         if cost.seconds > limit:
             count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
-            shared = "that share what they can" if self.resolved_way() == "dag" else SWOLLEN
+            shares = {"dag": "that share what they can", "tree": "before common subexpressions are shared"}
             raise ForecastError(
                 f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives "
-                f"about {cost.flops:.2g} operations {shared}, and is forecast to take "
+                f"about {cost.flops:.2g} operations {shares[self.resolved_way()]}, and is forecast to take "
                 f"{_duration(cost.seconds)}; the limit is "
                 f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
             )
@@ -332,25 +338,9 @@ class PreparedSymbolic:
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """Outputs and the product of cotangents with the Jacobian."""
         values, slopes = self._jacobian(leaves)
+
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             weights = np.concatenate([np.zeros(0), *[np.ravel(cotangent) for cotangent in cotangents]])
             return self._slopes.arrays(weights @ slopes)
 
         return values, pullback
-
-
-class Places:
-    """Where arrays stand in a row of numbers, one behind the other."""
-
-    def __init__(self, avals: Sequence[Aval]):
-        ends = [0, *itertools.accumulate(aval.size for aval in avals)]
-        self.parts = [
-            (slice(*ends), aval.shape, None if aval.dtype == np.float64 else aval.dtype)
-            for ends, aval in zip(itertools.pairwise(ends), avals, strict=True)
-        ]
-
-    def arrays(self, flat: Any) -> list[np.ndarray]:
-        """The arrays, in their shapes and dtypes."""
-        entries = np.asarray(flat, dtype=np.float64)
-        found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
-        return [array if dtype is None else array.astype(dtype) for array, dtype in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..primitives.record import Aval
 from ..tape import Tape
 from .arithmetic import evaluate, filled
 
@@ -107,3 +109,20 @@ def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None) -> list[An
     if twice is not None:
         return [entry for i, row in enumerate(twice) for entry in row[i:]]
     return [slope for row in slopes for slope in row]
+
+
+class Places:
+    """Where arrays stand in a row of numbers, one behind the other."""
+
+    def __init__(self, avals: Sequence[Aval]):
+        ends = [0, *itertools.accumulate(aval.size for aval in avals)]
+        self.parts = [
+            (slice(*ends), aval.shape, None if aval.dtype == np.float64 else aval.dtype)
+            for ends, aval in zip(itertools.pairwise(ends), avals, strict=True)
+        ]
+
+    def arrays(self, flat: Any) -> list[np.ndarray]:
+        """The arrays, in their shapes and dtypes."""
+        entries = np.asarray(flat, dtype=np.float64)
+        found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
+        return [array if dtype is None else array.astype(dtype) for array, dtype in found]

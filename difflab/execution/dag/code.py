@@ -18,8 +18,6 @@ from .nodes import CONDITIONS, RELATIONS, Graph, Node, nodes
 
 # An expression that would be nested deeper gets a variable; sums of more terms are written in groups.
 DEEPEST, WIDEST = 20, 50
-# Statements of one function; a longer program is a chain of functions that hand on what is still needed.
-LONGEST = 4000
 SIGNS = {"greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!="}
 # Operands that are written more than once.
 REPEATED = frozenset({"integer_power", "larger"})
@@ -79,7 +77,8 @@ class Writer:
         results = ", ".join(self._atom(root) for root in roots)
         inputs = ", ".join(f"p{k}" for k in range(len(symbols)))
         entry = [f"({inputs},) = p"] if symbols else []
-        self.source = _functions(entry, self.lines, results)
+        body = "\n ".join([*entry, *self.lines, f"return [{results}]"])
+        self.source = f"def program(p):\n {body}\n"
         self.operations = counts.distinct(roots) - 3 * len(self.powers)
 
     def function(self) -> Callable:
@@ -115,7 +114,6 @@ class Writer:
             return
         text = self._text(node)
         depth = 1 + max((self.depths.get(operand, 0) for operand in node.operands), default=0)
-        # A negated node is written with its user: two of them in a sum would otherwise cost a variable each.
         if self.uses[node] > 1 or depth > DEEPEST:
             name = f"t{node.place}"
             self.lines.append(f"{name} = {text}")
@@ -243,12 +241,3 @@ def _doubled(function: Callable) -> Callable:
         return result if isinstance(result, bool | np.bool_) else np.float64(result)
 
     return doubled
-
-
-# ---------------------------------------------------------------------------- functions
-
-
-def _functions(entry: list[str], lines: list[str], results: str) -> str:
-    """The source of ``program(p)``: one function."""
-    body = "\n ".join([*entry, *lines, f"return [{results}]"])
-    return f"def program(p):\n {body}\n"

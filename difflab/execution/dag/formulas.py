@@ -25,7 +25,8 @@ class Formulas:
     """
 
     def __init__(self, names: Sequence[str]):
-        self.names, self.known, self.symbols = names, {}, Symbols()
+        self.names, self.symbols = names, Symbols()
+        self.known: dict[Node, Any] = {}
 
     def of(self, roots: Sequence[Node]) -> list[Any]:
         """The expressions of these nodes."""

@@ -54,9 +54,11 @@ FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     "sigmoid": (_sigmoid, _sigmoid), "logaddexp": (_logaddexp, _logaddexp),
     "largest": (lambda *z: max(z), lambda *z: np.max(z)),
     "erf": (math.erf, SPECIAL["erf"]), "erfc": (math.erfc, SPECIAL["erfc"]),
-    "gamma": (SPECIAL["gamma"],) * 2, "gammaln": (SPECIAL["loggamma"],) * 2, "digamma": (_psi,) * 2,
-    "polygamma": (SPECIAL["polygamma"],) * 2, "jv": (SPECIAL["besselj"],) * 2, "yv": (SPECIAL["bessely"],) * 2,
-    "iv": (SPECIAL["besseli"],) * 2, "kv": (SPECIAL["besselk"],) * 2, "sinc": (SPECIAL["sincpi"],) * 2,
+    **{name: (function, function) for name, function in {
+        "gamma": SPECIAL["gamma"], "gammaln": SPECIAL["loggamma"], "digamma": _psi,
+        "polygamma": SPECIAL["polygamma"], "jv": SPECIAL["besselj"], "yv": SPECIAL["bessely"],
+        "iv": SPECIAL["besseli"], "kv": SPECIAL["besselk"], "sinc": SPECIAL["sincpi"],
+    }.items()},
 }  # fmt: skip
 # Functions whose first argument is a number that belongs to the node.
 ORDERED = frozenset({"polygamma", "jv", "yv", "iv", "kv", "sinc"})

@@ -49,6 +49,9 @@ class Node:
     """
 
     __slots__ = ("fixed", "graph", "operands", "operation", "place", "singular", "value")
+    operation: str
+    operands: tuple[Node, ...]
+    value: Any
 
     def __init__(self, graph: Graph, operation: str, operands: tuple[Node, ...], value: Any, place: int):
         self.graph, self.operation, self.operands, self.value, self.place = graph, operation, operands, value, place
@@ -279,7 +282,7 @@ class Graph:
         return self.node(name, (a, b))
 
     def join(self, name: str, parts: Iterable[Node | bool]) -> Node | bool:
-        """"and" or "or" of conditions; what is decided folds."""
+        """Conditions joined by "and" or "or"; what is decided folds."""
         absorbing = name == "or"
         kept: dict[Node, None] = {}
         for part in parts:
@@ -295,7 +298,7 @@ class Graph:
         return self.node(name, tuple(sorted(kept, key=_place)))
 
     def opposite(self, condition: Node | bool) -> Node | bool:
-        """"not" of a condition."""
+        """The negation of a condition."""
         if isinstance(condition, bool):
             return not condition
         return condition.operands[0] if condition.operation == "not" else self.node("not", (condition,))
