@@ -7,6 +7,7 @@ only then the safe one is generated, which computes with NumPy's doubles and ans
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from .nodes import CONDITIONS, RELATIONS, Graph, Node, nodes
 # An expression that would be nested deeper gets a variable; sums of more terms are written in groups.
 DEEPEST, WIDEST = 20, 50
 SIGNS = {"greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!="}
+# Variables of a program that is being written: one for every node.
+VARIABLE = re.compile(r"\b[te][0-9]+\b")
 # Operands that are written more than once.
 REPEATED = frozenset({"integer_power", "larger"})
 
@@ -77,7 +80,7 @@ class Writer:
         results = ", ".join(self._atom(root) for root in roots)
         inputs = ", ".join(f"p{k}" for k in range(len(symbols)))
         entry = [f"({inputs},) = p"] if symbols else []
-        body = "\n ".join([*entry, *self.lines, f"return [{results}]"])
+        body = "\n ".join([*entry, *_reusing([*self.lines, f"return [{results}]"])])
         self.source = f"def program(p):\n {body}\n"
         self.operations = counts.distinct(roots) - 3 * len(self.powers)
 
@@ -231,6 +234,31 @@ def _opposites(live: Sequence[Node]) -> dict[Node, Node]:
     pairs = [(node, sigmoids.get(x.operands[0])) for x, node in sigmoids.items() if _is_negated(x)]
     both = [sorted((a, b), key=lambda node: node.place) for a, b in pairs if b is not None]
     return {younger: older for older, younger in both}
+
+
+def _reusing(lines: Sequence[str]) -> list[str]:
+    """The same lines with variables that take the place of others no longer read.
+
+    A function reaches its first 256 variables faster than others, and few are in the cache of a processor.
+    """
+    read = [VARIABLE.findall(line) for line in lines]
+    last = {name: at for at, names in enumerate(read) for name in names}
+    places: dict[str, str] = {}
+    free: list[str] = []
+    count, renamed = 0, []
+    for at, (line, names) in enumerate(zip(lines, read, strict=True)):
+        target, equals, formula = line.partition(" = ")
+        if not equals:
+            renamed.append(VARIABLE.sub(lambda found: places[found.group()], line))
+            continue
+        formula = VARIABLE.sub(lambda found: places[found.group()], formula)
+        free += [places[name] for name in dict.fromkeys(names[1:]) if last[name] == at]
+        if not free:
+            free.append(f"v{count}")
+            count += 1
+        places[target] = free.pop()
+        renamed.append(f"{places[target]} = {formula}")
+    return renamed
 
 
 def _doubled(function: Callable) -> Callable:

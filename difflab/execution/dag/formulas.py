@@ -40,7 +40,7 @@ class Formulas:
 
         operation, value = node.operation, node.value
         if operation == "symbol":
-            return symbol(self.names[value])
+            return symbol(self.names[int(value)])
         if operation == "number":
             return self.symbols.number(value) if type(value) is float else _rational(value)
         if operation == "pi":

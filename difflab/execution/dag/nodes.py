@@ -253,7 +253,7 @@ class Graph:
             return self.one
         if n == 1:
             return x
-        if is_rational(x) and (x.value != 0 or n > 0) and x.value.p.bit_length() * abs(n) < LONGEST_BITS:
+        if is_rational(x) and (x is not self.zero or n > 0) and x.value.p.bit_length() * abs(n) < LONGEST_BITS:
             number = self.folded(x.value**n)
             if number is not None:
                 return number
