@@ -135,6 +135,15 @@ def test_both_ways_count_the_same_expressions(reference: str) -> None:
         }
 
 
+def test_a_graph_is_counted_apart_from_the_expressions_of_sympy(reference: str) -> None:
+    found = examine(session("symbolic"), {**SETTINGS, "reference": reference, "why": None})["findings"]
+    assert found["way"] == "graph"
+    assert set(found["gradient"]) == {"equations", "tape", "graph"}
+    # as few operations as on the reverse tape, whose equations are others
+    assert found["gradient"]["graph"] == pytest.approx(found["gradient"]["tape"], rel=0.2)
+    assert found["loss"]["graph"] == pytest.approx(found["loss"]["tape"], rel=0.2)
+
+
 def test_what_is_refused_still_knows_its_tape_and_its_forecast() -> None:
     said: list[dict[str, Any]] = []
     opened = session("symbolic", cse=False, time_limit_s=0.4)
