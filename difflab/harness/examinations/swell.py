@@ -35,12 +35,12 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         command: ``reference`` (a path, or ``None`` and ``why``) and ``settings``, with ``evaluations``.
 
     Returns:
-        ``outcome``, ``reason``, the grades of ``accuracy.judge`` and ``findings``: ``way`` ("tree", "shared", "graph" or
-        "tape"), ``shape`` (the dimensions of the size), ``loss`` and ``gradient`` (of value and gradient together),
+        ``outcome``, ``reason``, the grades of ``accuracy.judge`` and ``findings``: ``way`` ("tree", "shared", "graph"
+        or "tape"), ``shape`` (the dimensions of the size), ``loss`` and ``gradient`` (of value and gradient together),
         each with the counts ``equations`` and ``tape`` of the tape and, where expressions were made, ``tree``, ``dag``
-        and, shared, ``cse`` (of a graph only ``graph``); ``forecast`` with ``operations`` and ``seconds``, of expressions; ``times`` with
-        ``build``, ``differentiate``, ``compile`` and ``evaluate`` in seconds, the last for one evaluation, and
-        ``loss_s``, one evaluation of the loss.  What was refused by forecast has no ``times``.
+        and, shared, ``cse`` (of a graph ``graph`` instead); ``forecast`` with ``operations`` and ``seconds``, of
+        expressions; ``times`` with ``build``, ``differentiate``, ``compile`` and ``evaluate`` in seconds, the last for
+        one evaluation, and ``loss_s``, one evaluation of the loss.  What was refused by forecast has no ``times``.
 
     Raises:
         LossError: the loss is not finite.
