@@ -17,7 +17,7 @@ from samples import all_cases
 
 import difflab as dl
 import difflab.execution.dag as package
-from difflab import nn
+from difflab import nn, transforms
 from difflab.containers import flatten, unflatten
 from difflab.errors import GuardError, InputError, UnsupportedError
 from difflab.execution.arithmetic import evaluate
@@ -27,6 +27,7 @@ from difflab.execution.dag.code import Program
 from difflab.execution.dag.derivatives import jacobian
 from difflab.execution.dag.nodes import Graph, Node, nodes
 from difflab.execution.expressions import compile_function
+from difflab.harness.examinations.swell import operations
 from difflab.primitives import REGISTRY
 from difflab.problems import PROBLEMS, find
 from difflab.tracing import trace_leaves
@@ -249,6 +250,20 @@ def test_one_symbol_after_the_other_loses_the_shares_along_the_depth() -> None:
 
     assert ratio("depth-16", "symbol") > 1.7 * ratio("depth-8", "symbol") > 2.5 * ratio("tiny", "symbol")
     assert ratio("depth-16", "root") < 1.1 * ratio("depth-8", "root")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("deep-mlp", "tiny"), ("deep-mlp", "depth-8"), ("deep-mlp", "depth-16"), ("wide-mlp", "width-8")]
+)
+def test_the_graph_from_the_root_is_reverse_mode_operation_by_operation(name: str, size: str) -> None:
+    """Laue's claim, where no datum is zero: all that the tape has more is the product with the seed."""
+    instance = find(name).build(size, "float64", 0)
+    leaves, tree = flatten(instance.args)
+    tape = trace_leaves(lambda inputs: [instance.loss(*unflatten(tree, inputs))], leaves)
+    both = transforms.simplify(transforms.gradient(tape, tuple(range(len(flatten(instance.args[0])[0])))))
+    stats = dl.prepare(instance.loss, *instance.args, backend=DAG).stats
+    assert stats["symbolic_ops_value_dag"] == operations(tape)
+    assert stats["symbolic_ops_dag"] == operations(both) - 1
 
 
 def test_the_xor_network_in_figures() -> None:
