@@ -335,6 +335,17 @@ class Prepared:
 
         return self._run(args, kwargs, action)
 
+    def expressions(self, *args: Any, **kwargs: Any) -> tuple[list[Any], list[Any], list[list[Any]]]:
+        """The formulas of symbolic differentiation: its symbols, the outputs and their derivatives, of SymPy.
+
+        Each is a list of object arrays, one for every leaf; the derivatives have a list for every output.
+        """
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            return prepared.expressions(leaves)
+
+        return self._run(args, kwargs, action)
+
     def hessian(self, *args: Any, **kwargs: Any) -> Any:
         """The Hessian as a tree of trees."""
 

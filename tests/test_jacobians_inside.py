@@ -251,7 +251,7 @@ def test_unknown_operators_are_named():
 def test_symbolic_refuses_a_hessian_that_would_take_too_long():
     f = lambda x: np.sum(np.tanh(x @ x.T) ** 2)  # noqa: E731
     x = np.ones((6, 6)) / 7
-    hasty = dl.Symbolic(time_limit_s=2)
+    hasty = dl.Symbolic(way="tree", time_limit_s=2)
     prepared = dl.prepare(f, x, backend=hasty)
     np.testing.assert_allclose(prepared.jacobian(x), dl.gradient(f)(x), rtol=1e-12)
     runs = (lambda: dl.hessian(f, 0, hasty)(x), lambda: dl.hvp(f, 0, hasty)(x, x), lambda: prepared.hessian(x))

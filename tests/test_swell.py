@@ -13,7 +13,7 @@ import pytest
 import swell_findings as found
 import sympy
 
-from difflab.backends import find
+from difflab.backends.symbolic import Symbolic
 from difflab.errors import UnsupportedError
 from difflab.execution import expressions
 from difflab.harness import accuracy, catalogue, study_file
@@ -95,7 +95,7 @@ def test_tape_and_graph_agree_where_data_are_symbols() -> None:
 
 
 @pytest.mark.parametrize(("backend", "options", "way"), [
-    ("symbolic", {"cse": False}, "tree"), ("symbolic", {}, "shared"), ("reverse", {}, "tape"),
+    ("symbolic", {"cse": False}, "tree"), ("symbolic", {"way": "tree"}, "shared"), ("reverse", {}, "tape"),
 ])  # fmt: skip
 def test_a_case_knows_its_counts_its_times_and_its_error(
     reference: str, backend: str, options: dict[str, Any], way: str
@@ -128,11 +128,20 @@ def test_a_case_knows_its_counts_its_times_and_its_error(
 
 def test_both_ways_count_the_same_expressions(reference: str) -> None:
     command = {**SETTINGS, "reference": reference, "why": None}
-    one, other = (examine(session("symbolic", cse=cse), command)["findings"] for cse in (False, True))
+    one, other = (examine(session("symbolic", way="tree", cse=cse), command)["findings"] for cse in (False, True))
     for part in ("loss", "gradient"):
         assert {k: v for k, v in one[part].items() if k != "cse"} == {
             k: v for k, v in other[part].items() if k != "cse"
         }
+
+
+def test_a_graph_is_counted_apart_from_the_expressions_of_sympy(reference: str) -> None:
+    found = examine(session("symbolic"), {**SETTINGS, "reference": reference, "why": None})["findings"]
+    assert found["way"] == "graph"
+    assert set(found["gradient"]) == {"equations", "tape", "graph"}
+    # as few operations as on the reverse tape, whose equations are others
+    assert found["gradient"]["graph"] == pytest.approx(found["gradient"]["tape"], rel=0.2)
+    assert found["loss"]["graph"] == pytest.approx(found["loss"]["tape"], rel=0.2)
 
 
 def test_what_is_refused_still_knows_its_tape_and_its_forecast() -> None:
@@ -175,15 +184,15 @@ def test_the_shipped_study_grows_in_depth_and_in_width() -> None:
     assert study.answer == "swell"
     assert isinstance(study.settings, Swell)
     assert {"deep-mlp", "wide-mlp", "xor", "xor-corners"} == {one.name for one in study.problems}
-    options = [(one.name, one.options.get("cse")) for one in study.backends]
-    assert options == [("symbolic", False), ("symbolic", None), ("reverse", None)]
+    options = [(one.name, one.options.get("way"), one.options.get("cse")) for one in study.backends]
+    assert options == [("symbolic", "tree", False), ("symbolic", "tree", None), ("reverse", None, None)]
 
 
 def test_the_xor_network_has_the_operations_that_its_data_leave() -> None:
     counts = []
     for problem in ("xor", "xor-corners"):
         opened = session("symbolic", problem, "tiny", cse=False)
-        stats = find("symbolic").prepare(opened.source, "value_and_gradient", opened.leaves).stats
+        stats = Symbolic(way="tree").prepare(opened.source, "value_and_gradient", opened.leaves).stats
         counts.append((stats["symbolic_ops_value"], stats["symbolic_ops_gradient"]))
     assert counts == [(1059, 113_789), (433, 41_531)]
 

@@ -11,9 +11,22 @@ from samples import all_cases, moving
 
 import difflab as dl
 from difflab import nn
+from difflab.backends.symbolic import Symbolic
 from difflab.primitives import REGISTRY
 
 RNG = np.random.default_rng(5)
+
+
+@pytest.fixture(autouse=True, params=["tree", "dag"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways in turn, where a test does not name one."""
+
+    def resolved(self: Symbolic) -> str:
+        return self.way if self.way != "auto" else request.param if self.cse else "tree"
+
+    monkeypatch.setattr(Symbolic, "resolved_way", resolved)
+    return request.param
+
 
 # Where the two backends may differ, and why.
 EXCUSED: dict[str, str] = {}

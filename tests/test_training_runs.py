@@ -97,7 +97,7 @@ def test_training_and_held_out_images_are_all_the_images() -> None:
 
 
 def test_preparing_that_takes_too_long_is_refused_by_its_forecast(tmp_path: Path) -> None:
-    slow = '[[backend]]\nname = "symbolic"\ndata = "symbols"\n[training]\nseconds = 0.2\n'
+    slow = '[[backend]]\nname = "symbolic"\nway = "tree"\ndata = "symbols"\n[training]\nseconds = 0.2\n'
     (tmp_path / "v.toml").write_text(HEAD + problem("xor") + slow)
     (row,) = run(tmp_path / "v.toml", tmp_path / "run").rows
     assert row["outcome"] == "skipped_predicted"

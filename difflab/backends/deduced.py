@@ -283,6 +283,15 @@ class Deduced:
             )
         return self._own.error_estimate(leaves)
 
+    def expressions(self, leaves: Sequence[Any]) -> tuple[list[Any], list[Any], list[list[Any]]]:
+        """Symbols, outputs and derivatives as formulas, where the backend derives formulas."""
+        if self._backend.family != "symbolic" or any(isinstance(leaf, Traced) for leaf in leaves):
+            raise UnsupportedError(
+                f"backend {self._backend.name!r} has no formulas here; backend 'symbolic' does, outside of other "
+                "derivatives"
+            )
+        return self._own.expressions(leaves)
+
     # -------------------------------------------------------------------- second order
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:

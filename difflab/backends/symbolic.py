@@ -1,23 +1,24 @@
-"""Symbolic differentiation by SymPy: the loss as one expression, its derivative by every parameter, then code.
+"""Symbolic differentiation: the loss as one expression, its derivative by every parameter, then code.
 
-Exact, and as long as the expressions are: the derivative of a product has two terms for every one of the product, a
-network is a deep composition of sums of products, so the gradient, written out, has about as many operations as the
-loss has, times the number of parameters.  ``stats`` counts them before and after common subexpressions are shared.
+Two ways.  Written out, with SymPy: exact, and as long as the expressions are, for the derivative of a product has two
+terms for every one of the product, and a network is a deep composition of sums of products.  As a graph in which every
+distinct expression stands once: then each is differentiated once, and the gradient has a few times the operations of
+the loss.  ``stats`` counts the operations of both, as trees, as graphs and in the code.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
-from ..execution.arithmetic import evaluate, filled
+from ..execution.arithmetic import filled
+from ..execution.derivation import Derivation, Places, Task, written_out
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
@@ -35,6 +36,13 @@ CURVATURE_S = 3.5e-4
 TREE_S = 2.5e-5
 NODE_BYTES = 400
 TREE_BYTES = 400
+# Of a graph: operations of value and derivatives for every subexpression of the loss (measured: 0.7 to 4), and for
+# every one and symbol; seconds and bytes to build, differentiate and compile one of them.
+GRAPH_START_S = 0.001
+ROOTED = 2.5
+PER_SYMBOL = 1.5
+GRAPH_S = 1.5e-5
+GRAPH_BYTES = 1500
 
 
 @dataclass(frozen=True)
@@ -42,20 +50,28 @@ class Symbolic:
     """Symbolic differentiation.
 
     Args:
+        way: "tree": expressions of SymPy, differentiated by one symbol after the other; "dag": a graph in which every
+            distinct expression stands once; "auto": "dag", or "tree" with ``cse=False``.
         engine: "sympy".
-        cse: share common subexpressions (``sympy.cse``) before code is generated.
+        cse: share common subexpressions (``sympy.cse``) before code is generated; a graph always does.
         data: "numbers": only the differentiated arguments are symbols and all else is exact numbers, so that zeros in
             the data vanish, and other data is derived anew; "symbols": every float argument is a symbol.
+        order: in which a graph is differentiated: "root", all symbols at once from the root of the loss down,
+            "symbol", one symbol after the other, or "auto", whichever takes fewer passes.
         time_limit_s: refuse what is forecast to take longer to prepare; ``None`` for 60 seconds.
 
     Example:
         >>> Symbolic(cse=False)
-        Symbolic(engine='sympy', cse=False, data='numbers', time_limit_s=None)
+        Symbolic(way='auto', engine='sympy', cse=False, data='numbers', order='auto', time_limit_s=None)
+        >>> Symbolic(cse=False).resolved_way()
+        'tree'
     """
 
+    way: str = "auto"
     engine: str = "sympy"
     cse: bool = True
     data: str = "numbers"
+    order: str = "auto"
     time_limit_s: float | None = None
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
@@ -63,6 +79,15 @@ class Symbolic:
     capabilities: frozenset[str] = field(default=frozenset(OPERATORS) - {"hvp"}, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name, choices in (("way", ("auto", "dag", "tree")), ("order", ("auto", "root", "symbol"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"Symbolic({name}={getattr(self, name)!r}): {name} is one of {', '.join(choices)}")
+        if self.way == "dag" and not self.cse:
+            raise InputError(
+                "Symbolic(way='dag', cse=False): a graph shares by nature; use way='tree' to share nothing"
+            )
+        if self.order != "auto" and self.resolved_way() == "tree":
+            raise InputError("Symbolic(order=...): only way='dag' has a choice of orders")
         if self.engine != "sympy":
             raise InputError(f"Symbolic(engine={self.engine!r}): the engine is 'sympy'")
         if self.data not in ("numbers", "symbols"):
@@ -75,11 +100,23 @@ class Symbolic:
         """SymPy is a dependency, so always there."""
         return None
 
+    def resolved_way(self) -> str:
+        """The way that is taken: "dag" or "tree"."""
+        return self.way if self.way != "auto" else ("dag" if self.cse else "tree")
+
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
-        """``flops``: operations of the derivatives as trees; ``seconds``: to build, differentiate and compile them."""
+        """``flops``: operations of the derivatives, of trees or of the graph; ``seconds``: to derive and compile."""
         from ..execution.swell import forecast
 
-        size = forecast(tape, self.symbolic_leaves(tape, wrt))
+        graph = self.resolved_way() == "dag"
+        size = forecast(tape, self.symbolic_leaves(tape, wrt), shared_minors=graph)
+        if graph:
+            rooted = ROOTED * size.nodes * sum(tape.avals[number].size for number in tape.outputs)
+            forward = PER_SYMBOL * size.slopes + size.nodes
+            operations = min(rooted, forward) if self.order == "auto" else rooted if self.order == "root" else forward
+            if operator in SECOND_ORDER:  # below the root of the loss everything depends on every symbol
+                operations += size.nodes * sum(tape.avals[tape.inputs[i]].size for i in wrt)
+            return Cost(0.0, operations, GRAPH_BYTES * operations, GRAPH_START_S + GRAPH_S * operations)
         nodes, trees = size.nodes + size.slopes, size.value + size.gradient
         twice = size.curvatures if operator in SECOND_ORDER else 0.0
         trees += size.hessian if twice else 0.0
@@ -119,9 +156,10 @@ class Symbolic:
         limit = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s
         if cost.seconds > limit:
             count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
+            shares = {"dag": "that share what they can", "tree": "before common subexpressions are shared"}
             raise ForecastError(
                 f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives "
-                f"about {cost.flops:.2g} operations before common subexpressions are shared, and is forecast to take "
+                f"about {cost.flops:.2g} operations {shares[self.resolved_way()]}, and is forecast to take "
                 f"{_duration(cost.seconds)}; the limit is "
                 f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
             )
@@ -135,18 +173,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-@dataclass(frozen=True)
-class Derivation:
-    """The expressions of one set of data, compiled: outputs, and outputs followed by their derivatives.
-
-    The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
-    """
-
-    value: Callable[[Sequence[float]], list[float]]
-    everything: Callable[[Sequence[float]], list[float]]
-    notes: dict[str, Any]
-
-
 class PreparedSymbolic:
     """Compiled expressions; data that differs from what was derived is derived anew, and counted in ``stats``."""
 
@@ -157,6 +183,9 @@ class PreparedSymbolic:
         self._symbolic = backend.symbolic_leaves(source.tape, source.wrt)
         self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
         self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
+        self._variables = [source.tape.avals[source.tape.inputs[i]] for i in source.wrt]
+        self._values, self._slopes = Places(self._outputs), Places(self._variables)
+        self._together = Places([*self._outputs[:1], *self._variables])
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
         self._order = 2 if operator in SECOND_ORDER else 1
         self._lock = threading.Lock()
@@ -190,50 +219,53 @@ class PreparedSymbolic:
         return found
 
     def _derive(self, leaves: Sequence[Any], order: int) -> Derivation:
-        from ..execution import expressions
-        from ..execution.symbols import SPANS, Symbols, rational, symbol
+        backend = self._backend
+        task = Task(self._tape, self._symbolic, self._wrt, order == 2, backend.cse, backend.order)
+        if backend.resolved_way() == "tree":
+            return written_out(task, leaves)
+        from ..execution.dag.derivation import shared
 
-        started = time.perf_counter()
-        inputs = [np.asarray(leaf) for leaf in leaves]
-        scalars: list[Any] = []
+        return shared(task, leaves)
+
+    def expressions(self, leaves: Sequence[Any] | None = None) -> tuple[list[Any], list[Any], list[list[Any]]]:
+        """The formulas as SymPy expressions, for LaTeX, ``srepr`` or a look.
+
+        Args:
+            leaves: the data whose numbers stand in the formulas; by default what was used last.
+
+        Returns:
+            The symbols of every symbolic leaf, the outputs, and for every output its derivatives by every
+            differentiated leaf: object arrays, the last of the shape of the output followed by that of the leaf.
+        """
+        with self._lock:
+            last = next(reversed(self._derivations.values()))
+        symbols, roots, rows = (last if leaves is None else self._derivation(leaves)).formulas()
+        names, at = [], 0
         for i in self._symbolic:
-            own = [symbol(f"p{i}_{k}") for k in range(inputs[i].size)]
-            inputs[i] = filled(inputs[i].shape, own)
-            scalars.extend(own)
-        # Guards are checked with numbers at every call; here they would be questions about symbols.
-        outputs = evaluate(replace(self._tape, guards=()), inputs, Symbols(), SPANS)
-        roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
-        built = time.perf_counter()
-        differentiated = scalars[: sum(inputs[i].size for i in self._wrt)]
-        derivatives = expressions.Derivatives()
-        slopes = derivatives.jacobian(roots, differentiated)
-        if order == 2:  # the half of a symmetric matrix
-            twice = derivatives.jacobian(slopes[0], differentiated)
-            flat = [entry for i, row in enumerate(twice) for entry in row[i:]]
-        else:
-            flat = [slope for row in slopes for slope in row]
-        derived = time.perf_counter()
-        value = expressions.compile_function(scalars, roots, self._backend.cse)
-        everything = expressions.compile_function(scalars, [*roots, *flat], self._backend.cse)
-        compiled = time.perf_counter()
-        notes = {
-            "n_symbols": len(scalars),
-            "symbolic_ops_value": expressions.count_operations(roots),
-            "symbolic_ops_gradient": expressions.count_operations(flat),
-            "symbolic_ops_value_dag": expressions.count_distinct_operations(roots),
-            "symbolic_ops_dag": expressions.count_distinct_operations([*roots, *flat]),
-            "symbolic_ops_cse": everything.operations if self._backend.cse else None,
-            "build_s": built - started,
-            "diff_s": derived - built,
-            "compile_s": compiled - derived,
-        }
-        return Derivation(value, everything, notes)
+            aval = self._tape.avals[self._tape.inputs[i]]
+            names.append(filled(aval.shape, symbols[at : at + aval.size]))
+            at += aval.size
+        values, derivatives, at = [], [], 0
+        by = [self._tape.avals[self._tape.inputs[i]] for i in self._wrt]
+        for output in self._outputs:
+            values.append(filled(output.shape, roots[at : at + output.size]))
+            own, first, blocks = rows[at : at + output.size], 0, []
+            for aval in by:
+                entries = [entry for row in own for entry in row[first : first + aval.size]]
+                blocks.append(filled((*output.shape, *aval.shape), entries))
+                first += aval.size
+            derivatives.append(blocks)
+            at += output.size
+        return names, values, derivatives
 
     # -------------------------------------------------------------------- calls
 
     def _scalars(self, leaves: Sequence[Any]) -> list[float]:
         self._check_guards(leaves)
-        return [float(x) for i in self._symbolic for x in np.asarray(leaves[i]).ravel().tolist()]
+        scalars: list[float] = []
+        for i in self._symbolic:
+            scalars += np.asarray(leaves[i]).ravel().tolist()
+        return scalars
 
     def _check_guards(self, leaves: Sequence[Any]) -> None:
         guards = self._tape.guards
@@ -248,86 +280,67 @@ class PreparedSymbolic:
         if any(type(guard.observed)(value) != guard.observed for guard, value in zip(guards, seen, strict=True)):
             raise GuardError("Python would take another branch at these arguments than when the loss was recorded")
 
-    def _shaped(self, flat: Sequence[float]) -> list[np.ndarray]:
-        """Outputs in their shapes and dtypes."""
-        result, at = [], 0
-        for aval in self._outputs:
-            result.append(np.array(flat[at : at + aval.size], dtype=np.float64).reshape(aval.shape).astype(aval.dtype))
-            at += aval.size
-        return result
-
     def _jacobian(self, leaves: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:
         """The outputs, and the derivative of every output entry by every differentiated entry."""
         flat = self._derivation(leaves).everything(self._scalars(leaves))
         rows = sum(aval.size for aval in self._outputs)
-        columns = sum(int(np.size(leaves[i])) for i in self._wrt)
-        return self._shaped(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
-
-    def _split(self, row: np.ndarray, leaves: Sequence[Any]) -> list[np.ndarray]:
-        """A row of the Jacobian as leaves."""
-        result, at = [], 0
-        for i in self._wrt:
-            like = np.asarray(leaves[i])
-            result.append(row[at : at + like.size].reshape(like.shape).astype(like.dtype))
-            at += like.size
-        return result
+        columns = sum(aval.size for aval in self._variables)
+        return self._values.arrays(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs, from their own expressions."""
-        return self._shaped(self._derivation(leaves).value(self._scalars(leaves)))
+        return self._values.arrays(self._derivation(leaves).value(self._scalars(leaves)))
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        values, slopes = self._jacobian(leaves)
-        return values[0], self._split(slopes[0], leaves)
+        flat = self._derivation(leaves).everything(self._scalars(leaves))
+        value, *slopes = self._together.arrays(flat)
+        return value, slopes
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """Outputs and blocks."""
         values, slopes = self._jacobian(leaves)
         blocks, at = [], 0
         for output in values:
-            blocks.append(self._columns(slopes[at : at + output.size], output.shape, leaves))
+            blocks.append(self._columns(slopes[at : at + output.size], output.shape))
             at += output.size
         return values, blocks
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """The second derivatives, each computed once."""
         flat = self._derivation(leaves, 2).everything(self._scalars(leaves))
-        count = sum(int(np.size(leaves[i])) for i in self._wrt)
+        count = sum(aval.size for aval in self._variables)
         matrix = np.zeros((count, count))
         above = np.triu_indices(count)
         matrix[above] = flat[1:]
         matrix.T[above] = flat[1:]
         rows, at = [], 0
-        for i in self._wrt:
-            size, shape = int(np.size(leaves[i])), np.shape(leaves[i])
-            rows.append(self._columns(matrix[at : at + size], shape, leaves))
-            at += size
+        for aval in self._variables:
+            rows.append(self._columns(matrix[at : at + aval.size], aval.shape))
+            at += aval.size
         return rows
 
-    def _columns(self, rows: np.ndarray, shape: tuple[int, ...], leaves: Sequence[Any]) -> list[np.ndarray]:
+    def _columns(self, rows: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
         """Some rows of a matrix as one block per differentiated leaf."""
         result, at = [], 0
-        for i in self._wrt:
-            like = np.asarray(leaves[i])
-            block = rows[:, at : at + like.size].reshape((*shape, *like.shape))
-            result.append(block.astype(like.dtype))
-            at += like.size
+        for aval in self._variables:
+            block = rows[:, at : at + aval.size].reshape((*shape, *aval.shape))
+            result.append(block.astype(aval.dtype))
+            at += aval.size
         return result
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Outputs and the Jacobian's product with the tangents."""
         values, slopes = self._jacobian(leaves)
         direction = np.concatenate([np.zeros(0), *[np.ravel(tangent) for tangent in tangents]])
-        return values, self._shaped((slopes @ direction).tolist())
+        return values, self._values.arrays(slopes @ direction)
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """Outputs and the product of cotangents with the Jacobian."""
         values, slopes = self._jacobian(leaves)
-        like = [np.empty(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             weights = np.concatenate([np.zeros(0), *[np.ravel(cotangent) for cotangent in cotangents]])
-            return self._split(weights @ slopes, like)
+            return self._slopes.arrays(weights @ slopes)
 
         return values, pullback

@@ -47,12 +47,13 @@ REDUCTIONS = frozenset({"sum", "max", "min", "argmax", "argmin", "max_pool"})
 DERIVATIVE_PER_VALUE = 2.2
 
 
-def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
+def forecast(tape: Tape, symbolic: tuple[int, ...], *, shared_minors: bool = False) -> Swell:
     """Sizes with the inputs at positions ``symbolic`` as symbols and all else as numbers.
 
     Args:
         tape: the function.
         symbolic: positions of the inputs whose entries become symbols.
+        shared_minors: whether determinants are expanded with every minor made once.
 
     Returns:
         ``Swell``.
@@ -73,7 +74,7 @@ def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
         if not any(entry.symbols for entry in operands):
             entries[equation.output] = constant
             continue
-        entry, made = _entry(equation, tape, operands)
+        entry, made = _entry(equation, tape, operands, shared_minors)
         entries[equation.output] = Entry(entry.operations, min(entry.symbols, count))
         nodes += sum(number for number, _ in made)
         slopes += sum(number * min(symbols, count) for number, symbols in made)
@@ -83,7 +84,9 @@ def forecast(tape: Tape, symbolic: tuple[int, ...]) -> Swell:
     return Swell(value, nodes, slopes, gradient, curvatures, DERIVATIVE_PER_VALUE * gradient * count / 2)
 
 
-def _entry(equation: Equation, tape: Tape, operands: list[Entry]) -> tuple[Entry, list[tuple[float, float]]]:
+def _entry(
+    equation: Equation, tape: Tape, operands: list[Entry], shared_minors: bool
+) -> tuple[Entry, list[tuple[float, float]]]:
     """The average entry of an equation's value, and the subexpressions it makes: (how many, symbols of each)."""
     primitive, name = equation.primitive, equation.primitive.name
     avals = [tape.avals[number] for number in equation.inputs]
@@ -98,7 +101,10 @@ def _entry(equation: Equation, tape: Tape, operands: list[Entry]) -> tuple[Entry
         n = avals[0].shape[-1]
         # Measured, without divisions: 17, 134, 1 022, 10 418 operations for 3 to 6 rows.
         tree = math.exp(min(600.0, math.lgamma(n + 1))) * n * n / 2.5
-        return Entry(tree * (operations + 1), n * n * symbols), [(size * tree, n * n * symbols)]
+        # One product for every column of every minor of the last rows; an inverse has such minors without each row.
+        minors = math.exp(min(600.0, n * math.log(2.0))) * n * (n if size > 1 else 1) / 2
+        made = minors * max(1.0, size / first) if shared_minors else size * tree
+        return Entry(tree * (operations + 1), n * n * symbols), [(made, n * n * symbols)]
     if name in ("whole softmax", "whole logsumexp"):
         group = math.prod(avals[0].shape[axis] for axis in equation.params["axes"])
         last = 2.0 * size if name == "whole softmax" else 1.0 * size

@@ -33,7 +33,7 @@ DEPARTURES = (
     Departure("outside", "the loop ran no step at the point, so none is recorded", RULES, ("loop-that-stops",)),
     Departure("outside", "the rule 1/x is defined where the logarithm is not", RULES, ("log-negative",)),
     Departure("nan", "infinity times 0: sqrt'(0) = inf by the table", RULES, ("sqrt-of-square",)),
-    Departure("nan", "0 times infinity: sqrt'(0) = inf by the table", MODES, ("sqrt-squared",)),
+    Departure("nan", "0 times infinity: sqrt'(0) = inf by the table", RULES, ("sqrt-squared",)),
     Departure(
         "unsupported",
         "an integer that depends on the variable has no expression",

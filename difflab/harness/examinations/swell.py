@@ -35,12 +35,12 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         command: ``reference`` (a path, or ``None`` and ``why``) and ``settings``, with ``evaluations``.
 
     Returns:
-        ``outcome``, ``reason``, the grades of ``accuracy.judge`` and ``findings``: ``way`` ("tree", "shared" or
-        "tape"), ``shape`` (the dimensions of the size), ``loss`` and ``gradient`` (of value and gradient together),
+        ``outcome``, ``reason``, the grades of ``accuracy.judge`` and ``findings``: ``way`` ("tree", "shared", "graph"
+        or "tape"), ``shape`` (the dimensions of the size), ``loss`` and ``gradient`` (of value and gradient together),
         each with the counts ``equations`` and ``tape`` of the tape and, where expressions were made, ``tree``, ``dag``
-        and, shared, ``cse``; ``forecast`` with ``operations`` and ``seconds``, of expressions; ``times`` with
-        ``build``, ``differentiate``, ``compile`` and ``evaluate`` in seconds, the last for one evaluation, and
-        ``loss_s``, one evaluation of the loss.  What was refused by forecast has no ``times``.
+        and, shared, ``cse`` (of a graph ``graph`` instead); ``forecast`` with ``operations`` and ``seconds``, of
+        expressions; ``times`` with ``build``, ``differentiate``, ``compile`` and ``evaluate`` in seconds, the last for
+        one evaluation, and ``loss_s``, one evaluation of the loss.  What was refused by forecast has no ``times``.
 
     Raises:
         LossError: the loss is not finite.
@@ -107,8 +107,9 @@ def _tapes(session: Session) -> dict[str, Any]:
     first = transforms.simplify(source.tape)
     both = transforms.simplify(transforms.gradient(source.tape, source.wrt))
     cse = vars(session.backend).get("cse")
+    graph = session.backend.family == "symbolic" and session.backend.resolved_way() == "dag"
     return {
-        "way": "tape" if cse is None else "shared" if cse else "tree",
+        "way": "tape" if cse is None else "graph" if graph else "shared" if cse else "tree",
         "shape": dict(catalogue.find_problem(spec["problem"]).sizes[spec["size"]]),
         "loss": {"equations": len(first), "tape": operations(first)},
         "gradient": {"equations": len(both), "tape": operations(both)},
@@ -119,12 +120,16 @@ def _expressions(session: Session, findings: dict[str, Any]) -> tuple[Any, dict[
     """Expressions as the backend derives and compiles them; their counts are added to the findings."""
     prepared = session.backend.prepare(session.source, "value_and_gradient", session.leaves)
     stats = prepared.stats
-    findings["loss"] |= {"tree": stats["symbolic_ops_value"], "dag": stats["symbolic_ops_value_dag"]}
-    findings["gradient"] |= {
-        "tree": stats["symbolic_ops_value"] + stats["symbolic_ops_gradient"],
-        "dag": stats["symbolic_ops_dag"],
-        "cse": stats["symbolic_ops_cse"],
-    }
+    if findings["way"] == "graph":  # other expressions than those of SymPy, which are counted apart
+        findings["loss"] |= {"graph": stats["symbolic_ops_value_dag"]}
+        findings["gradient"] |= {"graph": stats["symbolic_ops_dag"]}
+    else:
+        findings["loss"] |= {"tree": stats["symbolic_ops_value"], "dag": stats["symbolic_ops_value_dag"]}
+        findings["gradient"] |= {
+            "tree": stats["symbolic_ops_value"] + stats["symbolic_ops_gradient"],
+            "dag": stats["symbolic_ops_dag"],
+            "cse": stats["symbolic_ops_cse"],
+        }
     return prepared, {
         "build": stats["build_s"],
         "differentiate": stats["diff_s"],

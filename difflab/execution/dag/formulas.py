@@ -1,0 +1,84 @@
+"""Nodes of the graph as SymPy expressions, for printing and for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...primitives import exact_rules
+from ..symbols import Symbols, symbol
+from .nodes import RELATIONS, Node, nodes
+
+
+class Formulas:
+    """SymPy expressions of nodes; what nodes share, the expressions share.
+
+    Args:
+        names: of the symbols, by their positions.
+
+    Example:
+        >>> from difflab.execution.dag.nodes import Graph
+        >>> graph = Graph()
+        >>> x = graph.node("symbol", (), 0)
+        >>> Formulas(["x"]).of([x * x + 0.5])
+        [x**2 + 1/2]
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names, self.symbols = names, Symbols()
+        self.known: dict[Node, Any] = {}
+
+    def of(self, roots: Sequence[Node]) -> list[Any]:
+        """The expressions of these nodes."""
+        for node in nodes(roots):
+            if node not in self.known:
+                self.known[node] = self._of(node, [self.known[operand] for operand in node.operands])
+        return [self.known[root] for root in roots]
+
+    def _of(self, node: Node, operands: list[Any]) -> Any:
+        import sympy
+
+        operation, value = node.operation, node.value
+        if operation == "symbol":
+            return symbol(self.names[int(value)])
+        if operation == "number":
+            return self.symbols.number(value) if type(value) is float else _rational(value)
+        if operation == "pi":
+            return sympy.pi
+        if operation == "sum":
+            return sympy.Add(*operands)
+        if operation == "scale":
+            return _rational(value) * operands[0]
+        if operation == "product":
+            return operands[0] * operands[1]
+        if operation in ("divide", "integer_power"):
+            return self._call(operation, *operands, *([] if value is None else [value]))
+        if operation == "select":
+            conditions, values = operands[:-1:2], operands[1:-1:2]
+            return self.symbols.select(conditions, values, operands[-1]).item()
+        if operation == "larger":
+            return self.symbols.larger(*operands).item()
+        if operation == "absolute":
+            return exact_rules.absolute(self.symbols, operands[0]).item()
+        if operation == "largest":
+            return sympy.Max(*operands, evaluate=False)
+        if operation in RELATIONS:
+            return self.symbols.compare(operation, *operands).item()
+        if operation in ("and", "or", "not"):
+            return self.symbols.logical(operation, *operands).item()
+        if operation in ("isnan", "isinf", "isfinite"):  # expressions are finite, as for SymPy's way
+            return sympy.true if operation == "isfinite" else sympy.false
+        if operation == "stopped":
+            return self._call("stop_gradient", *operands)
+        if operation == "sinc":
+            return self._call("sinc", *operands, value)
+        return self._call(operation, *([] if value is None else [value]), *operands)
+
+    def _call(self, name: str, *operands: Any) -> Any:
+        return self.symbols.scalar(name)(*operands).item()
+
+
+def _rational(value: Any) -> Any:
+    import sympy
+
+    return sympy.Rational(int(value.p), int(value.q))

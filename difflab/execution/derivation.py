@@ -1,0 +1,128 @@
+"""What symbolic differentiation makes of a tape and one set of data: expressions, derivatives, compiled functions."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..primitives.record import Aval
+from ..tape import Tape
+from .arithmetic import evaluate, filled
+
+
+class Task(NamedTuple):
+    """What to derive.
+
+    ``symbolic``: positions of the inputs whose entries become symbols, those of ``wrt`` first, by which is
+    differentiated; ``second``: whether twice; ``cse``: whether the code shares common subexpressions; ``order``: of
+    differentiation in a graph.
+    """
+
+    tape: Tape
+    symbolic: tuple[int, ...]
+    wrt: tuple[int, ...]
+    second: bool
+    cse: bool
+    order: str = "auto"
+
+    def symbols(self, inputs: list[Any], make: Callable[[str], Any]) -> list[Any]:
+        """New symbols, which also replace the symbolic inputs in ``inputs``."""
+        scalars: list[Any] = []
+        for i in self.symbolic:
+            own = [make(f"p{i}_{k}") for k in range(inputs[i].size)]
+            inputs[i] = filled(inputs[i].shape, own)
+            scalars.extend(own)
+        return scalars
+
+    def unguarded(self) -> Tape:
+        """Guards are checked with numbers at every call; here they would be questions about symbols."""
+        return replace(self.tape, guards=())
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The expressions of one set of data, compiled: outputs, and outputs followed by their derivatives.
+
+    The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
+    ``formulas`` gives SymPy expressions: the symbols, the outputs, the rows of the Jacobian.
+    """
+
+    value: Callable[[Sequence[float]], list[float]]
+    everything: Callable[[Sequence[float]], list[float]]
+    notes: dict[str, Any]
+    formulas: Callable[[], tuple[list[Any], list[Any], list[list[Any]]]]
+
+
+def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
+    """Expressions of SymPy, differentiated by one symbol after the other.
+
+    Args:
+        task: what to derive.
+        leaves: the data; what is not symbolic enters as exact numbers.
+
+    Returns:
+        ``Derivation``.
+
+    Raises:
+        RecursionError: an expression is nested too deeply for SymPy.
+        UnsupportedError: the loss uses what SymPy cannot express.
+    """
+    from . import expressions
+    from .symbols import SPANS, Symbols, rational, symbol
+
+    started = time.perf_counter()
+    inputs: list[Any] = [np.asarray(leaf) for leaf in leaves]
+    differentiated = sum(inputs[i].size for i in task.wrt)
+    scalars = task.symbols(inputs, symbol)
+    outputs = evaluate(task.unguarded(), inputs, Symbols(), SPANS)
+    roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
+    built = time.perf_counter()
+    derivatives = expressions.Derivatives()
+    by = scalars[:differentiated]
+    slopes = derivatives.jacobian(roots, by)
+    flat = flattened(slopes, derivatives.jacobian(slopes[0], by) if task.second else None)
+    derived = time.perf_counter()
+    value = expressions.compile_function(scalars, roots, task.cse)
+    everything = expressions.compile_function(scalars, [*roots, *flat], task.cse)
+    compiled = time.perf_counter()
+    notes = {
+        "n_symbols": len(scalars),
+        "symbolic_ops_value": expressions.count_operations(roots),
+        "symbolic_ops_gradient": expressions.count_operations(flat),
+        "symbolic_ops_value_dag": expressions.count_distinct_operations(roots),
+        "symbolic_ops_dag": expressions.count_distinct_operations([*roots, *flat]),
+        "symbolic_ops_cse": everything.operations if task.cse else None,
+        "build_s": built - started,
+        "diff_s": derived - built,
+        "compile_s": compiled - derived,
+    }
+    return Derivation(value, everything, notes, lambda: (scalars, roots, slopes))
+
+
+def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None) -> list[Any]:
+    """The rows of the Jacobian, or the half of a symmetric matrix of second derivatives."""
+    if twice is not None:
+        return [entry for i, row in enumerate(twice) for entry in row[i:]]
+    return [slope for row in slopes for slope in row]
+
+
+class Places:
+    """Where arrays stand in a row of numbers, one behind the other."""
+
+    def __init__(self, avals: Sequence[Aval]):
+        ends = [0, *itertools.accumulate(aval.size for aval in avals)]
+        self.parts = [
+            (slice(*ends), aval.shape, None if aval.dtype == np.float64 else aval.dtype)
+            for ends, aval in zip(itertools.pairwise(ends), avals, strict=True)
+        ]
+
+    def arrays(self, flat: Any) -> list[np.ndarray]:
+        """The arrays, in their shapes and dtypes."""
+        entries = np.asarray(flat, dtype=np.float64)
+        found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
+        return [array if dtype is None else array.astype(dtype) for array, dtype in found]
