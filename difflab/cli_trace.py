@@ -40,6 +40,7 @@ def trace_text(
     html: str | None = None,
     size: str | None = None,
     as_latex: bool = False,
+    expanded: bool = False,
 ) -> str:
     """The trace of a formula or of a problem.
 
@@ -52,6 +53,7 @@ def trace_text(
         html: a file into which the graph is drawn.
         size: of the problem; its smallest by default.
         as_latex: whether value and gradient are wanted as matrix formulas instead.
+        expanded: whether these are wanted by the method of differentials, beside entries that are written out.
 
     Returns:
         A table, JSON, the text of a module, formulas in LaTeX, or where the graph is.
@@ -72,7 +74,7 @@ def trace_text(
         forward, read downwards:  dy/da = 3
         reverse, read upwards:    dy/da = 3  dy/db = 3
     """
-    subject = _subject(expression, values, size)
+    subject = subject_of(expression, values, size)
     seed = None if seed is None else spelt_alike(seed)
     from .views import trace
 
@@ -80,10 +82,14 @@ def trace_text(
         raise InputError("--code prints a program, which goes with neither --json nor --seed nor --html")
     if as_latex and (as_json or seed is not None or html is not None or as_code):
         raise InputError("--latex prints formulas, which go with none of --json, --seed, --html and --code")
+    if expanded and not as_latex:
+        raise InputError("--expanded prints formulas entry by entry, which goes with --latex alone; give both")
     with np.errstate(all="ignore"):
         traced = trace(subject.function, *subject.arguments)
         if as_code:
             return traced.to_numpy(argnums=subject.argnums).rstrip()
+        if expanded:
+            return traced.to_expanded_latex(argnums=subject.argnums)
         if as_latex:
             return traced.to_latex(argnums=subject.argnums)
         if html is not None:
@@ -102,7 +108,7 @@ def _document(subject: Subject, found: Walk, html: str | None) -> str:
     return json_text({**subject.said, "trace": found.to_dict(), **({} if html is None else {"html": html})})
 
 
-def _subject(text: str, values: Sequence[str], size: str | None) -> Subject:
+def subject_of(text: str, values: Sequence[str], size: str | None) -> Subject:
     """A problem, if its name stands alone; a formula otherwise."""
     name = text.strip()
     if size is not None and values:

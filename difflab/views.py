@@ -10,14 +10,19 @@ import numpy as np
 
 from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
 from .builder import Shape
-from .calls import bind, describe
+from .calls import Bound, bind, describe
+from .errors import InputError
 from .flat import Function
 from .tape import Tape, show
 from .walk.code import numpy_text
 from .walk.columns import columns, values_of
+from .walk.differentials.derivation import derivation_text
+from .walk.differentials.formulas import matrix_formulas
 from .walk.drawing.draw import Drawing, draw
+from .walk.latex.collected import Formulas
 from .walk.latex.formulas import formulas
 from .walk.latex.text import latex_text
+from .walk.written_out import entries, expansion_text
 
 WIDEST = 6
 """Arrays of at most so many elements are printed in full."""
@@ -176,8 +181,8 @@ class Trace:
             found.save(path)
         return found
 
-    def to_latex(self, *, argnums: Any = 0, shapes: bool = False) -> str:
-        """Loss and gradient as matrix formulas in LaTeX, of the reverse tape and in the user's own letters.
+    def to_latex(self, *, argnums: Any = 0, shapes: bool = False, by: str = "reverse") -> str:
+        """Loss and gradient as matrix formulas in LaTeX, in the user's own letters.
 
         Matrices are upper case, vectors and numbers as the user wrote them: ``params["w1"]`` is W_1 or w_1. Each
         derivative has the shape of what it is taken by. What is long or used again is defined: A for affine maps, O for
@@ -186,13 +191,15 @@ class Trace:
         Args:
             argnums: position, or tuple of positions, of the arguments to differentiate.
             shapes: whether the first lines say of which shape every argument is.
+            by: "reverse" reads the formulas off the tape of reverse mode, which knows every primitive; "differentials"
+                differentiates the matrix formulas of the loss themselves, by the method of differentials.
 
         Returns:
             An ``aligned`` environment, to be set with the package amsmath.
 
         Raises:
-            InputError: the function has not one real output of shape ().
-            UnsupportedError: Python branched on a traced value.
+            InputError: the function has not one real output of shape (), or there is no such ``by``.
+            UnsupportedError: Python branched on a traced value; or "differentials" has no rule for a primitive.
 
         Example:
             >>> loss = lambda w, X, y: np.mean((X @ w - y) ** 2)
@@ -203,9 +210,48 @@ class Trace:
               \\frac{\\partial L}{\\partial w} &= \\frac{2}{N} X^\\top (X w - y)
             \\end{aligned}
         """
+        return latex_text(self._formulas(argnums, by)[0], shapes=shapes)
+
+    def to_expanded_latex(self, *, argnums: Any = 0, entry: int = 0) -> str:
+        """The matrix formulas by the method of differentials beside what they stand for: entries written out.
+
+        Args:
+            argnums: position, or tuple of positions, of the arguments to differentiate.
+            entry: which entry of each argument is written out, counted row by row.
+
+        Returns:
+            ``to_latex(by="differentials")``; the differentials from which it follows; and for each differentiated
+            argument its formula, below it one partial derivative as SymPy writes it out, with symbols for all float
+            arguments and its number of operations. Each is an ``aligned`` environment.
+
+        Raises:
+            InputError: the function has not one real output of shape (), or ``entry`` is negative.
+            ForecastError: the expansion is too long to be made.
+            UnsupportedError: a primitive without a rule, or one that SymPy cannot express.
+
+        Example:
+            >>> text = trace(lambda w, a: np.sum((w - a) ** 2), np.ones(2), np.ones(2)).to_expanded_latex()
+            >>> print(text[text.index("mathrm{d}L") :])
+            mathrm{d}L &= 2 (w - a)^\\top \\mathrm{d}w
+            \\end{aligned}
+            <BLANKLINE>
+            \\begin{aligned}
+              \\frac{\\partial L}{\\partial w} &= 2 (w - a) \\\\
+              \\frac{\\partial L}{\\partial w_{1}} &= - 2 a_{1} + 2 w_{1} \\\\
+              &\\quad \\text{(3 operations; all 2 entries: 6 operations)}
+            \\end{aligned}
+        """
+        made, bound = self._formulas(argnums, "differentials")
+        written = entries(self._function, self.tape, bound, self._leaves, made)
+        return "\n\n".join([latex_text(made), derivation_text(made), expansion_text(made, written, entry=entry)])
+
+    def _formulas(self, argnums: Any, by: str) -> tuple[Formulas, Bound]:
+        ways = {"reverse": formulas, "differentials": matrix_formulas}
+        if by not in ways:
+            raise InputError(f"to_latex(by={by!r}): formulas are made by {' or '.join(map(repr, ways))}")
         args, kwargs = self._call
         bound = bind(self._function, args, kwargs, argnums)
-        return latex_text(formulas(self._function, self.tape, bound), shapes=shapes)
+        return ways[by](self._function, self.tape, bound), bound
 
     def __repr__(self) -> str:
         return f"<Trace of {self._name}: {len(self.tape)} equations, {self.flops:.3g} flops, {self.bytes:,} bytes>"

@@ -124,7 +124,7 @@ def parse(text: str) -> Expression:
         return reader.value(tree, given)
 
     function.__name__ = function.__qualname__ = reader.text
-    function.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]  what inspect looks for
+    function.__signature__ = signature  # what inspect looks for
     return Expression(reader.text, names, function)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ...primitives.record import identity
 from . import elementwise, linear, recognise, sums
 from .broadcasts import is_ones
+from .saying import said
 from .terms import (
     SCALAR,
     Add,
@@ -227,7 +228,7 @@ class Algebra:
         number, scalars, left = self.split(a)
         factor, others, right = self.split(b)
         if left is not None and right is not None and left.shape[1] != right.shape[0]:
-            raise ValueError(f"a product of matrices of shapes {a.shape} and {b.shape}")
+            raise ValueError(f"a product of {said(a)} and {said(b)}, whose shapes do not fit")
         if left is None or right is None:
             return self.scaled(number * factor, [*scalars, *others], right if left is None else left)
         if isinstance(left, Zeros) or isinstance(right, Zeros):

@@ -24,6 +24,7 @@ PRIMITIVES = {
     "max": "the largest element",
     "min": "the smallest element",
     "sum": "the sum over some axes",
+    "det_derivative": "the cofactors of a matrix",
     "prod": "the product over some axes",
     "transpose": "exchanges axes",
     "broadcast_to": "repeats along new axes",

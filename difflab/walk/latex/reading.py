@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -42,15 +42,27 @@ def weight(term: Term, known: dict[Term, int]) -> int:
 
 
 class Reader:
-    """Gives every value of a tape its term; one that is long or used again becomes a name with a definition."""
+    """Gives every value of a tape its term; one that is long or used again becomes a name with a definition.
 
-    def __init__(self, tape: Tape, lengths: set[int], cotangents: set[int]):
-        self.tape, self.algebra = tape, Algebra()
+    ``lengths`` are inputs that count elements, ``cotangents`` values of a backward pass, ``stops`` values that are
+    constant to differentiation and have to remain so in the terms, and ``again`` values that will be read once more.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        lengths: set[int],
+        cotangents: set[int],
+        stops: frozenset[int] = frozenset(),
+        again: Iterable[int] = (),
+    ):
+        self.tape, self.algebra, self.stops = tape, Algebra(), stops
         self.terms: dict[int, Term] = {}
         self.weights: dict[Term, int] = {}
         self.origins: dict[Term, tuple[int, int]] = {}
         self.uses = Counter(number for equation in tape.equations for number in set(equation.inputs))
         self.uses.update(tape.outputs)
+        self.uses.update(again)
         for equation in tape.equations:  # what these read is read again by their slopes, which the rules find
             if equation.primitive.name in ("sigmoid", "tanh"):
                 self.uses.update(equation.inputs)
@@ -145,6 +157,8 @@ class Reader:
         name, out = equation.primitive.name, self.tape.avals[equation.output]
         terms = [self.terms[number] for number in equation.inputs]
         avals = [self.tape.avals[number] for number in equation.inputs]
+        if equation.output in self.stops:
+            return self.algebra.apply(name, terms)
         rule = RULES.get(name)
         if equation.output in self.late:
             terms, avals = terms[::-1], avals[::-1]

@@ -21,15 +21,15 @@ def added(algebra: Algebra, waiting: list[Term]) -> Term:
     """The sum of terms of one shape, equal ones collected and common factors in front."""
     shape = waiting[0].shape
     waiting.reverse()
+    hidden = _hidden(algebra, waiting)
     sums: dict[tuple, tuple[Fraction, Scalars, Term | None]] = {}
     while waiting:
         number, scalars, body = algebra.split(waiting.pop())
-        inner = body if body is not None else scalars[0][0] if len(scalars) == 1 and scalars[0][1] == 1 else None
-        bare = body is None or not scalars
-        opened = inner.parts if isinstance(inner, Add) and bare else _opened(algebra, inner, body, scalars)
+        plain, opened = _insides(algebra, scalars, body)
         if opened and abs(number) == 1:
-            cancels = any(sums.get(_key(algebra, part), (0,))[0] == -number * algebra.split(part)[0] for part in opened)
-            if cancels or (isinstance(inner, Add) and bare):
+            minus = [(_key(algebra, part), -number * algebra.split(part)[0]) for part in opened]
+            cancels = any(sums.get(key, (0,))[0] == own or (key, own) in hidden for key, own in minus)
+            if cancels or plain:
                 waiting.extend(algebra.times(algebra.number(number), part) for part in reversed(opened))
                 continue
         key = (frozenset(scalars), body)
@@ -42,6 +42,24 @@ def added(algebra: Algebra, waiting: list[Term]) -> Term:
     if len(found) == 1:
         return found[0]
     return _with_common_factors(algebra, found)
+
+
+def _insides(algebra: Algebra, scalars: Scalars, body: Term | None) -> tuple[bool, Sequence[Term]]:
+    """Whether a term, without its number, is a sum that stands there; and the parts that it has or could have."""
+    inner = body if body is not None else scalars[0][0] if len(scalars) == 1 and scalars[0][1] == 1 else None
+    plain = isinstance(inner, Add) and (body is None or not scalars)
+    return plain, inner.parts if plain and inner is not None else _opened(algebra, inner, body, scalars)
+
+
+def _hidden(algebra: Algebra, terms: Sequence[Term]) -> set[tuple]:
+    """The parts of the sums behind names and broadcasts, which may cancel with each other once both are opened."""
+    found = set()
+    for term in terms if len(terms) > 1 else ():
+        number, scalars, body = algebra.split(term)
+        if abs(number) == 1:
+            for part in _insides(algebra, scalars, body)[1]:
+                found.add((_key(algebra, part), number * algebra.split(part)[0]))
+    return found
 
 
 def _opened(algebra: Algebra, inner: Term | None, body: Term | None, scalars: Scalars) -> Sequence[Term]:

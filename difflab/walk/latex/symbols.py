@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .formulas import Formulas
+from .collected import Formulas
 from .letters import Symbol, family, lower, symbol_of
 from .terms import Add, Apply, Call, Hadamard, Indicator, Name, Product, RowWise, Scaled, Term, Transpose, ordered
 

@@ -7,7 +7,7 @@ and hands out the same object for the same term.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -31,11 +31,18 @@ def matrix_shape(shape: Shape) -> Shape:
     return (shape[0], 1) if len(shape) == 1 else shape
 
 
+def _said(terms: Sequence[Term]) -> str:
+    """Terms with their shapes, for an error."""
+    from .saying import said  # at an error alone: what prints terms imports them
+
+    return " and ".join(map(said, terms))
+
+
 def _joint(terms: tuple[Term, ...], what: str) -> Shape:
     """The one shape of terms that are combined element by element; numbers go with everything."""
     shapes = {term.shape for term in terms} - {SCALAR}
     if len(shapes) > 1:
-        raise ValueError(f"{what} of shapes {', '.join(map(str, sorted(shapes)))}, which differ")
+        raise ValueError(f"{what} of {_said(terms)}, whose shapes differ")
     return shapes.pop() if shapes else SCALAR
 
 
@@ -138,7 +145,7 @@ class Add:
 
     def __post_init__(self) -> None:
         if len({term.shape for term in self.parts}) != 1 or len(self.parts) < 2:
-            raise ValueError(f"a sum of shapes {', '.join(str(term.shape) for term in self.parts)}")
+            raise ValueError(f"a sum of {_said(self.parts)}, which are not several terms of one shape")
 
     @property
     def shape(self) -> Shape:
@@ -156,7 +163,7 @@ class Product:
         shapes = [term.shape for term in self.parts]
         fits = all(len(shape) == 2 for shape in shapes) and len(shapes) > 1
         if not fits or any(a[1] != b[0] for a, b in pairwise(shapes)):
-            raise ValueError(f"a product of matrices of shapes {', '.join(map(str, shapes))}")
+            raise ValueError(f"a product of {_said(self.parts)}, whose shapes do not fit")
 
     @property
     def shape(self) -> Shape:
@@ -172,7 +179,7 @@ class Transpose:
 
     def __post_init__(self) -> None:
         if len(self.body.shape) != 2:
-            raise ValueError(f"a transpose of shape {self.body.shape}")
+            raise ValueError(f"a transpose of {_said([self.body])}, which is no matrix")
 
     @property
     def parts(self) -> tuple[Term, ...]:
@@ -193,7 +200,7 @@ class Inverse:
 
     def __post_init__(self) -> None:
         if len(self.body.shape) != 2 or self.body.shape[0] != self.body.shape[1]:
-            raise ValueError(f"an inverse of shape {self.body.shape}")
+            raise ValueError(f"an inverse of {_said([self.body])}, which is no square matrix")
 
     @property
     def parts(self) -> tuple[Term, ...]:
@@ -218,9 +225,7 @@ class Hadamard:
 
     def __post_init__(self) -> None:
         if len({term.shape for term, _ in self.factors}) != 1 or not self.factors:
-            raise ValueError(
-                f"an element-wise product of shapes {', '.join(str(term.shape) for term, _ in self.factors)}"
-            )
+            raise ValueError(f"an element-wise product of {_said(self.parts)}, whose shapes differ")
 
     @property
     def parts(self) -> tuple[Term, ...]:
@@ -322,7 +327,7 @@ class Diagonal:
 
     def __post_init__(self) -> None:
         if len(self.body.shape) != 2 or self.body.shape[1] != 1:
-            raise ValueError(f"a diagonal of shape {self.body.shape}")
+            raise ValueError(f"a diagonal matrix of {_said([self.body])}, which is no vector")
 
     @property
     def parts(self) -> tuple[Term, ...]:
@@ -343,7 +348,7 @@ class Inner:
 
     def __post_init__(self) -> None:
         if self.parts[0].shape != self.parts[1].shape:
-            raise ValueError(f"an inner product of shapes {self.parts[0].shape} and {self.parts[1].shape}")
+            raise ValueError(f"an inner product of {_said(self.parts)}, whose shapes differ")
 
     shape = SCALAR
 

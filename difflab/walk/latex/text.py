@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .formulas import Formulas
+from .collected import Formulas
 from .legend import legend
 from .printing import Printer
 from .symbols import symbols
