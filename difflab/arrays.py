@@ -39,7 +39,7 @@ def synchronise(*values: Any) -> None:
 def import_cupy() -> Any:
     """CuPy, or one sentence on what was looked for and what to install."""
     try:
-        import cupy  # type: ignore[import-not-found] (an extra)
+        import cupy  # type: ignore[import-not-found] (an extra, which a machine without a GPU lacks)
     except ImportError as error:
         raise UnavailableError(
             "device 'gpu' needs the package cupy, which is not installed; pip install 'difflab[gpu]' on a machine "
@@ -59,3 +59,12 @@ def special_function(name: str) -> Any:
     import scipy.special
 
     return getattr(scipy.special, name)
+
+
+def special_functions(xp: Any) -> Any:
+    """The module ``special`` that goes with ``numpy`` or ``cupy``, imported when first used."""
+    if xp is np:
+        import scipy.special as functions
+    else:
+        import cupyx.scipy.special as functions  # type: ignore[import-not-found] (comes with cupy, an extra)
+    return functions

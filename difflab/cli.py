@@ -35,6 +35,11 @@ Without --out a run goes to reports/STUDY, or to STUDY-2 and so on beside a run 
 else. With --out DIR it goes to DIR, which must be new, empty, or hold this very run.
 {EXIT_CODES}"""
 
+FORMULAS_EPILOG = """
+Examples: difflab formulas "x*y + sin(x)" x=1 y=2; difflab formulas xor --as c; difflab formulas two-layer --as srepr
+--way tree --data symbols; difflab formulas xor --way tree --as python --json (with operation counts and times)
+"""
+
 app = typer.Typer(
     name="difflab",
     help="Which way of differentiating this loss is accurate, fast and small enough, and how do I know?",
@@ -150,7 +155,8 @@ def check(
 
 TRACE_EPILOG = """
 Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json;
-difflab trace "(x+y)*z" x=-2 y=5 z=-4 --html graph.html; difflab trace digits-cnn --size small --html cnn.html
+difflab trace "(x+y)*z" x=-2 y=5 z=-4 --html graph.html; difflab trace digits-cnn --size small --html cnn.html;
+difflab trace xor --latex --expanded
 
 With --html the graph is drawn as a page for the browser: arrow keys step forward and back, layers fold and unfold. The
 name of a problem (difflab list) stands for its loss with its own data; its input is what --seed names.
@@ -182,6 +188,10 @@ def trace(
     as_latex: Annotated[
         bool, typer.Option("--latex", help="Print value and gradient as matrix formulas in LaTeX.")
     ] = False,
+    expanded: Annotated[
+        bool,
+        typer.Option("--expanded", help="With --latex: by differentials, beside entries written out by SymPy."),
+    ] = False,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Draw the graph into a page that needs no network.")
     ] = None,
@@ -197,7 +207,40 @@ def trace(
     """
     from .cli_trace import trace_text
 
-    _show(trace_text(expression, values or [], seed, as_json, as_code, html=html, size=size, as_latex=as_latex))
+    text = trace_text(
+        expression, values or [], seed, as_json, as_code, html=html, size=size, as_latex=as_latex, expanded=expanded
+    )
+    _show(text)
+
+
+@app.command(epilog=FORMULAS_EPILOG)
+def formulas(
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE...", help="A number or a list, such as [1,2,3], for each variable."),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--as", metavar="FORM", help="latex, srepr, python, numpy, cupy or c.")
+    ] = "latex",
+    way: Annotated[
+        str, typer.Option("--way", metavar="WAY", help="dag (shared, root down) or tree (SymPy, symbol by symbol).")
+    ] = "dag",
+    data: Annotated[
+        str, typer.Option("--data", metavar="DATA", help="Data as numbers, or as symbols like the parameters.")
+    ] = "numbers",
+    engine: Annotated[str, typer.Option("--engine", metavar="ENGINE", help="sympy or symengine.")] = "sympy",
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="SIZE", help="Size of a problem (default: its smallest).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print value and gradient as symbolic differentiation derives them: formulas, or code that computes them."""
+    from .cli_formulas import formulas_text
+
+    _show(formulas_text(expression, values or [], size, form, {"way": way, "data": data, "engine": engine}, as_json))
 
 
 @app.command(epilog="Example: difflab report reports/digits")

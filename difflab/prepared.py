@@ -9,18 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import optree
 
 from .backends import by_shape
 from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
 from .backends.ways import require
-from .calls import ARRAY, NUMBER, Bound, bind, describe
+from .calls import Bound, bind, describe
 from .containers import flatten
 from .errors import GuardError
+from .execution.exported import Formulas
 from .flat import Function, check_trace, make_source, require_data, require_scalar, require_tuples, same_path
 from .nesting import example, inside, lifted, ready
 from .primitives.record import Traced
+from .quick import QuickBinding
 from .tape import Tape
 from .trees import (
     cotangent_leaves,
@@ -36,72 +37,6 @@ OF_ONE_NUMBER = ("gradient", "value_and_gradient", "hvp", "hessian")
 
 PROGRAMS = 16
 """A Prepared keeps at most so many programs; the least recently used goes."""
-
-
-def _key_orders(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Where dicts with several keys are inside, and their keys in order: optree's comparison sorts them."""
-    if isinstance(tree, dict):
-        here = [(path, tuple(tree))] if len(tree) > 1 else []
-        return here + [found for key, value in tree.items() for found in _key_orders(value, (*path, key))]
-    if isinstance(tree, tuple | list):
-        return [found for index, value in enumerate(tree) for found in _key_orders(value, (*path, index))]
-    return []
-
-
-def _all_text(tree: Any) -> bool:
-    """Whether all keys of all dicts inside are strings."""
-    if isinstance(tree, dict):
-        return all(type(key) is str and _all_text(value) for key, value in tree.items())
-    return not isinstance(tree, tuple | list) or all(map(_all_text, tree))
-
-
-def _same_orders(args: Any, orders: Sequence[tuple[tuple[Any, ...], tuple[Any, ...]]]) -> bool:
-    for path, keys in orders:
-        node = args
-        for step in path:
-            node = node[step]
-        if tuple(node) != keys:
-            return False
-    return True
-
-
-class QuickBinding:
-    """Recognises calls like the one that was prepared, without taking them apart in Python.
-
-    Only calls whose containers optree knows and whose leaves are arrays or Python numbers of the same shapes, dtypes
-    and static values are recognised; all others go the long way, with its error messages.
-    """
-
-    def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
-        call: Any = (tuple(args), kwargs)
-        leaves, self._spec = optree.tree_flatten(call)
-        self._usable = len(leaves) == len(bound.all_leaves) == len(bound.live)
-        self._expected = [(aval.shape, aval.dtype) for aval in bound.avals]
-        self._numbers = [kind == NUMBER for kind in bound.kinds]
-        self._usable &= all(kind in (NUMBER, ARRAY) for kind in bound.kinds)
-        self._any_numbers = any(self._numbers)
-        self._orders = _key_orders(args)
-        # Keys that are equal but of other types (1 and True), and dicts among the keywords, go the long way.
-        self._usable &= _all_text(call) and not _key_orders(tuple(kwargs.values()))
-
-    def leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any] | None:
-        """The live leaves of a call that is alike, else ``None``."""
-        if not self._usable:
-            return None
-        call: Any = (args, kwargs)
-        leaves, spec = optree.tree_flatten(call)
-        if spec != self._spec or not _same_orders(args, self._orders):
-            return None
-        if self._any_numbers:
-            for position, number in enumerate(self._numbers):
-                if number:
-                    if type(leaves[position]) is not float:
-                        return None
-                    leaves[position] = np.asarray(leaves[position])
-        for leaf, (shape, dtype) in zip(leaves, self._expected, strict=True):
-            if type(leaf) is not np.ndarray or leaf.dtype != dtype or leaf.shape != shape:
-                return None
-        return leaves
 
 
 class Prepared:
@@ -136,7 +71,6 @@ class Prepared:
             require(backend, operator)
         self._function = function
         self._argnums = argnums
-        self._backend: Backend = backend  # type: ignore[assignment] (chosen below where it goes by shape)
         self._operator = operator
         self._analytic = analytic
         self._programs: list[tuple[Any, tuple[Deduced, Function, Source]]] = []  # least recently used first
@@ -144,7 +78,9 @@ class Prepared:
         self._traces = 0
         bound = bind(function, args, kwargs, argnums)
         state = _generator_state()
-        self._first, self._flat, _ = self._add(bound)
+        source, flat = self._traced(bound)
+        self._backend = by_shape(source.tape, bound.wrt) if backend is None else backend
+        self._first, self._flat, _ = self._kept(bound, source, flat)
         self._bound = bound
         self._quick = QuickBinding(args, kwargs, bound)
         if state != _generator_state():
@@ -168,10 +104,14 @@ class Prepared:
         return {"traces": self._traces, **self._first.stats}
 
     def _add(self, bound: Bound) -> tuple[Deduced, Function, Source]:
+        return self._kept(bound, *self._traced(bound))
+
+    def _traced(self, bound: Bound) -> tuple[Source, Function]:
         require_data(bound, self._function)
-        source, flat = make_source(self._function, bound, frozen=True, analytic=self._analytic, names=True)
-        if self._backend is None:
-            self._backend = by_shape(source.tape, bound.wrt)
+        return make_source(self._function, bound, frozen=True, analytic=self._analytic, names=True)
+
+    def _kept(self, bound: Bound, source: Source, flat: Function) -> tuple[Deduced, Function, Source]:
+        """What was traced, checked, compiled and remembered."""
         self._check(source, flat, bound)
         if self._operator in OF_ONE_NUMBER:
             self._require_scalar(flat, bound.leaves)
@@ -335,14 +275,39 @@ class Prepared:
 
         return self._run(args, kwargs, action)
 
-    def expressions(self, *args: Any, **kwargs: Any) -> tuple[list[Any], list[Any], list[list[Any]]]:
+    def expressions(self, *args: Any, **kwargs: Any) -> Formulas:
         """The formulas of symbolic differentiation: its symbols, the outputs and their derivatives, of SymPy.
 
-        Each is a list of object arrays, one for every leaf; the derivatives have a list for every output.
+        Each is a list of object arrays, one for every leaf; the derivatives have a list for every output.  The result
+        unpacks into the three, and has ``latex()``, ``srepr()`` and ``operations()``.
+
+        Args:
+            *args: arguments of the function, whose data are the numbers in the formulas; by default what the function
+                was prepared with.
+            **kwargs: keyword arguments of the function.
         """
+        if not args and not kwargs:
+            return self._first.expressions(None)
 
         def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
             return prepared.expressions(leaves)
+
+        return self._run(args, kwargs, action)
+
+    def code(self, *args: Any, language: str | None = None, **kwargs: Any) -> str:
+        """The formulas of symbolic differentiation as the text of a module with a function ``program``.
+
+        Args:
+            *args: arguments of the function, whose data are the numbers in the formulas; by default what the function
+                was prepared with.
+            language: "python", "numpy", "cupy" or "c"; by default what the backend runs.
+            **kwargs: keyword arguments of the function.
+        """
+        if not args and not kwargs:
+            return self._first.code(None, language)
+
+        def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            return prepared.code(leaves, language)
 
         return self._run(args, kwargs, action)
 

@@ -352,8 +352,8 @@ def test_a_loss_without_the_symbols_has_no_gradient_to_derive() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "maple"}, "the engine is 'sympy'"),
-        ({"data": "letters"}, "data is 'numbers' or 'symbols'"),
+        ({"engine": "maple"}, "engine is one of sympy, symengine"),
+        ({"data": "letters"}, "data is one of numbers, symbols"),
         ({"time_limit_s": 0}, "a positive number of seconds or None"),
         ({"time_limit_s": True}, "a positive number of seconds or None"),
     ],
@@ -365,7 +365,7 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
 
 def test_a_backend_prints_its_options() -> None:
     assert repr(Symbolic()) == (
-        "Symbolic(way='auto', engine='sympy', cse=True, data='numbers', order='auto', time_limit_s=None)"
+        "Symbolic(way='auto', engine='sympy', cse=True, data='numbers', order='auto', code='python', time_limit_s=None)"
     )
     assert Symbolic().capabilities == {"gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hessian"}
     assert Symbolic().unavailable() is None

@@ -348,7 +348,7 @@ def test_the_formulas_are_sympys_own() -> None:
     for way in ("dag", "tree"):
         (names,), (value,), ((slopes,),) = dl.prepare(loss, w, x, backend=dl.Symbolic(way=way)).expressions(w, x)
         a, b = names.tolist()
-        assert [str(name) for name in (a, b)] == ["p0_0", "p0_1"]
+        assert [str(name) for name in (a, b)] == ["w_1", "w_2"]
         computed = compile_function([a, b], [value.item(), *slopes], cse=False)(w.tolist())
         np.testing.assert_allclose(computed, [loss(w, x), *dl.gradient(loss)(w, x)], rtol=1e-13)
         assert r"\tanh" in sympy.latex(value.item())

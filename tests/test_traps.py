@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 import trap_numbers
+from grouped import one_test_each
 
 from difflab.backends import find as backend
 from difflab.errors import InputError, TraceError, UndecidedError
@@ -240,8 +241,7 @@ def test_answers_in_a_few_characters() -> None:
 # ------------------------------------------------------------------------------------------------ our backends
 
 
-@pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("trap", EVERY, ids=named)
+@one_test_each({named(trap): {name: (trap, name) for name in EXACT} for trap in EVERY})
 def test_our_exact_backends_answer_as_expected(trap: Trap, name: str) -> None:
     answer = ask(Difflab(OURS[name]), trap)
     verdict, reason = KNOWN.get((trap.name, name), ("admissible", ""))
@@ -254,8 +254,7 @@ def test_our_exact_backends_answer_as_expected(trap: Trap, name: str) -> None:
         assert why(trap, answer, OURS[name]) in (reason, answer.error)
 
 
-@pytest.mark.parametrize("scheme", ["central", "forward"])
-@pytest.mark.parametrize("trap", EVERY, ids=named)
+@one_test_each({named(trap): {scheme: (trap, scheme) for scheme in ("central", "forward")} for trap in EVERY})
 def test_quotients_answer_as_expected(trap: Trap, scheme: str) -> None:
     finite = backend("finite", scheme=scheme)
     answer = ask(Difflab(finite), trap)

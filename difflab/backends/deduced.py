@@ -47,11 +47,11 @@ def _dot(first: Sequence[Any], second: Sequence[Any], dtype: np.dtype) -> Any:
 def _as(value: Any, dtype: np.dtype) -> Any:
     """A value in another dtype, without its imaginary part where that is real."""
     value = value if isinstance(value, Traced) else np.asarray(value)
-    if value.dtype == dtype:  # type: ignore[attr-defined] (traced arrays have one)
+    if value.dtype == dtype:
         return value
     if _complex(value) and dtype.kind != "c":
-        value = np.real(value)  # type: ignore[call-overload] (of traced arrays, too)
-    return value.astype(dtype)  # type: ignore[attr-defined] (traced arrays have it)
+        value = np.real(value)
+    return value.astype(dtype)
 
 
 def _stacked(entries: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype, axis: int = 0) -> Any:
@@ -283,14 +283,22 @@ class Deduced:
             )
         return self._own.error_estimate(leaves)
 
-    def expressions(self, leaves: Sequence[Any]) -> tuple[list[Any], list[Any], list[list[Any]]]:
+    def expressions(self, leaves: Sequence[Any] | None) -> Any:
         """Symbols, outputs and derivatives as formulas, where the backend derives formulas."""
-        if self._backend.family != "symbolic" or any(isinstance(leaf, Traced) for leaf in leaves):
+        self._require_formulas(leaves)
+        return self._own.expressions(leaves)
+
+    def code(self, leaves: Sequence[Any] | None, language: str | None) -> str:
+        """The same as the text of a program."""
+        self._require_formulas(leaves)
+        return self._own.code(leaves, language)
+
+    def _require_formulas(self, leaves: Sequence[Any] | None) -> None:
+        if self._backend.family != "symbolic" or any(isinstance(leaf, Traced) for leaf in leaves or ()):
             raise UnsupportedError(
                 f"backend {self._backend.name!r} has no formulas here; backend 'symbolic' does, outside of other "
                 "derivatives"
             )
-        return self._own.expressions(leaves)
 
     # -------------------------------------------------------------------- second order
 

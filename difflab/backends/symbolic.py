@@ -12,13 +12,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from ..arrays import import_cupy, is_device_array, namespace, to_host
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
-from ..execution.arithmetic import filled
-from ..execution.derivation import Derivation, Places, Task, written_out
+from ..execution.chunks import machine_bytes
+from ..execution.code_out import c_code, symengine_code
+from ..execution.code_out.programs import CODES, joined, text
+from ..execution.derivation import Derivation, Places, Task, cast, written_out
+from ..execution.exported import Formulas, formulas_of
+from ..execution.swell_costs import duration, of_graph, of_trees
+from ..execution.symbol_names import Renaming, names_of
+from ..primitives.record import Aval
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Source
 
@@ -26,23 +34,13 @@ SECOND_ORDER = ("hvp", "hessian")
 DEFAULT_LIMIT_S = 60.0
 KEPT_DERIVATIONS = 4
 
-# Seconds, measured with SymPy 1.14 on one x86-64 core: to start, to build or differentiate one subexpression, to share
-# and compile one, to do all of that with a second derivative, and to print and compile one operation of a tree when
-# nothing is shared; bytes, likewise.
-START_S = 0.4
-NODE_S = 1.2e-5
-SHARED_S = 5e-5
-CURVATURE_S = 3.5e-4
-TREE_S = 2.5e-5
-NODE_BYTES = 400
-TREE_BYTES = 400
-# Of a graph: operations of value and derivatives for every subexpression of the loss (measured: 0.7 to 4), and for
-# every one and symbol; seconds and bytes to build, differentiate and compile one of them.
-GRAPH_START_S = 0.001
-ROOTED = 2.5
-PER_SYMBOL = 1.5
-GRAPH_S = 1.5e-5
-GRAPH_BYTES = 1500
+CHOICES = {
+    "way": ("auto", "dag", "tree"),
+    "engine": ("sympy", "symengine"),
+    "data": ("numbers", "symbols"),
+    "order": ("auto", "root", "symbol"),
+    "code": CODES,
+}
 
 
 @dataclass(frozen=True)
@@ -52,17 +50,21 @@ class Symbolic:
     Args:
         way: "tree": expressions of SymPy, differentiated by one symbol after the other; "dag": a graph in which every
             distinct expression stands once; "auto": "dag", or "tree" with ``cse=False``.
-        engine: "sympy".
+        engine: "sympy", or "symengine" if it is installed, which compiles expressions by LLVM and, with ``way="tree"``,
+            differentiates them; ``way="dag"`` differentiates a graph of its own with both.
         cse: share common subexpressions (``sympy.cse``) before code is generated; a graph always does.
         data: "numbers": only the differentiated arguments are symbols and all else is exact numbers, so that zeros in
             the data vanish, and other data is derived anew; "symbols": every float argument is a symbol.
         order: in which a graph is differentiated: "root", all symbols at once from the root of the loss down,
             "symbol", one symbol after the other, or "auto", whichever takes fewer passes.
+        code: what the formulas are turned into: "python" (scalars), "numpy" (``sympy.lambdify``), "c" (SymPy's
+            printer and the C compiler of the machine, if there is one) or "cupy"; symengine makes its own.
         time_limit_s: refuse what is forecast to take longer to prepare; ``None`` for 60 seconds.
 
     Example:
         >>> Symbolic(cse=False)
-        Symbolic(way='auto', engine='sympy', cse=False, data='numbers', order='auto', time_limit_s=None)
+        Symbolic(way='auto', engine='sympy', cse=False, data='numbers', order='auto', code='python', \
+time_limit_s=None)
         >>> Symbolic(cse=False).resolved_way()
         'tree'
     """
@@ -72,6 +74,7 @@ class Symbolic:
     cse: bool = True
     data: str = "numbers"
     order: str = "auto"
+    code: str = "python"
     time_limit_s: float | None = None
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
@@ -79,7 +82,7 @@ class Symbolic:
     capabilities: frozenset[str] = field(default=frozenset(OPERATORS) - {"hvp"}, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, choices in (("way", ("auto", "dag", "tree")), ("order", ("auto", "root", "symbol"))):
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"Symbolic({name}={getattr(self, name)!r}): {name} is one of {', '.join(choices)}")
         if self.way == "dag" and not self.cse:
@@ -88,16 +91,20 @@ class Symbolic:
             )
         if self.order != "auto" and self.resolved_way() == "tree":
             raise InputError("Symbolic(order=...): only way='dag' has a choice of orders")
-        if self.engine != "sympy":
-            raise InputError(f"Symbolic(engine={self.engine!r}): the engine is 'sympy'")
-        if self.data not in ("numbers", "symbols"):
-            raise InputError(f"Symbolic(data={self.data!r}): data is 'numbers' or 'symbols'")
+        if self.engine == "symengine" and self.code != "python":
+            raise InputError(f"Symbolic(engine='symengine', code={self.code!r}): symengine makes its own code")
         limit = self.time_limit_s
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
             raise InputError(f"Symbolic(time_limit_s={limit!r}): the limit is a positive number of seconds or None")
 
     def unavailable(self) -> str | None:
-        """SymPy is a dependency, so always there."""
+        """A sentence where symengine, a C compiler or CuPy is asked for and not there; SymPy always is."""
+        if self.engine == "symengine":
+            return symengine_code.missing()
+        if self.code == "c":
+            return c_code.no_compiler()
+        if self.code == "cupy" and find_spec("cupy") is None:
+            return "Symbolic(code='cupy') needs the package cupy, which is not installed; pip install 'difflab[gpu]'"
         return None
 
     def resolved_way(self) -> str:
@@ -106,24 +113,11 @@ class Symbolic:
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations of the derivatives, of trees or of the graph; ``seconds``: to derive and compile."""
-        from ..execution.swell import forecast
-
         graph = self.resolved_way() == "dag"
-        size = forecast(tape, self.symbolic_leaves(tape, wrt), shared_minors=graph)
-        if graph:
-            rooted = ROOTED * size.nodes * sum(tape.avals[number].size for number in tape.outputs)
-            forward = PER_SYMBOL * size.slopes + size.nodes
-            operations = min(rooted, forward) if self.order == "auto" else rooted if self.order == "root" else forward
-            if operator in SECOND_ORDER:  # below the root of the loss everything depends on every symbol
-                operations += size.nodes * sum(tape.avals[tape.inputs[i]].size for i in wrt)
-            return Cost(0.0, operations, GRAPH_BYTES * operations, GRAPH_START_S + GRAPH_S * operations)
-        nodes, trees = size.nodes + size.slopes, size.value + size.gradient
-        twice = size.curvatures if operator in SECOND_ORDER else 0.0
-        trees += size.hessian if twice else 0.0
-        seconds = START_S + NODE_S * nodes
-        seconds += SHARED_S * nodes + CURVATURE_S * twice if self.cse else NODE_S * twice + TREE_S * trees
-        nbytes = NODE_BYTES * (nodes + twice) + (0.0 if self.cse else TREE_BYTES * trees)
-        return Cost(0.0, trees, nbytes, seconds)
+        leaves = self.symbolic_leaves(tape, wrt)
+        twice = operator in SECOND_ORDER
+        found = of_graph(tape, leaves, wrt, self.order, twice) if graph else of_trees(tape, leaves, self.cse, twice)
+        return Cost(0.0, found.operations, found.nbytes, found.seconds)
 
     def symbolic_leaves(self, tape: Tape, wrt: tuple[int, ...]) -> tuple[int, ...]:
         """Positions of the inputs whose entries become symbols."""
@@ -147,30 +141,25 @@ class Symbolic:
         return PreparedSymbolic(self, source, operator, example)
 
     def refuse_what_takes_long(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> None:
-        """Hold the forecast against the limit.
+        """Hold the forecast against the limits of time and memory.
 
         Raises:
             ForecastError: with the figures.
         """
         cost = self.predict(tape, operator, wrt)
-        limit = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s
-        if cost.seconds > limit:
-            count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
-            shares = {"dag": "that share what they can", "tree": "before common subexpressions are shared"}
-            raise ForecastError(
-                f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives "
-                f"about {cost.flops:.2g} operations {shares[self.resolved_way()]}, and is forecast to take "
-                f"{_duration(cost.seconds)}; the limit is "
-                f"{_duration(limit)}. Use backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
-            )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
-    for unit, size in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.3g} s"
+        limit, room = DEFAULT_LIMIT_S if self.time_limit_s is None else self.time_limit_s, machine_bytes() / 2
+        if cost.seconds <= limit and cost.nbytes <= room:
+            return
+        count = sum(tape.avals[tape.inputs[i]].size for i in wrt)
+        shares = {"dag": "that share what they can", "tree": "before common subexpressions are shared"}
+        takes = f"take {duration(cost.seconds)}; the limit is {duration(limit)}"
+        if cost.seconds <= limit:
+            takes = f"need {cost.nbytes / 2**30:.3g} GiB; half of this machine's memory is {room / 2**30:.3g} GiB"
+        raise ForecastError(
+            f"symbolic differentiation{', twice,' if operator in SECOND_ORDER else ''} by {count} symbols gives "
+            f"about {cost.flops:.2g} operations {shares[self.resolved_way()]}, and is forecast to {takes}. Use "
+            "backend 'reverse', a smaller problem, or Symbolic(time_limit_s=...)"
+        )
 
 
 class PreparedSymbolic:
@@ -180,6 +169,7 @@ class PreparedSymbolic:
         self._backend = backend
         self._tape = source.tape
         self._wrt = source.wrt
+        self._names = tuple(source.names)
         self._symbolic = backend.symbolic_leaves(source.tape, source.wrt)
         self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
         self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
@@ -188,6 +178,7 @@ class PreparedSymbolic:
         self._together = Places([*self._outputs[:1], *self._variables])
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
         self._order = 2 if operator in SECOND_ORDER else 1
+        self._lists = backend.code == "python" and backend.engine == "sympy"
         self._lock = threading.Lock()
         self.stats: dict[str, Any] = {"tape_length": len(source.tape), "primal_calls": 0, "derivations": 0}
         self.stats["computed_in"] = "float64, results cast to the dtype of their leaf"
@@ -197,7 +188,7 @@ class PreparedSymbolic:
 
     def _derivation(self, leaves: Sequence[Any], order: int = 1) -> Derivation:
         """The compiled expressions for this data, and their derivatives of that order."""
-        key = (order, *[np.asarray(leaves[i]).tobytes() for i in self._numeric])
+        key = (order, *[to_host(leaves[i]).tobytes() for i in self._numeric])
         if order > self._order:
             self._backend.refuse_what_takes_long(self._tape, "hessian", self._wrt)
             self._order = order
@@ -220,14 +211,23 @@ class PreparedSymbolic:
 
     def _derive(self, leaves: Sequence[Any], order: int) -> Derivation:
         backend = self._backend
-        task = Task(self._tape, self._symbolic, self._wrt, order == 2, backend.cse, backend.order)
-        if backend.resolved_way() == "tree":
+        task = Task(
+            self._tape, self._symbolic, self._wrt, order == 2, backend.cse, backend.order, backend.code,
+            backend.engine,
+        )  # fmt: skip
+        if backend.resolved_way() == "tree" and backend.engine == "sympy":
             return written_out(task, leaves)
-        from ..execution.dag.derivation import shared
+        from ..execution.dag.derivation import by_symengine, shared
 
-        return shared(task, leaves)
+        return (shared if backend.resolved_way() == "dag" else by_symengine)(task, leaves)
 
-    def expressions(self, leaves: Sequence[Any] | None = None) -> tuple[list[Any], list[Any], list[list[Any]]]:
+    def _last(self, leaves: Sequence[Any] | None) -> Derivation:
+        """What was derived for this data, or what was used last."""
+        with self._lock:
+            last = next(reversed(self._derivations.values()))
+        return last if leaves is None else self._derivation(leaves)
+
+    def expressions(self, leaves: Sequence[Any] | None = None) -> Formulas:
         """The formulas as SymPy expressions, for LaTeX, ``srepr`` or a look.
 
         Args:
@@ -237,42 +237,55 @@ class PreparedSymbolic:
             The symbols of every symbolic leaf, the outputs, and for every output its derivatives by every
             differentiated leaf: object arrays, the last of the shape of the output followed by that of the leaf.
         """
-        with self._lock:
-            last = next(reversed(self._derivations.values()))
-        symbols, roots, rows = (last if leaves is None else self._derivation(leaves)).formulas()
-        names, at = [], 0
-        for i in self._symbolic:
-            aval = self._tape.avals[self._tape.inputs[i]]
-            names.append(filled(aval.shape, symbols[at : at + aval.size]))
-            at += aval.size
-        values, derivatives, at = [], [], 0
-        by = [self._tape.avals[self._tape.inputs[i]] for i in self._wrt]
-        for output in self._outputs:
-            values.append(filled(output.shape, roots[at : at + output.size]))
-            own, first, blocks = rows[at : at + output.size], 0, []
-            for aval in by:
-                entries = [entry for row in own for entry in row[first : first + aval.size]]
-                blocks.append(filled((*output.shape, *aval.shape), entries))
-                first += aval.size
-            derivatives.append(blocks)
-            at += output.size
-        return names, values, derivatives
+        derivation, inputs = self._last(leaves), self._inputs()
+        return formulas_of(derivation, self._entries(inputs), inputs, self._outputs, self._variables)
+
+    def _inputs(self) -> list[Aval]:
+        return [self._tape.avals[self._tape.inputs[i]] for i in self._symbolic]
+
+    def _entries(self, inputs: Sequence[Aval]) -> list[str]:
+        leaves = [self._names[i] if self._names else f"p{i}" for i in self._symbolic]
+        return names_of(leaves, [aval.shape for aval in inputs])
+
+    def code(self, leaves: Sequence[Any] | None = None, language: str | None = None) -> str:
+        """Outputs and derivatives as the text of a module with a function ``program`` of the symbols.
+
+        Args:
+            leaves: the data whose numbers stand in the formulas; by default what was used last.
+            language: "python", "numpy", "cupy" or "c"; by default that of the backend.
+
+        Raises:
+            InputError: there is no such language.
+            UnsupportedError: the language has not all functions.
+        """
+        language = self._backend.code if language is None else language
+        if language not in CODES:
+            raise InputError(f"code in {language!r}: the languages are {', '.join(CODES)}")
+        lines = self._last(leaves).lines()
+        return text(Renaming(lines.symbols, self._entries(self._inputs())).lines(lines), language)
 
     # -------------------------------------------------------------------- calls
 
-    def _scalars(self, leaves: Sequence[Any]) -> list[float]:
+    def _evaluated(self, program: Callable[[Any], Any], leaves: Sequence[Any]) -> Any:
+        """The values of a program: of Python a list, of others a vector, on the device if an argument is there."""
         self._check_guards(leaves)
-        scalars: list[float] = []
-        for i in self._symbolic:
-            scalars += np.asarray(leaves[i]).ravel().tolist()
-        return scalars
+        if self._lists:
+            scalars: list[float] = []
+            for i in self._symbolic:
+                scalars += np.asarray(leaves[i]).ravel().tolist()
+            return program(scalars)
+        own = [leaves[i] for i in self._symbolic]
+        if self._backend.code != "cupy":
+            return program(joined(np, own))
+        flat = program(joined(import_cupy(), own))
+        return flat if any(map(is_device_array, leaves)) else to_host(flat)
 
     def _check_guards(self, leaves: Sequence[Any]) -> None:
         guards = self._tape.guards
         if not guards:
             return
         seen = self._tape.replay_all(
-            [np.asarray(leaf) for leaf in leaves],
+            [to_host(leaf) for leaf in leaves],
             lambda primitive, operands, params: primitive.evaluate(*operands, **params),
             None,
             [guard.value for guard in guards],
@@ -282,18 +295,19 @@ class PreparedSymbolic:
 
     def _jacobian(self, leaves: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:
         """The outputs, and the derivative of every output entry by every differentiated entry."""
-        flat = self._derivation(leaves).everything(self._scalars(leaves))
+        flat = self._evaluated(self._derivation(leaves).everything, leaves)
         rows = sum(aval.size for aval in self._outputs)
         columns = sum(aval.size for aval in self._variables)
-        return self._values.arrays(flat[:rows]), np.array(flat[rows:], dtype=np.float64).reshape(rows, columns)
+        slopes = namespace(flat).asarray(flat[rows:], dtype=np.float64)
+        return self._values.arrays(flat[:rows]), slopes.reshape(rows, columns)
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs, from their own expressions."""
-        return self._values.arrays(self._derivation(leaves).value(self._scalars(leaves)))
+        return self._values.arrays(self._evaluated(self._derivation(leaves).value, leaves))
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        flat = self._derivation(leaves).everything(self._scalars(leaves))
+        flat = self._evaluated(self._derivation(leaves).everything, leaves)
         value, *slopes = self._together.arrays(flat)
         return value, slopes
 
@@ -308,12 +322,12 @@ class PreparedSymbolic:
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """The second derivatives, each computed once."""
-        flat = self._derivation(leaves, 2).everything(self._scalars(leaves))
+        flat = self._evaluated(self._derivation(leaves, 2).everything, leaves)
         count = sum(aval.size for aval in self._variables)
-        matrix = np.zeros((count, count))
-        above = np.triu_indices(count)
-        matrix[above] = flat[1:]
-        matrix.T[above] = flat[1:]
+        xp = namespace(flat)
+        matrix = xp.zeros((count, count))
+        above = xp.triu_indices(count)
+        matrix[above] = matrix.T[above] = xp.asarray(flat[1:], dtype=np.float64)
         rows, at = [], 0
         for aval in self._variables:
             rows.append(self._columns(matrix[at : at + aval.size], aval.shape))
@@ -325,22 +339,26 @@ class PreparedSymbolic:
         result, at = [], 0
         for aval in self._variables:
             block = rows[:, at : at + aval.size].reshape((*shape, *aval.shape))
-            result.append(block.astype(aval.dtype))
+            result.append(cast(block, aval.dtype))
             at += aval.size
         return result
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Outputs and the Jacobian's product with the tangents."""
         values, slopes = self._jacobian(leaves)
-        direction = np.concatenate([np.zeros(0), *[np.ravel(tangent) for tangent in tangents]])
-        return values, self._values.arrays(slopes @ direction)
+        direction = joined(namespace(slopes), tangents)
+        with np.errstate(invalid="ignore"):  # an infinite slope times a zero
+            product = slopes @ direction
+        return values, self._values.arrays(product)
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """Outputs and the product of cotangents with the Jacobian."""
         values, slopes = self._jacobian(leaves)
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
-            weights = np.concatenate([np.zeros(0), *[np.ravel(cotangent) for cotangent in cotangents]])
-            return self._slopes.arrays(weights @ slopes)
+            weights = joined(namespace(slopes), cotangents)
+            with np.errstate(invalid="ignore"):
+                product = weights @ slopes
+            return self._slopes.arrays(product)
 
         return values, pullback

@@ -10,9 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import namespace
 from ..primitives.record import Aval
 from ..tape import Tape
 from .arithmetic import evaluate, filled
+from .code_out.lines import Lines
+from .code_out.programs import compiled
+from .not_numbers import kept
 
 
 class Task(NamedTuple):
@@ -20,7 +24,7 @@ class Task(NamedTuple):
 
     ``symbolic``: positions of the inputs whose entries become symbols, those of ``wrt`` first, by which is
     differentiated; ``second``: whether twice; ``cse``: whether the code shares common subexpressions; ``order``: of
-    differentiation in a graph.
+    differentiation in a graph; ``code``: what the formulas are turned into; ``engine``: whose expressions they are.
     """
 
     tape: Tape
@@ -29,6 +33,8 @@ class Task(NamedTuple):
     second: bool
     cse: bool
     order: str = "auto"
+    code: str = "python"
+    engine: str = "sympy"
 
     def symbols(self, inputs: list[Any], make: Callable[[str], Any]) -> list[Any]:
         """New symbols, which also replace the symbolic inputs in ``inputs``."""
@@ -49,13 +55,15 @@ class Derivation:
     """The expressions of one set of data, compiled: outputs, and outputs followed by their derivatives.
 
     The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
-    ``formulas`` gives SymPy expressions: the symbols, the outputs, the rows of the Jacobian.
+    ``formulas`` gives SymPy expressions: the symbols, the outputs, the rows of the Jacobian; ``lines`` outputs and
+    derivatives as a program.
     """
 
-    value: Callable[[Sequence[float]], list[float]]
-    everything: Callable[[Sequence[float]], list[float]]
+    value: Callable[[Any], Any]
+    everything: Callable[[Any], Any]
     notes: dict[str, Any]
     formulas: Callable[[], tuple[list[Any], list[Any], list[list[Any]]]]
+    lines: Callable[[], Lines]
 
 
 def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
@@ -79,7 +87,9 @@ def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     inputs: list[Any] = [np.asarray(leaf) for leaf in leaves]
     differentiated = sum(inputs[i].size for i in task.wrt)
     scalars = task.symbols(inputs, symbol)
-    outputs = evaluate(task.unguarded(), inputs, Symbols(), SPANS)
+    arithmetic = Symbols()
+    after = kept(arithmetic, lambda array: arithmetic.compare("not_equal", array, array).astype(bool))
+    outputs = evaluate(task.unguarded(), inputs, arithmetic, SPANS, after=after)
     roots = [rational(entry) for output in outputs for entry in output.ravel().tolist()]
     built = time.perf_counter()
     derivatives = expressions.Derivatives()
@@ -87,21 +97,37 @@ def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     slopes = derivatives.jacobian(roots, by)
     flat = flattened(slopes, derivatives.jacobian(slopes[0], by) if task.second else None)
     derived = time.perf_counter()
-    value = expressions.compile_function(scalars, roots, task.cse)
-    everything = expressions.compile_function(scalars, [*roots, *flat], task.cse)
-    compiled = time.perf_counter()
+    value, everything, shared_operations = _programs(task, scalars, roots, flat)
+    finished = time.perf_counter()
     notes = {
         "n_symbols": len(scalars),
         "symbolic_ops_value": expressions.count_operations(roots),
         "symbolic_ops_gradient": expressions.count_operations(flat),
         "symbolic_ops_value_dag": expressions.count_distinct_operations(roots),
         "symbolic_ops_dag": expressions.count_distinct_operations([*roots, *flat]),
-        "symbolic_ops_cse": everything.operations if task.cse else None,
+        "symbolic_ops_cse": shared_operations if task.cse else None,
         "build_s": built - started,
         "diff_s": derived - built,
-        "compile_s": compiled - derived,
+        "compile_s": finished - derived,
     }
-    return Derivation(value, everything, notes, lambda: (scalars, roots, slopes))
+    return Derivation(
+        value, everything, notes, lambda: (scalars, roots, slopes),
+        lambda: expressions.lines_of(scalars, [*roots, *flat], task.cse),
+    )  # fmt: skip
+
+
+def _programs(task: Task, scalars: list[Any], roots: list[Any], flat: list[Any]) -> tuple[Any, Any, int]:
+    """The outputs, outputs and derivatives, and how many operations the second has left."""
+    from . import expressions
+
+    if task.code == "python":
+        value = expressions.compile_function(scalars, roots, task.cse)
+        everything = expressions.compile_function(scalars, [*roots, *flat], task.cse)
+        return value, everything, everything.operations
+    lines = [expressions.lines_of(scalars, results, task.cse) for results in (roots, [*roots, *flat])]
+    value, everything = [compiled(own, task.code) for own in lines]
+    left = expressions.count_operations([*[formula for _, formula in lines[1].shared], *lines[1].results])
+    return value, everything, left
 
 
 def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None) -> list[Any]:
@@ -123,6 +149,12 @@ class Places:
 
     def arrays(self, flat: Any) -> list[np.ndarray]:
         """The arrays, in their shapes and dtypes."""
-        entries = np.asarray(flat, dtype=np.float64)
+        entries = namespace(flat).asarray(flat, dtype=np.float64)
         found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
-        return [array if dtype is None else array.astype(dtype) for array, dtype in found]
+        return [array if dtype is None else cast(array, dtype) for array, dtype in found]
+
+
+def cast(array: Any, dtype: np.dtype) -> Any:
+    """Infinity beyond the range of the dtype, without a warning: derivative equations add none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(dtype)

@@ -7,14 +7,19 @@ functions as its arguments, once, and the answer is filled in wherever such a no
 
 from __future__ import annotations
 
+import inspect
+import io
+import keyword
 import math
+import tokenize
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from .code_out.lines import Lines
+from .code_out.scalar_code import scalar_printer
 from .own_functions import MEANINGS, definition_of, piecewise
 
 
@@ -226,6 +231,56 @@ FULL_CSE_NODES = 10_000
 def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Compiled:
     """``sympy.lambdify`` of expressions, with common subexpressions shared before it or not; functions of scalars."""
     import sympy
+
+    _, shared, reduced = lines_of(symbols, roots, cse)
+    operations = count_operations([value for _, value in shared]) + count_operations(reduced)
+    fast_names, safe_names = _namespaces()
+    # lambdify gets the reduced expressions, for it also looks through those it will not print.
+    share: Any = (lambda _: (shared, reduced)) if cse else False
+    fast = sympy.lambdify(symbols, reduced, modules=[fast_names], printer=scalar_printer(), cse=share)
+    return Compiled(fast, _Safe(fast, safe_names), operations)
+
+
+class _Safe:
+    """The same code with NumPy's functions and with every number a NumPy double, made when it is asked for."""
+
+    def __init__(self, fast: Callable, names: dict[str, Any]):
+        self.fast, self.names = fast, names
+        self.made: Callable | None = None
+
+    def __call__(self, *scalars: Any) -> list[Any]:
+        made = self.made
+        if made is None:
+            names = {**self.fast.__globals__, **self.names, "double": _double}
+            exec(compile(_with_doubles(inspect.getsource(self.fast)), "<expressions>", "exec"), names)
+            made = self.made = names[self.fast.__name__]
+        return made(*scalars)
+
+
+def _with_doubles(source: str) -> str:
+    """Python's numbers refuse to be divided by zero; the first argument of a function may be its order, and stays."""
+    tokens, written = list(tokenize.generate_tokens(io.StringIO(source).readline)), []
+    for k, token in enumerate(tokens):
+        called = k > 1 and tokens[k - 1].string == "(" and tokens[k - 2].type == tokenize.NAME
+        first = called and not keyword.iskeyword(tokens[k - 2].string)
+        if token.type == tokenize.NUMBER and not first:
+            written += [(tokenize.NAME, "double"), (tokenize.OP, "("), token[:2], (tokenize.OP, ")")]
+        else:
+            written.append(token[:2])
+    return tokenize.untokenize(written)
+
+
+def _double(value: int | float) -> np.float64:
+    """Infinity for whole numbers beyond the range."""
+    try:
+        return np.float64(value)
+    except OverflowError:
+        return np.float64(math.inf)  # printed numbers have no sign of their own
+
+
+def lines_of(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Lines:
+    """Expressions as a program, with common subexpressions shared or not."""
+    import sympy
     from sympy.simplify.cse_main import tree_cse
 
     shared: Any = []
@@ -237,42 +292,7 @@ def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) ->
             shared, reduced = sympy.cse(reduced, symbols=names, order="none")
         else:
             shared, reduced = tree_cse(reduced, names, order="none")
-    operations = count_operations([value for _, value in shared]) + count_operations(reduced)
-    fast_names, safe_names = _namespaces()
-    # lambdify gets the reduced expressions, for it also looks through those it will not print.
-    share: Any = (lambda _: (shared, reduced)) if cse else False
-    fast = sympy.lambdify(symbols, reduced, modules=[fast_names], printer=_printer(), cse=share)
-    safe = FunctionType(fast.__code__, {**fast.__globals__, **safe_names}, fast.__name__)
-    return Compiled(fast, safe, operations)
-
-
-def _printer() -> Any:
-    """Python code in which no power of a negative number turns complex."""
-    from sympy import Rational
-    from sympy.printing.pycode import PythonCodePrinter
-
-    class ScalarPrinter(PythonCodePrinter):
-        """Powers that are not whole go through ``power``; our own functions have their names."""
-
-        def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-            if expr.exp.is_Integer or abs(expr.exp) == Rational(1, 2):
-                return self._hprint_Pow(expr, rational=rational, sqrt="sqrt")
-            return f"power({self._print(expr.base)}, {self._print(expr.exp)})"
-
-        def _print_stopped(self, expr: Any) -> str:
-            return f"({self._print(expr.args[0])})"
-
-        def _print_own(self, expr: Any) -> str:
-            return f"{expr.func.__name__}({', '.join(map(self._print, expr.args))})"
-
-        def _print_Choice(self, expr: Any) -> str:
-            return self._print_Piecewise(expr)  # SymPy's printers look up functions by their own name only
-
-        _print_floor = _print_ceil = _print_sigmoid = _print_logaddexp = _print_own
-        _print_logsumexp = _print_softmax = _print_hypot = _print_power = _print_own
-
-    settings = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
-    return ScalarPrinter(settings)
+    return Lines(list(symbols), shared, reduced)
 
 
 def _namespaces() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -117,7 +117,16 @@ def functions() -> Any:
         """
 
         def __new__(cls, *pairs: Any, **options: Any) -> Any:
-            return sympy.Basic.__new__(cls, *[pair if isinstance(pair, Pair) else Pair(*pair) for pair in pairs])
+            kept = []
+            for pair in pairs:
+                value, condition = pair
+                if condition == sympy.true and not kept:
+                    return value  # numbers have been put in, and decide
+                if condition != sympy.false:
+                    kept.append(pair if isinstance(pair, Pair) else Pair(value, condition))
+                if condition == sympy.true:
+                    break
+            return sympy.Basic.__new__(cls, *kept)
 
         def _eval_power(self, expt: Any) -> Any:
             return None

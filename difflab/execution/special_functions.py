@@ -117,6 +117,11 @@ def _by_scipy(name: str) -> Callable[..., float]:
     return meaning
 
 
+def _sinc(order: Any, x: Any) -> float:
+    with np.errstate(all="ignore"):  # of infinity NumPy's sine is NaN, with a warning
+        return float(REGISTRY["sinc"].evaluate(np.float64(x), order=int(order)))
+
+
 # What printed code means by SymPy's names.
 MEANINGS: dict[str, Callable] = {
     "erf": _by_scipy("erf"),
@@ -129,5 +134,5 @@ MEANINGS: dict[str, Callable] = {
     "bessely": _by_scipy("yv"),
     "besseli": _by_scipy("iv"),
     "besselk": _by_scipy("kv"),
-    "sincpi": lambda order, x: float(REGISTRY["sinc"].evaluate(np.float64(x), order=int(order))),
+    "sincpi": _sinc,
 }

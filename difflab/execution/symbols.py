@@ -24,7 +24,7 @@ def rational(value: Any) -> Any:
     import sympy
 
     if isinstance(value, sympy.Basic):
-        return value
+        return _number_of(value) if isinstance(value, sympy.logic.boolalg.Boolean) else value
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int):
@@ -83,7 +83,12 @@ class Symbols:
         if name not in functions:
             raise UnsupportedError(f"SymPy has no function for {name!r} here; it has {', '.join(functions)}")
         function = functions[name]
-        return lambda *operands: elementwise(lambda *values: _real(function(*values)), *operands)
+        nan = _nan()
+
+        def of_numbers(*values: Any) -> Any:
+            return nan if any([value is nan for value in values]) else _real(function(*values))
+
+        return lambda *operands: elementwise(of_numbers, *operands)
 
     def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Products of matrices, each entry one flat sum."""
@@ -259,7 +264,7 @@ def _number_of(value: Any) -> Any:
 
     if isinstance(value, sympy.logic.boolalg.Boolean) and not value.is_Symbol:
         return piecewise([(sympy.S.One, value)], sympy.S.Zero)
-    return rational(value)
+    return value if isinstance(value, sympy.Basic) else rational(value)
 
 
 _TESTS: dict[str, Callable[[Any], bool]] = {
@@ -284,6 +289,13 @@ def _real(value: Any) -> Any:
     return value
 
 
+def _quotient(a: Any, b: Any) -> Any:
+    """As NumPy says, infinite over zero; SymPy's own infinity has no sign and would be complex."""
+    import sympy
+
+    return rational(a) * sympy.oo if b == 0 else a / b
+
+
 @cache
 def _functions() -> dict[str, Callable]:
     """Scalar functions by NumPy's names."""
@@ -296,9 +308,9 @@ def _functions() -> dict[str, Callable]:
         "add": lambda a, b: a + b,
         "subtract": lambda a, b: a - b,
         "multiply": lambda a, b: a * b,
-        "divide": lambda a, b: a / b,
+        "divide": _quotient,
         "negative": lambda x: -x,
-        "reciprocal": lambda x: one / x,
+        "reciprocal": lambda x: _quotient(one, x),
         "square": lambda x: x**2,
         "integer_power": lambda x, n: x ** int(n),
         "power": own.power,
@@ -355,10 +367,12 @@ def _along(axes: tuple[int, ...], x: np.ndarray, rule: Callable[[list[list[Any]]
     kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
     order = (*kept, *axes)
     count = math.prod(x.shape[axis] for axis in kept)
-    groups = [list(map(rational, group)) for group in x.transpose(order).reshape(count, -1).tolist()]
+    together = math.prod(x.shape[axis] for axis in axes)
+    groups = [list(map(rational, group)) for group in x.transpose(order).reshape(count, together).tolist()]
     answers = rule(groups)
     reduced = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-    sizes = x.shape if len(answers[0]) == len(groups[0]) else reduced
+    whole = not answers or len(answers[0]) == len(groups[0])
+    sizes = x.shape if whole else reduced
     flat = filled(tuple(sizes[axis] for axis in order), (item for answer in answers for item in answer))
     return flat.transpose(np.argsort(order))
 

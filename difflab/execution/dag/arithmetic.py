@@ -170,7 +170,7 @@ class Nodes:
     def _test(self, name: str, value: Node) -> Node | bool:
         if value.fixed:
             return bool(getattr(np, name)(self.graph.constant(value)))
-        self.graph.asks_what_is_finite = True
+        self.graph.careful = True
         return self.graph.node(name, (value,))
 
     def _champion(self, keys: list[Node], payload: list[Node]) -> Node:
@@ -178,13 +178,18 @@ class Nodes:
         graph = self.graph
         while len(keys) > 1:
             pairs = range(0, len(keys) - 1, 2)
-            wins = [graph.relation("greater_equal", keys[k], keys[k + 1]) for k in pairs]
+            wins = [self._wins(keys[k], keys[k + 1]) for k in pairs]
             rest = slice(len(keys) - len(keys) % 2, None)
             keys, payload = (
                 [graph.select([(won, row[k])], row[k + 1]) for k, won in zip(pairs, wins, strict=True)] + row[rest]
                 for row in (keys, payload)
             )
         return payload[0]
+
+    def _wins(self, a: Node, b: Node) -> Node | bool:
+        """Whether the first of two goes on; NaN does, where it may come."""
+        wins = self.graph.relation("greater_equal", a, b)
+        return self.graph.join("or", [wins, self.graph.relation("not_equal", a, a)]) if self.graph.careful else wins
 
     def _largest(self, items: list[Node]) -> Node:
         """One alone, of two the larger; of more the mean of those that equal the largest."""
@@ -214,11 +219,11 @@ def larger(graph: Graph, a: Node, b: Node) -> Node:
 
 
 def _shifted(graph: Graph, items: list[Node]) -> tuple[Node, list[Node], Node]:
-    """The largest, the exponentials of what the others are below it, and their sum.
+    """The largest, or 0 where that is infinite, the exponentials of what all are above it, and their sum.
 
     The largest is no operand of any derivative: all it does cancels out of the value.
     """
-    top = graph.node("largest", tuple(items))
+    top = graph.node("shift", tuple(items))
     powers = [apply(graph, "exp", item - top) for item in items]
     return top, powers, graph.add(powers)
 
@@ -255,7 +260,8 @@ def _along(
     kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
     order = (*kept, *axes)
     count = math.prod(x.shape[axis] for axis in kept)
-    groups = arithmetic.numbers(x).transpose(order).reshape(count, -1).tolist()
+    together = math.prod(x.shape[axis] for axis in axes)
+    groups = arithmetic.numbers(x).transpose(order).reshape(count, together).tolist()
     answers = [rule(group) for group in groups]
     whole = not answers or len(answers[0]) == len(groups[0])
     sizes = x.shape if whole else [1 if axis in axes else n for axis, n in enumerate(x.shape)]

@@ -17,7 +17,7 @@ def own(node: Node) -> int:
     operation = node.operation
     if operation in NONE:
         return 0
-    if operation in ("sum", "and", "or", "largest"):
+    if operation in ("sum", "and", "or", "largest", "shift"):
         return len(node.operands) - 1
     return WRITTEN.get(operation, 1)
 

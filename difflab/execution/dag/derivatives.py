@@ -85,9 +85,9 @@ def _slope(graph: Graph, node: Node, slopes: list[Node]) -> Node:
     if node.operation == "larger":
         a, b = node.operands
         halves = graph.add([graph.scale(HALF, slope) for slope in slopes])
-        return graph.select(
-            [(graph.relation("greater", a, b), slopes[0]), (graph.relation("greater", b, a), slopes[1])], halves
-        )
+        sides = [(graph.relation("greater", a, b), slopes[0]), (graph.relation("greater", b, a), slopes[1])]
+        sides.sort(key=lambda side: side[1] is graph.zero)
+        return graph.select([sides[0], (graph.relation("equal", a, b), halves), sides[1]], graph.zero)
     parts = [through(node, k, slope) for k, slope in enumerate(slopes) if slope is not graph.zero]
     return parts[0] if len(parts) == 1 else graph.add(parts)
 
@@ -160,8 +160,7 @@ def _passed_on(graph: Graph, node: Node, share: Share, wanted: set[Node]) -> lis
     passed = []
     for k, operand in enumerate(node.operands):
         if operand in wanted:
-            finite = not graph.asks_what_is_finite
-            if share.where is True or (finite and not through(node, k, graph.one).singular):
+            if share.where is True or (not graph.careful and not through(node, k, graph.one).singular):
                 passed.append((operand, Share(through(node, k, masked), share.where)))
             else:
                 passed.append((operand, Share(through(node, k, share.weight), share.where, False)))
@@ -184,9 +183,9 @@ def _to_sides(graph: Graph, node: Node, share: Share, wanted: set[Node]) -> list
     passed = []
     for side, other in (node.operands, node.operands[::-1]):
         if side in wanted:
-            more, less = graph.relation("greater", side, other), graph.relation("greater", other, side)
+            more, same = graph.relation("greater", side, other), graph.relation("equal", side, other)
             half = graph.scale(HALF, share.weight)
-            weight = graph.select([(more, share.weight), (less, graph.zero)], half)
+            weight = graph.select([(more, share.weight), (same, half)], graph.zero)
             where = graph.join("and", [share.where, graph.relation("greater_equal", side, other)])
             passed.append((side, Share(weight, where, share.masked)))
     return passed

@@ -111,6 +111,6 @@ def table() -> dict[str, Callable[..., Any]]:
         "sinc": _sinc,
         **{name: _ordered(name) for name in ("polygamma", "jv", "yv", "iv", "kv")},
     }
-    skipped = {"largest", "absolute", "isnan", "isinf", "isfinite"}
+    skipped = {"largest", "shift", "absolute", "isnan", "isinf", "isfinite"}
     plain = {name: _plain(name) for name in meanings.FUNCTIONS if name not in own and name not in skipped}
     return {**own, **plain}

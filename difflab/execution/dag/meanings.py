@@ -40,6 +40,23 @@ def _sigmoid(x: Any) -> float:
     return sigmoid(float(x))
 
 
+def _largest(*z: float) -> float:
+    """Python's ``max`` finds a NaN only where it comes first."""
+    top, total = max(z), sum(z)
+    return top if total == total else float(np.max(z))
+
+
+def _shift(*z: Any) -> float:
+    """The largest, or 0 where that is not finite."""
+    top = np.max(z)
+    return top if math.isfinite(top) else 0.0
+
+
+def _fast_shift(*z: float) -> float:
+    top = max(z)
+    return top if top - top == 0.0 else 0.0
+
+
 # Functions of one operand or several: the name in printed code, with ``math`` and with NumPy.
 FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     **{name: _pair(name) for name in ("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos",
@@ -52,7 +69,7 @@ FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     "absolute": (abs, np.abs),
     "floor": (_rounded(math.floor), np.floor), "ceil": (_rounded(math.ceil), np.ceil),
     "sigmoid": (_sigmoid, _sigmoid), "logaddexp": (_logaddexp, _logaddexp),
-    "largest": (lambda *z: max(z), lambda *z: np.max(z)),
+    "largest": (_largest, lambda *z: np.max(z)), "shift": (_fast_shift, _shift),
     "erf": (math.erf, SPECIAL["erf"]), "erfc": (math.erfc, SPECIAL["erfc"]),
     **{name: (function, function) for name, function in {
         "gamma": SPECIAL["gamma"], "gammaln": SPECIAL["loggamma"], "digamma": _psi,

@@ -17,6 +17,7 @@ from flint import fmpq
 
 from ...errors import UnsupportedError
 from . import meanings
+from .conditions import OUTCOMES, Facts, merged, pruned
 
 # Beyond so many bits a rational is no longer folded into others: each further product would double them.
 LONGEST_BITS = 4096
@@ -30,7 +31,7 @@ SINGULAR = frozenset(
     "divide exp exp2 expm1 log log2 log10 log1p power sqrt tan sinh cosh arcsin arccos arccosh arctanh "
     "gamma gammaln digamma polygamma cbrt yv kv".split()
 )
-RELATIONS = frozenset({"greater", "greater_equal", "equal", "not_equal"})
+RELATIONS = frozenset(OUTCOMES)
 CONDITIONS = RELATIONS | {"and", "or", "not", "isnan", "isinf", "isfinite"}
 
 
@@ -101,13 +102,15 @@ class Node:
 
 
 class Graph:
-    """All nodes of one derivation."""
+    """All nodes of one derivation.
 
-    def __init__(self) -> None:
+    ``careful``: numbers may be infinite or NaN, as where a loss asks which are; else they are taken to be finite.
+    """
+
+    def __init__(self, careful: bool = False) -> None:
         self.known: dict[tuple, Node] = {}
         self.values: dict[Node, float] = {}
-        # Where a loss asks what is finite, its symbols may not be.
-        self.asks_what_is_finite = False
+        self.careful = careful
         self.zero, self.one = self.number(0), self.number(1)
 
     def node(self, operation: str, operands: tuple[Node, ...] = (), value: Any = None) -> Node:
@@ -125,13 +128,13 @@ class Graph:
         if isinstance(value, np.generic):
             value = value.item()
         if type(value) is float:
-            if not math.isfinite(value):
-                return self._not_finite(value)
+            if not math.isfinite(value) or (value == 0 and math.copysign(1.0, value) < 0):
+                return self._unlike_rationals(value)
             value = fmpq(*value.as_integer_ratio())
         return self.node("number", (), fmpq(int(value)) if isinstance(value, bool) else fmpq(value))
 
-    def _not_finite(self, value: float) -> Node:
-        # NaN is not equal to itself, so the node is known by the name of the value.
+    def _unlike_rationals(self, value: float) -> Node:
+        # NaN is not equal to itself and -0.0 is equal to 0, so the node is known by the name of the value.
         key = ("number", str(value))
         found = self.known.get(key)
         if found is None:
@@ -167,7 +170,7 @@ class Graph:
         for term in terms:
             if term.operation == "number" and type(term.value) is fmpq:
                 constant += term.value
-            else:
+            elif term.operation != "number" or term.value != 0:  # -0.0
                 kept.append(term)
         if len(kept) > 1:
             kept = self._counted(kept)
@@ -224,6 +227,8 @@ class Graph:
             return self.scale(a.value, b)
         if is_rational(b):
             return self.scale(b.value, a)
+        if a.fixed is not b.fixed and is_zero(a if a.fixed else b):
+            return self.zero
         sign = ONE
         if a.operation == "scale" and a.value == -1:
             a, sign = a.operands[0], MINUS_ONE
@@ -295,12 +300,18 @@ class Graph:
                 kept[part] = None
         if len(kept) < 2:
             return next(iter(kept), not absorbing)
-        return self.node(name, tuple(sorted(kept, key=_place)))
+        left = merged(self, name, list(kept))
+        if isinstance(left, bool) or len(left) < 2:
+            return left if isinstance(left, bool) else left[0] if left else not absorbing
+        return self.node(name, tuple(sorted(left, key=_place)))
 
     def opposite(self, condition: Node | bool) -> Node | bool:
         """The negation of a condition."""
         if isinstance(condition, bool):
             return not condition
+        other = OPPOSITES.get(condition.operation)
+        if other is not None:
+            return self.node(other, condition.operands)
         return condition.operands[0] if condition.operation == "not" else self.node("not", (condition,))
 
     def select(self, pairs: Sequence[tuple[Node | bool, Node]], default: Node) -> Node:
@@ -313,16 +324,40 @@ class Graph:
                     break
                 continue
             kept += [condition, value]
+        if len(kept) > 2 or default.operation == "select" or any([value.operation == "select" for value in kept[1::2]]):
+            kept, default = self._simpler(kept, default)
         while kept and kept[-1] is default:
             del kept[-2:]
+        if len(kept) == 2 and kept[0].operation == "not":
+            kept, default = [kept[0].operands[0], default], kept[1]
         if default is self.zero and len(kept) == 4 and kept[1] is _size_of(kept):
             return self.node("absolute", (kept[1],))
         return self.node("select", (*kept, default)) if kept else default
+
+    def _simpler(self, kept: Sequence[Node], default: Node) -> tuple[list[Node], Node]:
+        """Choices without the conditions that earlier ones decide, there and inside of the values."""
+        earlier, result = Facts(), []
+        for condition, value in zip(kept[::2], kept[1::2], strict=True):
+            decision = earlier.decided(condition)
+            if decision is False:
+                continue
+            if decision is True:
+                return result, pruned(self, value, earlier)
+            if value.operation == "select":
+                value = pruned(self, value, earlier.and_also(condition))
+            result += [condition, value]
+            earlier.learn(condition, False)
+        return result, pruned(self, default, earlier)
 
 
 def is_rational(node: Node) -> bool:
     """Whether it is a finite number."""
     return node.operation == "number" and type(node.value) is fmpq
+
+
+def is_zero(node: Node) -> bool:
+    """Whether it is a zero, of either sign."""
+    return node.operation == "number" and node.value == 0
 
 
 def _size_of(kept: Sequence[Node]) -> Node | None:
@@ -345,6 +380,7 @@ def _opposite(node: Node) -> Node | None:
     return node.operands[0] if node.operation == "scale" and node.value == -1 else None
 
 
+OPPOSITES = {"equal": "not_equal", "not_equal": "equal"}
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "greater": lambda a, b: a > b, "greater_equal": lambda a, b: a >= b,
     "equal": lambda a, b: a == b, "not_equal": lambda a, b: a != b,

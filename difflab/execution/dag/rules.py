@@ -14,7 +14,7 @@ from flint import fmpq
 from .functions import apply
 from .nodes import CONDITIONS, HALF, Graph, Node
 
-FLAT = frozenset({"floor", "ceil", "stopped", "largest", "pi", "number", "symbol"}) | CONDITIONS
+FLAT = frozenset({"floor", "ceil", "stopped", "largest", "shift", "pi", "number", "symbol"}) | CONDITIONS
 
 
 def moving(node: Node) -> tuple[Node, ...]:
@@ -76,9 +76,11 @@ def _absolute(g: Graph, y: Node, k: int, w: Node) -> Node:
 
 
 def _arctan2(g: Graph, y: Node, k: int, w: Node) -> Node:
+    """The other side over the square of the distance, which may leave the range where the quotient does not."""
     a, b = y.operands
-    squares = g.add([g.integer_power(a, 2), g.integer_power(b, 2)])
-    return g.multiply(w, g.divide(b, squares) if k == 0 else g.negative(g.divide(a, squares)))
+    distance = apply(g, "hypot", a, b)
+    share = g.multiply(w, g.divide(g.divide(y.operands[1 - k], distance), distance))
+    return share if k == 0 else g.negative(share)
 
 
 def _logaddexp(g: Graph, y: Node, k: int, w: Node) -> Node:
