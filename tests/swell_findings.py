@@ -7,7 +7,12 @@ from typing import Any
 
 import made_up_runs as made
 
-LABELS = {"tree": "symbolic, written out", "shared": "symbolic, shared", "tape": "reverse"}
+LABELS = {
+    "tree": "symbolic, written out", "shared": "symbolic, shared", "graph-by-symbol": "symbolic graph, by symbol",
+    "graph": "symbolic graph, from the root", "forward": "forward", "tape": "reverse",
+}  # fmt: skip
+FAMILIES = {"forward": "forward", "tape": "reverse"}
+MODES = frozenset(FAMILIES)
 UNTIMED = dict.fromkeys(
     ("prepare_s", "first_call_s", "call_s", "call_s_low", "call_s_high", "primal_s", "work_ratio", "peak_bytes",
      "array_bytes", "predicted_bytes", "tape_length", "primal_calls", "processes", "calls_timed")
@@ -17,26 +22,33 @@ Law = Callable[[int], float]
 
 def row(way: str, found: Mapping[str, Any] | None, **known: Any) -> dict[str, Any]:
     """One case of a way, with its findings."""
-    family = "reverse" if way == "tape" else "symbolic"
+    family = FAMILIES.get(way, "symbolic")
     return made.row(LABELS[way], **{**UNTIMED, "family": family, "findings": found, **known})
 
 
 def finding(way: str, shape: Mapping[str, int], counts: Mapping[str, float], *, ended: bool = False) -> dict[str, Any]:
     """What one case finds; ``counts``: of value and gradient by kind; what ended knows its tape and a forecast."""
     quarter = {kind: value / 4 for kind, value in counts.items()}
-    tape = {"equations": counts["tape"] / 5, "tape": counts["tape"]}
-    found: dict[str, Any] = {"way": way, "shape": dict(shape), "evaluations": 1000}
-    if way != "tape":
-        found["forecast"] = {"operations": counts["tree"] / 2, "seconds": 99.0}
-    if ended:
-        return {**found, "loss": {"equations": 3, "tape": quarter["tape"]}, "gradient": tape}
-    scale = counts[{"tree": "tree", "shared": "cse", "tape": "tape"}[way]]
-    times = {"build": 1e-3, "differentiate": 1e-3, "compile": 1e-5 * scale, "evaluate": 1e-8 * scale}
+    gradient = {"equations": counts["tape"] / 5, "tape": counts["tape"]}
+    gradient["tape_lean"] = counts.get("tape_lean", counts["tape"] - 1)
     loss = {"equations": 3, "tape": quarter["tape"]}
-    if way != "tape":
+    found: dict[str, Any] = {"way": way, "shape": dict(shape), "evaluations": 1000, "loss": loss, "gradient": gradient}
+    if way not in MODES:
+        forecast = counts[way if way.startswith("graph") else "tree"] / 2
+        found["forecast"] = {"operations": forecast, "seconds": 99.0}
+    if ended:
+        return found
+    scale = counts[{"shared": "cse"}.get(way, way)]
+    found["times"] = {"build": 1e-3, "differentiate": 1e-3, "compile": 1e-5 * scale, "evaluate": 1e-8 * scale}
+    if way in ("tree", "shared"):
         loss |= {"tree": quarter["tree"], "dag": quarter["dag"]}
-        tape |= {"tree": counts["tree"], "dag": counts["dag"], "cse": counts["cse"] if way == "shared" else None}
-    return {**found, "loss": loss, "gradient": tape, "times": times, "loss_s": 1e-6}
+        gradient |= {"tree": counts["tree"], "dag": counts["dag"], "cse": counts["cse"] if way == "shared" else None}
+    elif way == "forward":
+        gradient |= {"forward": counts["forward"], "forward_lean": counts.get("forward_lean", counts["forward"] / 4)}
+    elif way != "tape":
+        loss["graph"] = counts.get("loss", quarter["tape"])
+        gradient[way] = counts[way]
+    return {**found, "loss_s": 1e-6}
 
 
 def growing(
@@ -60,9 +72,9 @@ def growing(
                 end = {"outcome": "skipped_predicted", "reason": "forecast to take 99 s", "rel_error": None}
                 rows.append(row(way, found, **at, **end))
             else:
-                exact = way == "tape" or error < 1e-12
+                exact = way in MODES or error < 1e-12
                 end = {"outcome": "ok" if exact else "invalid", "reason": "" if exact else "relative error"}
-                rows.append(row(way, found, **at, **end, rel_error=2e-16 if way == "tape" else error))
+                rows.append(row(way, found, **at, **end, rel_error=2e-16 if way in MODES else error))
     return rows
 
 
@@ -75,7 +87,10 @@ EXPONENTIAL: dict[str, Law] = {
     "tree": lambda n: 100 * 3.0**n,
     "dag": lambda n: 60 * n**2,
     "cse": lambda n: 50 * n**2,
+    "forward": lambda n: 80 * n**2,
+    "graph-by-symbol": lambda n: 20 * n**2,
     "tape": lambda n: 40 * n,
+    "graph": lambda n: 40 * n - 1,
 }
-FACTORS = {"tree": 60, "dag": 55, "cse": 50, "tape": 40}
+FACTORS = {"tree": 60, "dag": 55, "cse": 50, "forward": 160, "graph-by-symbol": 90, "tape": 40, "graph": 400}
 MILD: dict[str, Law] = {kind: (lambda n, factor=factor: factor * n) for kind, factor in FACTORS.items()}

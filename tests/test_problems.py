@@ -36,7 +36,7 @@ N_PARAMS = {
     "logistic": [4, 4, 9, 9, 65, 1025, 1025],
     "hinge": [12, 12, 27, 27, 195, 3075, 3075],
     "plane": [6, 6, 6, 6, *[60 + 42] * 3],
-    "deep-mlp": [9 + 12 * (depth - 1) + 4 for depth in (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)],
+    "deep-mlp": [9 + 12 * (depth - 1) + 4 for depth in (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128)],
     "wide-mlp": [3 * width + (width + 1) * width + width + 1 for width in (2, 3, 4, 6, 8, 12, 16, 32, 96)],
     "deep-layers": [3 * (9 + 3), *[depth * (256 + 16) for depth in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]],
     "xor-corners": [12 + 15 + 4],

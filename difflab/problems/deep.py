@@ -15,7 +15,7 @@ Params = Mapping[str, Any]
 Answer = tuple[Any, dict[str, Any]]
 
 INPUTS = 2
-DEPTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
+DEPTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128)
 WIDTHS = (2, 3, 4, 6, 8, 12, 16, 32, 96)
 DEEP_SIZES = {"tiny" if depth == 1 else f"depth-{depth}": {"depth": depth, "width": 3} for depth in DEPTHS}
 WIDE_SIZES = {"tiny" if width == 2 else f"width-{width}": {"depth": 2, "width": width} for width in WIDTHS}

@@ -8,30 +8,15 @@ from collections.abc import Sequence
 from .. import numbers
 from ..answer import Answer
 from ..cases import Case, groups
-from ..kinds import Listing, Sections
-from ..numbers import TIMES
+from ..kinds import Sections
 from ..style import drawing
-from ..tables import Cell, Table
 from . import examined, swell_charts
-from .swell_points import (
-    COUNTS,
-    PHASES,
-    WAYS,
-    Family,
-    Growth,
-    Point,
-    Size,
-    families,
-    forecasts,
-    growth,
-    plain,
-    read,
-    summed,
-)
+from . import swell_laue as laue
+from .swell_growth import Growth, growth
+from .swell_points import MODES, PHASES, WAYS, Family, Point, Size, families, forecasts, plain, read, summed
+from .swell_tables import counts, growths
 
 SWOLLEN = 10.0  # times the operations of the reverse tape, written out; below nobody would speak of swelling
-TOLD = (423, 40_999)  # operations of an XOR network and of its gradient, as they are often quoted
-NEAR = 0.05  # relative difference up to which counts are called near each other
 REFUSED = frozenset({"skipped_predicted"})  # the answer tells where a forecast ended it
 LEFT = 3.0  # times the operations of the reverse tape that sharing leaves; below it is as good
 GLOSSARY = (
@@ -44,15 +29,25 @@ GLOSSARY = (
         "Written out",
         "The derivative as a formula: what is used twice is written, and computed, twice. The operations of a tree.",
     ),
-    ("As a graph", "Every distinct subexpression of value and gradient counted once, however often it is used."),
+    (
+        "Each distinct part once",
+        "Of the same expressions of SymPy every distinct subexpression counted once, however often it is used.",
+    ),
     (
         "After sharing",
         "What is left after SymPy's search for common subexpressions (cse), which also finds common parts of sums and "
         "products; beyond 10 000 subexpressions only equal ones are shared.",
     ),
+    (
+        "Graph",
+        "Expressions of the laboratory's own in which every distinct one stands once from the beginning, so that it is "
+        "also differentiated once: by one symbol after the other, or by all of them at once from the root, the loss, "
+        "down.",
+    ),
+    ("Forward mode", "All passes of its program, each of which computes the loss and a tangent of it for every lane."),
     ("Reverse tape", "The equations of value and gradient that reverse mode records, operation by operation."),
-    ("Build", "To make expressions of the loss; in reverse mode, to record its tape."),
-    ("Differentiate", "To derive by every parameter; in reverse mode, to append the adjoint equations."),
+    ("Build", "To make expressions of the loss; in forward and reverse mode, to record its tape."),
+    ("Differentiate", "To derive by every parameter; in both modes, to append the tangent or adjoint equations."),
     ("Compile", "To share subexpressions, where that is asked for, and to turn the result into a Python function."),
 )
 
@@ -70,7 +65,7 @@ def sections(cases: Sequence[Case]) -> Sections:
         )
     with drawing():
         charts = swell_charts.charts(found)
-    tables = tuple(one for one in (_growths(found), _counts(found)) if one.table.rows)
+    tables = tuple(one for one in (growths(found), laue.table(found), counts(found)) if one.table.rows)
     return Sections(
         _answer(found, cases), tuple(charts), tables=tables, glossary=GLOSSARY,
         method=_method(found),
@@ -84,6 +79,7 @@ def _answer(found: Sequence[Family], cases: Sequence[Case]) -> Answer:
     said = [text for family in found if family.axis for text in _grows(family)]
     if not said:
         said = [_single(family) for family in found]
+    said += laue.sentences(found)
     said += [_exact(found), _where_time_goes(found), _ends(found, all(map(read, cases))), _beside(found)]
     sentences = tuple(f"{text[0].upper()}{text[1:]}." for text in said if text)
     return Answer(sentences, examined.caveats(cases, told_elsewhere=REFUSED))
@@ -106,7 +102,10 @@ def _grows(family: Family) -> list[str]:
         f"{starts} at {family.place(last)}, {_times(tree / tape)} times those of the reverse tape"
     )
     if law is not None:
-        text += f"; they grow {law.words(family.axis)} ({law.rests})"
+        text += (
+            f"; they grow {law.words(family.axis)} (95 % interval {law.interval}, over {law.rests}: of the fitted "
+            "slope, as the counts are exact)"
+        )
     return [text, *_shares(family, last, law, tree / tape)]
 
 
@@ -148,10 +147,14 @@ def _single(family: Family) -> str:
 
 
 def _exact(found: Sequence[Family]) -> str:
-    """How wrong the symbolic gradients are, and those of reverse mode."""
+    """How wrong the symbolic gradients are, and those of both modes."""
     points = [point for family in found for size in family.sizes for point in size.points.values()]
-    symbolic = [p.case for p in points if p.way != "tape" and p.case.rel_error is not None]
-    reverse = [p.case for p in points if p.way == "tape" and p.case.rel_error is not None]
+    symbolic = [p.case for p in points if p.way not in MODES and p.case.rel_error is not None]
+    modes = {
+        WAYS[mode]: max(errors)
+        for mode in MODES
+        if (errors := [p.case.rel_error for p in points if p.way == mode and p.case.rel_error is not None])
+    }
     if not symbolic:
         return "no symbolic gradient could be held against a certified one"
     worst = max(case.rel_error or 0.0 for case in symbolic)
@@ -163,23 +166,26 @@ def _exact(found: Sequence[Family]) -> str:
         which = f"all {count} that came out" if len(symbolic) > 1 else "the one gradient that came out"
         text = f"symbolic differentiation is exact up to rounding in {which}: the worst relative error is "
     text += numbers.scaled(worst)
-    if reverse:
-        text += f" (reverse mode: {numbers.scaled(max(case.rel_error or 0.0 for case in reverse))})"
+    if modes:
+        text += f" ({', '.join(f'{mode}: {numbers.scaled(error)}' for mode, error in modes.items())})"
     return text
 
 
 def _where_time_goes(found: Sequence[Family]) -> str:
-    """The shares of the phases, over all cases that finished."""
+    """The shares of the phases, over all cases that finished, of every symbolic way."""
     parts = []
-    for way in ("tree", "shared"):
+    for way in (way for way in WAYS if way not in MODES):
         points = [point for family in found for point in family.points(way) if point.finished]
         total = summed(points, lambda point: point.total)
         if not total:
             continue
         shares = _percents([summed(points, lambda point, p=phase: point.times[p]) / total for phase in PHASES])
-        doing = ("building", "differentiating", "compiling", numbers.counted(points[0].evaluations, "evaluation"))
-        listed = numbers.listed([f"{share} into {what}" for share, what in zip(shares, doing, strict=True)])
-        parts.append(f"{WAYS[way]}, {listed.replace(' into', ' of the time goes into', 1)}")
+        if not parts:
+            doing = ("building", "differentiating", "compiling", numbers.counted(points[0].evaluations, "evaluation"))
+            shares = [f"{share} into {what}" for share, what in zip(shares, doing, strict=True)]
+            parts.append(f"{WAYS[way]}, {numbers.listed(shares).replace(' into', ' of the time goes into', 1)}")
+        else:
+            parts.append(f"{WAYS[way]}, {numbers.listed(shares)}")
     return "; ".join(parts)
 
 
@@ -220,16 +226,19 @@ def _end(family: Family, way: str) -> str:
 
 
 def _what(way: str) -> str:
-    return WAYS[way] if way == "tape" else f"{WAYS[way]} it"
+    if way in MODES:
+        return WAYS[way]
+    return f"the {WAYS[way]}" if way.startswith("graph") else f"{WAYS[way]} it"
 
 
 def _beside(found: Sequence[Family]) -> str:
-    """The three ways on the largest loss that all of them finished."""
+    """All ways on the largest loss that all of them finished."""
+    there = [way for way in WAYS if any(family.points(way) for family in found)]
     for family in found:
-        size = family.last("tree", "shared", "tape")
-        if size is None:
+        size = family.last(*there)
+        if size is None or len(there) < 2:
             continue
-        points = [size.points[way] for way in WAYS]
+        points = [size.points[way] for way in there]
         once = numbers.listed([f"{numbers.seconds(p.once)} {_how(p)}" for p in points])
         before = numbers.listed([numbers.seconds(p.before) for p in points])
         where = f"at {family.place(size)} of {family.title}" if family.axis else f"on {family.title}"
@@ -239,85 +248,9 @@ def _beside(found: Sequence[Family]) -> str:
 
 
 def _how(point: Point) -> str:
-    return "in reverse mode" if point.way == "tape" else WAYS[point.way]
-
-
-# ------------------------------------------------------------------------------------------------ tables
-
-
-def _growths(found: Sequence[Family]) -> Listing:
-    """How every count grows."""
-    columns = ("Operations", "Least", "Most", "Growth", "Last step", "Rests on", "Off by")
-    rows = []
-    for family in found:
-        for kind, words in COUNTS.items():
-            known = [(size.at, value) for size in family.sizes if (value := size.count(kind)) is not None]
-            if not known or not family.axis:
-                continue
-            law = growth(family, kind)
-            (before, low), (at, high) = known[-2] if len(known) > 1 else known[-1], known[-1]
-            step = (high / low) ** (1 / (at - before)) if at > before and low else None
-            rows.append(
-                (
-                    Cell(words, under=family.title),
-                    _count(known[0][1]),
-                    _count(known[-1][1]),
-                    Cell("" if law is None else _short(law, family.axis)),
-                    Cell("" if step is None else f"{TIMES} {numbers.factor(step)}", step, numeric=True),
-                    Cell("" if law is None else law.rests),
-                    Cell("", None, True) if law is None else Cell(f"{numbers.factor(law.off)} {TIMES}", law.off, True),
-                )
-            )
-    text = (
-        "Operations of value and gradient together. The growth is that of the larger half of the sizes, as a factor "
-        "for each unit of depth or width or as a power of it, whichever fits better; off by: the largest factor "
-        "between that law and a count. Last step: the factor for each unit between the two largest sizes."
-    )
-    return Listing("growth", "How the operations grow", text, Table(columns, tuple(rows)))
-
-
-def _short(law: Growth, axis: str) -> str:
-    return f"{TIMES} {numbers.factor(law.factor)} per unit" if law.exponential else f"{axis}^{law.power:.2f}"
-
-
-def _count(value: float | None) -> Cell:
-    return Cell("" if value is None else plain(value), value, numeric=True)
-
-
-def _counts(found: Sequence[Family]) -> Listing:
-    """The loss beside its gradient, at every size at which expressions were made."""
-    columns = ("Problem", "Loss written out", "Gradient written out", "Both as a graph", "Both after sharing",
-               "Loss on the tape", "Both on the reverse tape", "Equations, loss", "Equations, both")  # fmt: skip
-    rows = tuple(
-        (
-            Cell(family.title, under=family.place(size) if family.axis else ""),
-            _count(size.loss("tree")), _count(size.alone), _count(size.count("dag")),
-            _count(size.count("cse")), _count(size.loss("tape")), _count(size.count("tape")),
-            _count(size.loss("equations")), _count(size.count("equations")),
-        )
-        for family in found for size in family.sizes
-    )  # fmt: skip
-    text = "Counts hang on the data: in the expressions they are exact numbers, and a product with a zero vanishes."
-    text += _corners({family.title: family.sizes[0] for family in found if not family.axis})
-    return Listing("counts", "Loss and gradient, operation by operation", text, Table(columns, rows))
-
-
-def _corners(sizes: dict[str, Size]) -> str:
-    """What a table with the XOR network at eight points and at the corners shows, if it does."""
-    points, corners = sizes.get("xor"), sizes.get("xor-corners")
-    if points is None or corners is None or points.alone is None or corners.alone is None:
-        return ""
-    if corners.alone >= points.alone:
-        return ""
-    text = (
-        " That is why the XOR network has fewer operations at the corners of the square, whose coordinates are 0 and "
-        "1, than at eight points."
-    )
-    found = (corners.loss("tree") or 0.0, corners.alone)
-    if all(abs(count / told - 1) <= NEAR for count, told in zip(found, TOLD, strict=True)):
-        quoted = f"{plain(TOLD[0])} operations that become {plain(TOLD[1])}"
-        text += f" The often quoted {quoted} are near those at the corners."
-    return text
+    if point.way in MODES:
+        return f"in {WAYS[point.way]}"
+    return f"as a {WAYS[point.way]}" if point.way.startswith("graph") else WAYS[point.way]
 
 
 def _method(found: Sequence[Family]) -> tuple[str, ...]:
@@ -326,6 +259,12 @@ def _method(found: Sequence[Family]) -> tuple[str, ...]:
         "of five samples of at least 2 ms each. Operations of trees are counted on their graphs, each node once, so "
         "they are known also where the tree itself could not be written."
     ]
+    if any(size.count("forward") for family in found for size in family.sizes):
+        said.append(
+            "Of forward mode the operations of every pass of its program are counted, each with the loss. Without "
+            "zeros and ones, what multiplies with 0 or 1 or adds 0 at the numbers of the case is left out of both "
+            "modes, and the loss is counted once."
+        )
     if off := forecasts(found):
         said.append(
             f"The forecast of operations by which a case is refused was between {numbers.factor(min(off))} and "

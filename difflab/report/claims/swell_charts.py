@@ -1,27 +1,40 @@
-"""The charts of expression swell: operations against depth and width, the shares of the phases, the time in all."""
+"""The charts of expression swell: operations against depth and width, as multiples of the loss, and the time in all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
 from ..panels import _line, _mark
-from ..style import INK, MUTED, PAPER, SERIES, Look, arrow, canvas, key_mark
+from ..style import LIMIT, MUTED, Look, arrow, canvas, key_mark
 from ..svg import inline
-from .swell_points import COUNTS, PHASES, WAYS, Family, Point, Size, plain
+from .swell_laue import BAR
+from .swell_phases import phases
+from .swell_points import COUNTS, WAYS, Family, Point, Size, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {"tree": Look(2), "dag": Look(4), "cse": Look(6), "tape": Look(0), "shared": Look(6)}
-SLOTS = dict(zip(PHASES, (3, 4, 2, 0), strict=True))
-LETTERS = dict(zip(PHASES, "BDCE", strict=True))
-ROW = 34.0  # points, one bar with its words above it
-ROOM = 0.09  # of the whole, below which a segment has no letter
+LOOKS = {
+    "tree": Look(2), "dag": Look(4), "cse": Look(6), "shared": Look(6), "graph-by-symbol": Look(7), "graph": Look(9),
+    "forward": Look(3), "forward_lean": Look(3), "tape": Look(0),
+}  # fmt: skip
+GRAPHS = ("graph", "graph-by-symbol")
+UNDER = frozenset({"tape", "forward_lean"})  # drawn larger and first, as a graph often has the very same count
+LARGE = 11.0
+MULTIPLES = {
+    "forward": "forward mode, as it runs",
+    "forward_lean": "forward mode, without zeros and ones",
+    "graph-by-symbol": COUNTS["graph-by-symbol"],
+    "tape": COUNTS["tape"],
+    "graph": COUNTS["graph"],
+}
+TALL = 340.0  # points, a chart of many lines
 BEYOND = 1e3  # a forecast is drawn at most so far above the largest count
 
 
@@ -32,8 +45,8 @@ def charts(found: Sequence[Family]) -> list[Chart]:
         found: the problems.
     """
     growing = [family for family in found if family.axis]
-    made = [_operations(growing), _totals(growing)] if growing else []
-    return [*made, _phases(found)]
+    made = [_operations(growing), *_multiples(growing), _totals(growing)] if growing else []
+    return [*made, phases(found)]
 
 
 # ------------------------------------------------------------------------------------------------ operations
@@ -41,11 +54,15 @@ def charts(found: Sequence[Family]) -> list[Chart]:
 
 def _operations(found: Sequence[Family]) -> Chart:
     heading = "Operations against depth and width"
-    panels, rows = [], []
+    panels, rows, notes = [], [], []
     for number, family in enumerate(found):
-        figure, tips = _counts(family)
-        svg = inline(figure, f"operations{number}", f"{heading}, {family.title}", _words(family), tips)
+        near = _near(family)
+        figure, tips = _counts(near)
+        svg = inline(figure, f"operations{number}", f"{heading}, {family.title}", _words(near), tips)
         panels.append(Panel(f"{family.title}, by {family.axis}", svg))
+        if near is not family:
+            last = near.place(near.sizes[-1])
+            notes.append(f"What is beyond {last} of {family.title} is in the table and in the next chart.")
         for size in family.sizes:
             counts = [_said(size, kind) for kind in COUNTS]
             rows.append((family.title, family.place(size), *counts, plain(size.count("equations"))))
@@ -53,7 +70,7 @@ def _operations(found: Sequence[Family]) -> Chart:
         "Value and gradient together. The vertical axis is logarithmic, and so is a horizontal one of width: with "
         "depth, a straight line is a factor for every layer; with width, a power of it.",
         "Where a tree was not written out its operations are still counted on its graph, up to where that ends as "
-        "well.",
+        "well. A mark inside of one of the reverse tape has the same count, or nearly.",
     )
     keys: list[dict[str, Any]] = [{"text": words, **key_mark(LOOKS[kind])} for kind, words in COUNTS.items()]
     if any(size.count("tree") and not size.written() for family in found for size in family.sizes):
@@ -62,11 +79,18 @@ def _operations(found: Sequence[Family]) -> Chart:
         keys.append({"text": "arrow: more than this, by forecast", **key_mark(LOOKS["tree"], hollow=True, upward=True)})
     keys.append({"text": "the loss itself, on its tape", **key_mark(None, line="primal")})
     columns = ("Problem", "Size", *(words.capitalize() for words in COUNTS.values()), "Equations of that tape")
-    notes = ()
     if any(_beyond(size) and (size.forecast or 0) > _ceiling(family) for family in found for size in family.sizes):
         often = numbers.grouped(BEYOND)
-        notes = (f"A forecast of more than {often} times the largest count is drawn at {often} times that count.",)
-    return Chart("operations", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=notes)
+        notes.append(f"A forecast of more than {often} times the largest count is drawn at {often} times that count.")
+    return Chart("operations", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=tuple(notes))
+
+
+def _near(family: Family) -> Family:
+    """Depths up to twice the deepest tree that was counted: what grows by a factor would be a wall beside the rest."""
+    counted = [size.at for size in family.sizes if size.count("tree")]
+    if family.axis != "depth" or not counted or family.sizes[-1].at <= 2 * counted[-1]:
+        return family
+    return replace(family, sizes=tuple(size for size in family.sizes if size.at <= 2 * counted[-1]))
 
 
 def _said(size: Size, kind: str) -> str:
@@ -87,8 +111,8 @@ def _ceiling(family: Family) -> float:
 
 def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
     """Operations of one problem against its axis."""
-    figure, axes = canvas("operations", family.axis, height=318.0, bottom=38.0)
-    _set_places(axes, family)
+    figure, axes = canvas("operations", family.axis, height=TALL, bottom=38.0)
+    _set_places(axes, family, straight=family.axis == "depth")
     known = [value for size in family.sizes for kind in COUNTS if (value := size.count(kind))]
     heights = [min(size.forecast or 0.0, _ceiling(family)) * 5 for size in family.sizes if _beyond(size)]
     losses = [(size.at, value) for size in family.sizes if (value := size.loss("tape"))]
@@ -102,7 +126,7 @@ def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
         for size in own:
             gid = f"mark-{len(tips)}"
             hollow = kind == "tree" and not size.written()
-            _mark(axes, look, size.at, size.count(kind) or 0.0, gid, hollow=hollow)
+            _mark(axes, look, size.at, size.count(kind) or 0.0, gid, hollow=hollow, size=_thick(kind))
             tips[gid] = f"{family.place(size)}: {_said(size, kind)} {words if not hollow else ''}".strip()
     for size in family.sizes:
         if _beyond(size):
@@ -112,13 +136,60 @@ def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
     return figure, tips
 
 
-def _set_places(axes: Axes, family: Family) -> None:
-    """The horizontal axis: depth as it is, width logarithmic, the sizes of the study as ticks where there is room."""
+def _thick(kind: str) -> float:
+    return LARGE if kind in UNDER else 6.0
+
+
+def _multiples(found: Sequence[Family]) -> list[Chart]:
+    """What graphs and modes take as multiples of the loss; nothing where no graph was made."""
+    if not any(size.multiple(kind) for family in found for size in family.sizes for kind in GRAPHS):
+        return []
+    heading = "Value and gradient as multiples of the loss"
+    panels, rows = [], []
+    for number, family in enumerate(found):
+        values = [value for size in family.sizes for kind in MULTIPLES if (value := size.multiple(kind))]
+        figure, axes = canvas("times the operations of the loss", family.axis, height=TALL, bottom=38.0)
+        _set_places(axes, family)
+        scales.set_factor(axes, "y", [*values, BAR])
+        axes.axhline(BAR, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
+        tips: dict[str, str] = {}
+        ends = []
+        for kind, words in MULTIPLES.items():
+            look, own = LOOKS[kind], [(size, value) for size in family.sizes if (value := size.multiple(kind))]
+            _line(axes, look, [size.at for size, _ in own], [value for _, value in own])
+            for size, value in own:
+                gid = f"mark-{len(tips)}"
+                _mark(axes, look, size.at, value, gid, hollow=kind == "forward_lean", size=_thick(kind))
+                tips[gid] = f"{family.place(size)}: {words}, {numbers.factor(value)} times the loss"
+            if own:
+                ends.append(f"{words}: {numbers.factor(own[0][1])} to {numbers.factor(own[-1][1])}")
+        said = f"Operations over those of the loss, against {family.axis}; {'; '.join(ends)}."
+        svg = inline(figure, f"multiples{number}", f"{heading}, {family.title}", said, tips)
+        panels.append(Panel(f"{family.title}, by {family.axis}", svg))
+        for size in family.sizes:
+            shown = [size.multiple(kind) for kind in MULTIPLES]
+            rows.append((family.title, family.place(size), *("" if v is None else numbers.factor(v) for v in shown)))
+    keys = [
+        {"text": words, **key_mark(LOOKS[kind], hollow=kind == "forward_lean", bare=kind == "forward_lean")}
+        for kind, words in MULTIPLES.items()
+    ]
+    keys.append({"text": f"{BAR:g} times the loss", **key_mark(None, line="limit")})
+    caption = (
+        "Both axes are logarithmic: a straight line is a power of depth or width.",
+        "Marks inside of larger ones have the same count, or nearly: the graph from the root that of the reverse tape, "
+        "the graph by symbol that of forward mode once nothing is counted that multiplies with 0 or 1 or adds 0.",
+    )
+    columns = ("Problem", "Size", *(f"{words[0].upper()}{words[1:]}" for words in MULTIPLES.values()))
+    return [Chart("multiples", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))]
+
+
+def _set_places(axes: Axes, family: Family, *, straight: bool = False) -> None:
+    """The horizontal axis, logarithmic unless ``straight``, the sizes of the study as ticks where there is room."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     places = [size.at for size in family.sizes]
     low, high = min(places), max(places)
-    if family.axis == "depth":
+    if straight:
         room = 0.06 * (high - low or 1.0)
         axes.set_xlim(low - room, high + room)
     else:
@@ -184,7 +255,7 @@ def _totals(found: Sequence[Family]) -> Chart:
     evaluations = next(p.evaluations for family in found for size in family.sizes for p in size.points.values())
     caption = (
         f"To build, to differentiate, to compile, and to evaluate {numbers.counted(evaluations, 'time')}: what a run "
-        "with that many steps would pay.",
+        "with that many steps would pay. Both axes are logarithmic.",
     )
     if any(_refused(family) for family in found):
         caption += (
@@ -236,86 +307,3 @@ def _times(family: Family, points: Sequence[Point]) -> tuple[Figure, dict[str, s
         wait = numbers.trimmed(numbers.seconds(point.forecast["seconds"]))
         tips[gid] = f"{WAYS[point.way]}, {family.axis} {at:g}: forecast {wait} to prepare"
     return figure, tips
-
-
-# ------------------------------------------------------------------------------------------------ phases
-
-
-def _phases(found: Sequence[Family]) -> Chart:
-    heading = "Where the time goes"
-    panels, rows = [], []
-    for family in found:
-        ways = list(WAYS) if family.axis else [""]
-        for way in ways:
-            own = [
-                (f"{family.place(size)}" if way else WAYS[point.way], point)
-                for size in family.sizes
-                for point in size.points.values()
-                if point.finished and way in ("", point.way)
-            ]
-            if not own:
-                continue
-            figure, tips = _bars(own)
-            title = f"{family.title}, {WAYS[way]}" if way else family.title
-            svg = inline(figure, f"phases{len(panels)}", f"{heading}, {title}", _bar_words(own), tips)
-            panels.append(Panel(title, svg))
-            for name, point in own:
-                times = [numbers.seconds(point.times[phase]) for phase in PHASES]
-                rows.append((title, name, *times, numbers.seconds(point.once), numbers.seconds(point.loss_s)))
-    if not panels:
-        return Chart("phases", heading, (), missing="no case was timed")
-    evaluations = next(p.evaluations for family in found for size in family.sizes for p in size.points.values())
-    words = {"build": "B: build", "differentiate": "D: differentiate", "compile": "C: compile"}
-    words["evaluate"] = f"E: {numbers.counted(evaluations, 'evaluation')}"
-    keys = []
-    for phase in PHASES:
-        look = Look(SLOTS[phase])
-        keys.append({"text": words[phase], **key_mark(look, bare=True), "d": "M9 1H25V15H9Z", "fill": look.role})
-    caption = ("Each bar is the whole time of one case, which stands above it, and its parts are shares of it.",)
-    columns = ("Problem", "Case", "Build", "Differentiate", "Compile", "Evaluations", "One evaluation", "One loss")
-    return Chart("phases", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))
-
-
-def _bars(own: Sequence[tuple[str, Point]]) -> tuple[Figure, dict[str, str]]:
-    """A bar for every case, all of one length."""
-    figure, axes = canvas("", "share of the time", height=56.0 + ROW * len(own), left=8.0, bottom=38.0)
-    axes.set_xlim(0.0, 1.035)  # room for the last label
-    axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_ylim(len(own) - 0.6, -0.8)
-    axes.set_yticks([])
-    axes.grid(False, axis="y")
-    tips: dict[str, str] = {}
-    for place, (name, point) in enumerate(own):
-        axes.annotate(
-            f"{name}: {numbers.seconds(point.total)}", (0, place), xycoords=("axes fraction", "data"), xytext=(0, 9.5),
-            textcoords="offset points", color=INK,
-        )  # fmt: skip
-        left = 0.0
-        for phase in PHASES:
-            share = point.times[phase] / point.total
-            gid = f"mark-{len(tips)}"
-            axes.barh(
-                [place], [share], left=left, height=0.36, color=SERIES[SLOTS[phase]], edgecolor=PAPER, linewidth=0.8,
-                gid=gid,
-            )  # fmt: skip
-            axes.patches[-1].set_gid(gid)
-            tips[gid] = f"{name}, {phase}: {numbers.seconds(point.times[phase])}, {numbers.factor(100 * share)} %"
-            if share >= ROOM:
-                axes.annotate(
-                    LETTERS[phase],
-                    (left + share / 2, place),
-                    ha="center",
-                    va="center_baseline",
-                    color=PAPER,
-                    fontsize=9,
-                )
-            left += share
-    return figure, tips
-
-
-def _bar_words(own: Sequence[tuple[str, Point]]) -> str:
-    said = []
-    for name, point in own:
-        shares = ", ".join(f"{phase} {100 * point.times[phase] / point.total:.0f} %" for phase in PHASES)
-        said.append(f"{name}: {numbers.seconds(point.total)}, {shares}")
-    return "; ".join(said) + "."

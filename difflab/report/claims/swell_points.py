@@ -1,21 +1,35 @@
-"""What a study of expression swell found, size by size, and how its counts grow."""
+"""What a study of expression swell found, size by size."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 from .. import numbers
 from ..cases import Case, Group
 
-WAYS = {"tree": "written out", "shared": "shared", "tape": "reverse mode"}
-COUNTS = {"tree": "written out", "dag": "as a graph", "cse": "after sharing", "tape": "on the reverse tape"}
+WAYS = {
+    "tree": "written out",
+    "shared": "shared",
+    "graph-by-symbol": "graph by symbol",
+    "graph": "graph from the root",
+    "forward": "forward mode",
+    "tape": "reverse mode",
+}
+MODES = ("forward", "tape")
+# Counts of value and gradient, in the order in which they are told and drawn.
+COUNTS = {
+    "tree": "written out",
+    "dag": "each distinct part once",
+    "cse": "after sharing",
+    "forward": "in forward mode",
+    "graph-by-symbol": "graph by symbol",
+    "tape": "on the reverse tape",
+    "graph": "graph from the root",
+}
 PHASES = ("build", "differentiate", "compile", "evaluate")
-STEPS = {"depth": "layer", "width": "unit of width"}
-FEWEST = 3  # sizes that a growth rests on at least
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,15 @@ class Size:
 
     @property
     def forecast(self) -> float | None:
-        """The forecast of the operations written out."""
-        found = (point.forecast.get("operations") for point in self.points.values())
+        """The forecast of the operations written out, which a graph has another of."""
+        trees = [point for way, point in self.points.items() if way in ("tree", "shared")]
+        found = (point.forecast.get("operations") for point in trees)
         return next((value for value in found if value), None)
+
+    def multiple(self, kind: str) -> float | None:
+        """The operations of value and gradient over those of the loss: of a graph, those of its own loss."""
+        both, loss = self.count(kind), self.loss("graph" if kind.startswith("graph") else "tape")
+        return both / loss if both and loss else None
 
     def written(self) -> bool:
         """Whether the tree was turned into a program, and not only counted on its graph."""
@@ -118,32 +138,6 @@ class Family:
     def place(self, size: Size) -> str:
         """``depth 5``, or the name of the problem where there is one size."""
         return f"{self.axis} {numbers.grouped(size.at)}" if self.axis else self.title
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How a count grows: ``factor`` for each step of the axis, ``power`` of it, and by which ``off`` each fits.
-
-    ``places`` are those that it rests on; ``off`` is the largest factor between the law and a count.
-    """
-
-    places: tuple[float, ...]
-    factor: float
-    power: float
-    exponential: bool
-    off: float
-
-    def words(self, axis: str) -> str:
-        """``3.6-fold with every further layer`` or ``like width to the power 2.1``."""
-        if self.exponential:
-            return f"{numbers.factor(self.factor)}-fold with every further {STEPS[axis]}"
-        return f"like {axis} to the power {self.power:.1f}"
-
-    @property
-    def rests(self) -> str:
-        """``5 sizes from 5 to 16``."""
-        first, last = numbers.grouped(self.places[0]), numbers.grouped(self.places[-1])
-        return f"{numbers.counted(len(self.places), 'size')} from {first} to {last}"
 
 
 def read(case: Case) -> Point | None:
@@ -185,31 +179,6 @@ def families(groups: Sequence[Group]) -> list[Family]:
 def _at(found: Mapping[str, Point], axis: str) -> float:
     shape = next(iter(found.values())).shape
     return float(shape.get(axis) or 1)
-
-
-def growth(family: Family, kind: str) -> Growth | None:
-    """How a count grows over the larger half of the sizes, at least three; ``None`` for fewer.
-
-    Args:
-        family: a problem that varies along an axis.
-        kind: one of ``COUNTS``.
-    """
-    known = [(size.at, value) for size in family.sizes if (value := size.count(kind))]
-    if not family.axis or len(known) < FEWEST:
-        return None
-    used = known[-max(FEWEST, (len(known) + 1) // 2) :]
-    places, logs = [at for at, _ in used], [math.log(value) for _, value in used]
-    rate, miss = _line(places, logs)
-    power, other = _line([math.log(at) for at in places], logs)
-    return Growth(tuple(places), math.exp(rate), power, miss < other, math.exp(min(miss, other)))
-
-
-def _line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """The slope of the line of least squares, and how far the farthest point is from it."""
-    x_mean, y_mean = fmean(xs), fmean(ys)
-    square = math.fsum((x - x_mean) ** 2 for x in xs)
-    slope = math.fsum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True)) / square
-    return slope, max(abs(y - y_mean - slope * (x - x_mean)) for x, y in zip(xs, ys, strict=True))
 
 
 def forecasts(found: Sequence[Family]) -> list[float]:
