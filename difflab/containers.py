@@ -128,4 +128,4 @@ def same(first: Structure, second: Structure) -> bool:
     return True
 
 
-LEAF = Structure(optree.tree_structure(0), (None,), 1)  # type: ignore[arg-type] (optree's alias)
+LEAF = Structure(optree.treespec_leaf(), (None,), 1)

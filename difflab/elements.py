@@ -86,24 +86,24 @@ class Element(Traced):
         return self.taken
 
     @property
-    def builder(self) -> Any:  # type: ignore[override] (read only here)
+    def builder(self) -> Any:
         """The trace it belongs to."""
         return self.parent.builder
 
     @property
-    def number(self) -> int:  # type: ignore[override] (read only here)
+    def number(self) -> int:
         """Its value number."""
         return self.value.number
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[override] (read only here)
+    def dtype(self) -> np.dtype:
         """The dtype of its array."""
         if in_reduction():  # and would make a plain number of what has one
             raise AttributeError("dtype")
         return self.parent.dtype
 
     @property
-    def aval(self) -> Aval:  # type: ignore[override] (read only here)
+    def aval(self) -> Aval:
         """Shape and dtype."""
         return Aval((), self.parent.dtype)
 

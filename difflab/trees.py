@@ -30,7 +30,7 @@ def value_tree(flat: Function, values: Sequence[Any]) -> Any:
 def _block(block: Any, kind: str, dtype: np.dtype) -> Any:
     """One leaf of a Jacobian: in its dtype, a NumPy scalar for a number by a number."""
     if isinstance(block, Traced):
-        return block if block.dtype == dtype else block.astype(dtype)  # type: ignore[attr-defined] (traced arrays)
+        return block if block.dtype == dtype else block.astype(dtype)
     array = np.asarray(block)
     if array.dtype != dtype:
         array = array.astype(dtype)
@@ -151,7 +151,7 @@ def matched(leaf: Any, like: Any, what: str) -> Any:
     if isinstance(leaf, Traced):
         if leaf.shape != like.shape:
             raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
-        return leaf.astype(like.dtype)  # type: ignore[attr-defined] (traced arrays have it)
+        return leaf.astype(like.dtype)
     array = np.asarray(leaf)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")

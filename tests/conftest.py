@@ -28,13 +28,28 @@ settings.register_profile("difflab", derandomize=True, deadline=None, max_exampl
 settings.load_profile("difflab")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if sys.dont_write_bytecode and config.cache is not None:
+        # The suite starts hundreds of interpreters: bytecode that may not lie beside the source goes to pytest's cache.
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+        sys.dont_write_bytecode = False
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    # Tens of thousands of collected tests stay for good: no collection of garbage need walk them again.
+    _settle()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        _settle()
+
+
+def _settle() -> None:
+    """What is there now stays for good: what measures memory collects garbage often, and need not walk it again."""
     gc.collect()
     gc.freeze()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_primitive, one_test_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import BINARY, UNARY, Case, Steps, all_cases, compose, is_float, leaves_of, rng_of, tape_of
@@ -23,7 +24,7 @@ from difflab.tracing import trace_leaves
 
 LANES = 3
 CASES = all_cases(REGISTRY)
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+every_case = one_test_each(by_primitive(CASES))
 STEPS = st.lists(
     st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 40), st.integers(0, 40)),
     min_size=1,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import one_test_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,9 +160,10 @@ def test_it_does_not_nest_in_itself():
 # ---------------------------------------------------------------------------- primitives
 
 
-def _cases() -> list[Any]:
-    found = []
+def _cases() -> dict[str, dict[str, tuple[Any, ...]]]:
+    groups = {}
     for primitive in REGISTRY:
+        found: list[tuple[Any, ...]] = []
         if primitive.kind == "elementwise" and primitive.samples is None:
             rng = np.random.default_rng(len(primitive.name))
             pairs = primitive.domain * (primitive.arity // len(primitive.domain))
@@ -171,7 +173,9 @@ def _cases() -> list[Any]:
                 found.append((primitive, tuple(np.array([float(value)]) for value in values), {}))
         else:
             found += [(primitive, args, params) for args, params in (primitive.samples() if primitive.samples else [])]
-    return [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(found)]
+        if found:
+            groups[primitive.name] = {str(number): case for number, case in enumerate(found)}
+    return groups
 
 
 REFUSED = {
@@ -184,7 +188,7 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("primitive", "args", "params"), _cases())
+@one_test_each(_cases())
 def test_every_primitive_carries_its_derivative_or_is_refused(primitive: Any, args: Any, params: dict):
     """Against the tangent by its own rule, kinks and edges of domains included."""
     args = [np.asarray(arg) for arg in args]

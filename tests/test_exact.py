@@ -11,6 +11,7 @@ import flint
 import mpmath
 import numpy as np
 import pytest
+from grouped import by_primitive, one_test_each
 from samples import all_cases
 
 from difflab import nn
@@ -130,7 +131,7 @@ def test_every_derivative_against_mpmath(name: str) -> None:
 CASES = [case for case in all_cases(REGISTRY, ("float64",)) if case.ordinary and not case.primitive.inexact]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+@one_test_each(by_primitive(CASES))
 def test_every_primitive_runs_on_balls_and_agrees_with_numpy(case: Any) -> None:
     tape = trace_leaves(lambda leaves: [case.primitive(*leaves, **case.params)], list(case.arrays))
     (high,) = certify(tape, list(case.arrays)).high

@@ -57,7 +57,7 @@ def padded(x: np.ndarray, w: tuple[int, int], stride: tuple[int, int], padding: 
 
 def loop_conv(x: np.ndarray, w: np.ndarray, stride: Any, padding: Any) -> np.ndarray:
     steps = stride if isinstance(stride, tuple) else (stride, stride)
-    x = padded(x, w.shape[:2], steps, padding)  # type: ignore[arg-type]
+    x = padded(x, w.shape[:2], steps, padding)
     rows, columns = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], w.shape[:2], steps, strict=True))
     out = np.zeros((x.shape[0], rows, columns, w.shape[3]))
     for n, i, j, o in np.ndindex(*out.shape):

@@ -9,6 +9,7 @@ from typing import Any
 import calls
 import numpy as np
 import pytest
+from grouped import one_test_each
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import DTYPES, close, difference, rng_of, same_bits
@@ -134,8 +135,7 @@ def arguments(dtype: str) -> list[np.ndarray]:
     return [np.asarray(rng.uniform(0.5, 2.0, shape)).astype(dtype) for shape in ((3, 4), (3, 4), (4,), ())]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CALLS)
+@one_test_each({name: {dtype: (name, dtype) for dtype in DTYPES} for name in CALLS})
 def test_value_dtype_and_shape_are_those_of_numpy(name: str, dtype: str):
     args = arguments(dtype)
     expected = np.asarray(CALLS[name](*args))
@@ -149,8 +149,7 @@ def test_value_dtype_and_shape_are_those_of_numpy(name: str, dtype: str):
         assert same_bits(compiled, expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CALLS)
+@one_test_each({name: {dtype: (name, dtype) for dtype in DTYPES} for name in CALLS})
 def test_gradient_against_differences(name: str, dtype: str):
     args = arguments(dtype)
     rng = rng_of(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_primitive, one_test_each
 from samples import Case, all_cases
 
 import difflab as dl
@@ -175,8 +176,7 @@ def another_dtype(aval: Aval) -> Aval:
     return aval._replace(dtype=np.dtype(np.float32))
 
 
-@pytest.mark.parametrize("fault", [transposed, one_more_axis, another_dtype])
-@pytest.mark.parametrize("case", one_each(ORDINARY), ids=lambda case: case.primitive.name)
+@one_test_each(by_primitive(one_each(ORDINARY), axes=transposed, rank=one_more_axis, dtype=another_dtype))
 def test_a_wrong_shape_rule_is_found(case: Case, fault: Callable) -> None:
     def abstract(*avals: Aval, **params: Any) -> Aval:
         return fault(case.primitive.abstract(*avals, **params))

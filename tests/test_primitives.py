@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_primitive, one_test_each
 from references import REFERENCES
 from samples import (
     DTYPES,
@@ -40,10 +41,9 @@ from difflab.tracing import trace_leaves
 from difflab.transforms.inline import inline
 
 CASES = all_cases(REGISTRY)
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
-differentiable = pytest.mark.parametrize(
-    "case", [case for case in CASES if case.ordinary and moving(case)], ids=lambda case: case.label
-)
+every_case = one_test_each(by_primitive(CASES))
+MOVING = [case for case in CASES if moving(case)]
+differentiable = one_test_each(by_primitive(case for case in MOVING if case.ordinary))
 
 
 def away_from_ties(case: Case) -> Case:
@@ -104,7 +104,7 @@ def test_inputs_are_never_written_to(case: Case):
         filled(case, garbage(value.shape, value.dtype))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.primitive.into], ids=lambda case: case.label)
+@one_test_each(by_primitive(case for case in CASES if case.primitive.into))
 def test_into_fills_a_buffer_with_the_same_bits(case: Case):
     value = case.value
     assert same_bits(filled(case, garbage(value.shape, value.dtype)), value)
@@ -115,12 +115,12 @@ def test_into_fills_a_buffer_with_the_same_bits(case: Case):
     assert same_bits(filled(case, fortran, [np.array(array, order="F") for array in case.arrays]), value)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.primitive.view and c.value.size], ids=lambda case: case.label)
+@one_test_each(by_primitive(case for case in CASES if case.primitive.view and case.value.size))
 def test_what_calls_itself_a_view_is_one(case: Case):
     assert np.shares_memory(case.primitive.evaluate(*case.arrays, **case.params), case.arrays[0])
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.primitive.inplace], ids=lambda case: case.label)
+@one_test_each(by_primitive(case for case in CASES if case.primitive.inplace))
 def test_in_place_primitives_may_overwrite_any_operand_of_their_shape(case: Case):
     for position, array in enumerate(case.arrays):
         if (array.shape, array.dtype) == (case.value.shape, case.value.dtype):
@@ -147,7 +147,7 @@ def test_every_value_has_an_independent_reference():
     assert {p.name for p in REGISTRY} - ufuncs - set(REFERENCES) == set()
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.primitive.name in REFERENCES], ids=lambda case: case.label)
+@one_test_each(by_primitive(case for case in CASES if case.primitive.name in REFERENCES))
 def test_value_against_a_reference(case: Case):
     expected = np.asarray(REFERENCES[case.primitive.name](*case.arrays, **case.params))
     assert expected.dtype == case.value.dtype
@@ -226,8 +226,7 @@ def test_adjoint_identity(case: Case):
     assert abs(left - right) <= 16 * eps * size
 
 
-@pytest.mark.parametrize("mode", [transforms.jvp, transforms.vjp])
-@pytest.mark.parametrize("case", [case for case in CASES if moving(case)], ids=lambda case: case.label)
+@one_test_each(by_primitive(MOVING, jvp=transforms.jvp, vjp=transforms.vjp))
 def test_rules_on_a_tape_are_the_rules_on_arrays_and_compile(case: Case, mode):
     positions = moving(case)
     tape = mode(tape_of(case), positions).check()

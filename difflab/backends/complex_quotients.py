@@ -9,14 +9,13 @@ import numpy as np
 
 from ..errors import GuardError, UnsupportedError
 from ..execution.cache import Runner
-from ..execution.chunks import Chunked
 from ..primitives.complexes import complex_dtype
 from ..primitives.record import Aval
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from .complex_calls import ComplexCalls, narrowest
 from .complexify import complexify
-from .nearby import flags_of
+from .nearby import Centre, Nearby
 from .protocol import Source
 from .stencils import plan_of
 from .steps import bands, step_for, unit_step
@@ -65,60 +64,40 @@ class PreparedComplexStep:
     """Evaluations of the loss beside the real axis."""
 
     def __init__(self, backend: Any, source: Source, operator: str):
-        self._backend = backend
         self._source = source
+        self._given = backend.step
         leaves = [np.asarray(source.example[i]) for i in source.wrt]
         names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
         refuse_complex_variables(leaves, names)
         self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
         self._coordinates = Coordinates(self._variables)
         self._complex = Coordinates([Aval(v.shape, complex_dtype(v.dtype)) for v in self._variables])
-        self._sweeps: dict[int, Chunked] = {}
-        self._runner: Runner | None = None
         self._bands = 1 if operator == "hvp" else None
-        self.stats: dict[str, Any] = {"primal_calls": calls_of(self._variables, operator), "black_box": False}
-        try:
-            tape = source.tape
-        except Exception as error:  # whatever a black box does not like about traced arrays
-            self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
+        self._near = Nearby(
+            source, backend.chunk, self._coordinates, "complex-step", lambda tape: complexify(tape, source.wrt)
+        )
+        self.stats: dict[str, Any] = {"primal_calls": calls_of(self._variables, operator), **self._near.stats}
+        if self._near.runner is None:
             self._calls = ComplexCalls(source, backend.step)
             self._step = self._calls.step
             self._calls.check()
             return
         self._along = Runner(
-            tape, lambda tape: (complexify(tape, source.wrt),), ("complex-step", source.wrt), frozen=source.frozen
-        )
+            source.tape, lambda tape: (complexify(tape, source.wrt),), ("complex-step", source.wrt),
+            frozen=source.frozen,
+        )  # fmt: skip
         self._step = step_of(self._along.programs[0].tape, backend.step)
-        self._runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
-        self.stats.update(self._runner.stats)
         if operator != "jvp":
-            sweep = self._sweep(sweep_of(self._variables, operator)[1])
+            sweep = self._near.sweep(*sweep_of(self._variables, operator))
             self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
-
-    def _sweep(self, points: int) -> Chunked:
-        """The batched loss and its chunks."""
-        if points not in self._sweeps:
-            source, count = self._source, self._coordinates.count
-            self._sweeps[points] = Chunked(
-                source.tape, lambda tape: complexify(tape, source.wrt), ("complex-step", source.wrt, count, points),
-                flags_of(source.tape, source.wrt), count, self._backend.chunk, points=points, frozen=source.frozen,
-            )  # fmt: skip
-        return self._sweeps[points]
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
-        if self._runner is None:
-            return self._source.call(leaves)
-        return self._runner.run(list(leaves))
-
-    def _centre(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
-        """The outputs, and of a black box the state of the global generator before it could draw from it."""
-        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
-        return self.value(leaves), state
+        return self._near.value(leaves)
 
     def _steps(self, origin: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The step of every coordinate."""
-        if self._backend.step != "auto":
+        if self._given != "auto":
             return [np.full(x.shape, self._step) for x in origin]
         found = []
         least = self._step * SMALL * SMALL  # still far above what vanishes
@@ -133,7 +112,7 @@ class PreparedComplexStep:
     # -------------------------------------------------------------------- first order
 
     def _slopes(
-        self, leaves: Sequence[Any], centre: tuple[Sequence[Any], Any], points: int = 1, moved: Sequence[Any] = ()
+        self, leaves: Sequence[Any], centre: Centre, points: int = 1, moved: Sequence[Any] = ()
     ) -> Iterator[tuple[list[Run], int, list[np.ndarray]]]:
         """(runs, lanes of a point, slopes of every output with a leading axis of lanes), chunk by chunk.
 
@@ -142,10 +121,7 @@ class PreparedComplexStep:
         count, (values, state) = self._coordinates.count, centre
         origin = self._coordinates.flat(self._at(leaves))
         steps = self._steps(origin)
-        lanes, spans = 1, iter([(start, start + 1) for start in range(count)])
-        if self._runner is not None:
-            sweep = self._sweep(points)
-            lanes, spans = sweep.lanes, sweep.spans()
+        lanes, spans = self._near.spans(count, points)
         matrices: list[Any] = self._complex.matrices(lanes * points)
         for matrix, x, places in zip(matrices, origin, moved or origin, strict=True):
             matrix[...] = np.repeat(places, lanes, 0) if moved else x
@@ -176,8 +152,8 @@ class PreparedComplexStep:
         whole, rows = list(leaves), len(moved[0])
         for position, array in zip(self._source.wrt, moved, strict=True):
             whole[position] = array
-        if self._runner is not None:
-            return self._guarded(self._sweep(rows // lanes).run, whole, here)
+        if self._near.runner is not None:
+            return self._guarded(self._near.sweep(self._coordinates.count, rows // lanes).run, whole, here)
         results: list[np.ndarray] = []
         for row in range(rows):
             if row % lanes < used:
@@ -205,32 +181,32 @@ class PreparedComplexStep:
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients, a chunk of coordinates at a time."""
-        centre = self._centre(leaves)
+        centre = self._near.centre(leaves)
         gradients = self._coordinates.vectors()
         for runs, _, slopes in self._slopes(leaves, centre):
             for run in runs:
                 self._coordinates.collect(gradients, run, slopes[0][run.lanes])
-        return centre[0][0], self._coordinates.arrays(gradients)
+        return centre.outputs[0], self._coordinates.arrays(gradients)
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
-        centre = self._centre(leaves)
-        blocks = zero_blocks([np.asarray(value) for value in centre[0]], self._variables)
+        centre = self._near.centre(leaves)
+        blocks = zero_blocks([np.asarray(value) for value in centre.outputs], self._variables)
         for runs, _, slopes in self._slopes(leaves, centre):
             for run in runs:
                 for row, slope in zip(blocks, slopes, strict=True):
                     self._coordinates.columns(row, run, slope)
-        return centre[0], blocks
+        return centre.outputs, blocks
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one evaluation per input coordinate."""
         kept = [np.array(leaf) for leaf in leaves]
-        outputs, state = self._centre(kept)
+        outputs, state = self._near.centre(kept)
         values = [np.array(output) for output in outputs]
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             result = self._coordinates.vectors()
-            for runs, _, slopes in self._slopes(kept, (values, state)):
+            for runs, _, slopes in self._slopes(kept, Centre(values, state)):
                 shares = along(slopes, cotangents)
                 for run in runs:
                     self._coordinates.collect(result, run, shares[run.lanes])
@@ -240,7 +216,7 @@ class PreparedComplexStep:
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One evaluation beside the axis, along the tangent."""
-        outputs, state = self._centre(leaves)
+        outputs, state = self._near.centre(leaves)
         values = [np.asarray(output) for output in outputs]
         size = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents if t.dtype.kind == "f"], default=0.0)
         if size == 0:
@@ -248,7 +224,7 @@ class PreparedComplexStep:
         h, whole = self._step / size, list(leaves)
         for position, x, t in zip(self._source.wrt, self._at(leaves), tangents, strict=True):
             whole[position] = np.asarray(x + 1j * (h * t.astype(np.float64)), complex_dtype(x.dtype))
-        if self._runner is None:
+        if self._near.runner is None:
             parts = self._calls.imaginary(whole, state)
         else:
             parts = self._guarded(self._along.run, whole, True)
@@ -263,7 +239,7 @@ class PreparedComplexStep:
         stencil, points = SECOND.stencil, range(len(SECOND.stencil.offsets))
         origin = self._coordinates.flat(self._at(leaves))
         steps = [step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto") for x in self._at(leaves)]
-        state = np.random.get_state() if self._runner is None else None  # noqa: NPY002 (the one that users draw from)
+        centre = Centre([np.zeros(())], self._near.state())
         products = [vector.astype(np.float64) for vector in self._coordinates.vectors()]
         along_each = bands(steps, vectors)
         if self._bands not in (None, len(along_each)):  # known after a call only
@@ -275,7 +251,7 @@ class PreparedComplexStep:
                 for x, line in zip(origin, self._coordinates.flat(parts), strict=True)
             ]
             try:
-                for runs, lanes, slopes in self._slopes(leaves, ([np.zeros(())], state), len(points), moved):
+                for runs, lanes, slopes in self._slopes(leaves, centre, len(points), moved):
                     for run in runs:
                         at = [slopes[0][k * lanes :][run.lanes].astype(np.float64) for k in points]
                         total = sum(weight * slope for weight, slope in zip(stencil.weights, at, strict=True))

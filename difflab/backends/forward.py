@@ -15,7 +15,7 @@ from ..execution.plan import make_plan
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, diagonal
 from ..transforms.second_order import avals_of, outputs_of
-from .protocol import OPERATORS, Cost, Source
+from .protocol import OPERATORS, SECOND_ORDER, Cost, Source
 from .sweeps import Pairs, along, result_bytes, shown, unit_chunks, zero_blocks
 
 
@@ -122,7 +122,7 @@ class PreparedForward:
         return self._runners[kind]
 
     def _sweep(self, operator: str) -> Chunked:
-        kind = operator if operator in ("hvp", "hessian") else "columns"
+        kind = operator if operator in SECOND_ORDER else "columns"
         if kind not in self._sweeps:
             source = self._source
             directions, build, flags, single = _sweep(source.tape, source.wrt, kind)

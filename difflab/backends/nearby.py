@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,12 +34,23 @@ class Nearby:
         source: the function.
         chunk: directions at once, or "auto".
         coordinates: of the variables.
+        name: of the batched function, for the cache.
+        change: what its tape goes through before it is batched.
     """
 
-    def __init__(self, source: Source, chunk: str | int, coordinates: Coordinates):
+    def __init__(
+        self,
+        source: Source,
+        chunk: str | int,
+        coordinates: Coordinates,
+        name: str = "batch",
+        change: Callable[[Tape], Tape] = lambda tape: tape,
+    ):
         self._source = source
         self._chunk = chunk
         self._coordinates = coordinates
+        self._name = name
+        self._change = change
         self._sweeps: dict[tuple[int, int], Chunked] = {}
         self._idle: dict[tuple[int, int], list[Workspace]] = {}
         self.runner: Runner | None = None
@@ -57,7 +68,7 @@ class Nearby:
         if (directions, points) not in self._sweeps:
             source = self._source
             self._sweeps[directions, points] = Chunked(
-                source.tape, lambda tape: tape, ("batch", source.wrt, directions, points),
+                source.tape, self._change, (self._name, source.wrt, directions, points),
                 flags_of(source.tape, source.wrt), directions, self._chunk, points=points, frozen=source.frozen,
             )  # fmt: skip
         return self._sweeps[directions, points]
@@ -70,8 +81,12 @@ class Nearby:
 
     def centre(self, leaves: Sequence[Any]) -> Centre:
         """The outputs at the point itself."""
-        state = np.random.get_state() if self.runner is None else None  # noqa: NPY002 (the one that users draw from)
+        state = self.state()
         return Centre(self.value(leaves), state)
+
+    def state(self) -> Any:
+        """Of a black box the state of the global generator, from which it may draw."""
+        return np.random.get_state() if self.runner is None else None  # noqa: NPY002 (the one that users draw from)
 
     def at(self, leaves: Sequence[Any], state: Any) -> list[Any]:
         """The outputs at a perturbed point, where Python may branch otherwise and NumPy's warnings are ours."""

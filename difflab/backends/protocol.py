@@ -14,6 +14,7 @@ from ..primitives.complexes import block_dtype
 from ..tape import Tape
 
 OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp", "hessian")
+SECOND_ORDER = ("hvp", "hessian")
 
 
 class Cost(NamedTuple):

@@ -28,9 +28,8 @@ from ..execution.swell_costs import duration, of_graph, of_trees
 from ..execution.symbol_names import Renaming, names_of
 from ..primitives.record import Aval
 from ..tape import Tape
-from .protocol import OPERATORS, Cost, Source
+from .protocol import OPERATORS, SECOND_ORDER, Cost, Source
 
-SECOND_ORDER = ("hvp", "hessian")
 DEFAULT_LIMIT_S = 60.0
 KEPT_DERIVATIONS = 4
 

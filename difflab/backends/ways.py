@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import UnsupportedError
-from .protocol import OPERATORS, Backend
+from .protocol import OPERATORS, SECOND_ORDER, Backend
 
 FIRST_ORDER = ("value_and_gradient", "gradient", "jvp", "vjp", "jacobian")
 
@@ -63,7 +63,7 @@ def how(backend: Backend, operator: str) -> Way:
     for source in SOURCES[operator]:
         if _there(source, declared):
             return Way("deduced", source)
-    if operator in ("hvp", "hessian"):
+    if operator in SECOND_ORDER:
         return Way("refused", reason=_no_second_order(declared))
     return Way("refused", reason=f"it declares none of {', '.join(map(repr, SOURCES[operator][-4:]))}")
 

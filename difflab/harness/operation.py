@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.protocol import Backend, Cost, Source, block_bytes
+from ..backends.protocol import SECOND_ORDER, Backend, Cost, Source, block_bytes
 from ..backends.ways import FIRST_ORDER, how
 from ..nesting import ready
 from ..primitives.complexes import block_dtype
@@ -21,7 +21,6 @@ from ..primitives.record import Aval
 
 VECTORS = {"jvp": "tangents", "vjp": "cotangents", "hvp": "vectors"}
 """The operators that take vectors, and what these are called."""
-SECOND_ORDER = ("hvp", "hessian")
 PASSES = {
     ("gradient", "jvp"): "columns", ("vjp", "jvp"): "columns", ("jacobian", "jvp"): "columns",
     ("hessian", "hvp"): "columns", ("jvp", "vjp"): "rows", ("jacobian", "vjp"): "rows",

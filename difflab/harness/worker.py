@@ -78,6 +78,7 @@ def verdict(fault: BaseException) -> tuple[str, str]:
         return "invalid", text
     if isinstance(fault, MemoryError):
         return "memory_limit", text or "MemoryError: the memory limit was reached"
+    # JAX and autograd raise NotImplementedError for want of a rule.
     if isinstance(fault, UnsupportedError | UnavailableError | TraceError | NotImplementedError):
         return "unsupported", text
     frames = [frame for frame in traceback.extract_tb(fault.__traceback__)]

@@ -15,11 +15,11 @@ from .batching import broadcasting
 from .record import OUT, REGISTRY, Aval, Call, Operand, Primitive, same_dtype, unbroadcast
 
 
-def _scaled(partial: Any, tangent: Any) -> Any:
-    """``tangent * partial`` where a partial may be the plain numbers 1 and -1."""
-    if type(partial) is int:
+def _scaled(tangent: Any, partial: Callable | int, y: Any, args: tuple) -> Any:
+    """The tangent times a partial derivative, which takes no product where it is the plain number 1 or -1."""
+    if isinstance(partial, int):
         return tangent if partial == 1 else -tangent
-    return tangent * partial
+    return tangent * partial(y, *args)
 
 
 def elementwise(
@@ -49,7 +49,7 @@ def elementwise(
         for partial, tangent in zip(partials, tangents, strict=True):
             if tangent is None or partial is None:
                 continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), tangent)  # type: ignore[operator] (not None)
+            term = _scaled(tangent, partial, y, args)
             total = term if total is None else total + term
         if total is not None and total.shape != y.shape:
             total = REGISTRY["broadcast_to"](total, shape=y.shape)
@@ -61,7 +61,7 @@ def elementwise(
             if partial is None or not want:
                 result.append(None)
                 continue
-            term = _scaled(partial if type(partial) is int else partial(y, *args), cotangent)  # type: ignore[operator] (not None)
+            term = _scaled(cotangent, partial, y, args)
             result.append(unbroadcast(term, arg.shape))
         return tuple(result)
 

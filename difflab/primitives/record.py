@@ -13,7 +13,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,12 @@ class Traced:
     dtype: np.dtype
     weak: bool
     aval: Aval
+
+    if TYPE_CHECKING:  # an element hands on to its array what is defined nowhere here
+
+        def astype(self, dtype: Any, copy: bool = True) -> Traced:
+            """As ``numpy.ndarray.astype``."""
+            ...
 
     def record(self, primitive: Primitive, operands: tuple, params: dict) -> Traced:
         """Append one equation to the innermost trace among the operands."""

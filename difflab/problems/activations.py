@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn
-from .digits import affine, cross_entropy
+from .digits import affine, cross_entropy, random_batch
 from .record import Instance, instance, problem
 
 Params = Mapping[str, Any]
@@ -183,8 +183,7 @@ def _make(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
     params = {}
     params["w1"], params["b1"] = affine(generator, size["inputs"], size["hidden"])
     params["w2"], params["b2"] = affine(generator, size["hidden"], size["classes"])
-    x = generator.standard_normal((size["batch"], size["inputs"]))
-    t = np.eye(size["classes"])[generator.integers(0, size["classes"], size["batch"])]
+    x, t = random_batch(generator, size)
     if size["activation"] == MAXOUT:
         params["v1"], params["c1"] = affine(generator, size["inputs"], size["hidden"])
         ordered = {key: params[key] for key in ("w1", "b1", "v1", "c1", "w2", "b2")}

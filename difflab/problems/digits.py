@@ -1,6 +1,8 @@
-"""What problems share: a batch of real images for the two on digits, affine layers, softmax cross-entropy."""
+"""What problems share: batches of real images and of random rows, affine layers, softmax cross-entropy."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,6 +21,12 @@ def batch(side: int, classes: int, count: int, seed: int) -> tuple[np.ndarray, n
     first = (images.shape[1] - side) // 2
     crop = slice(first, first + side)
     return images[chosen, crop, crop] / 16.0, np.eye(classes)[labels[chosen]]
+
+
+def random_batch(generator: np.random.Generator, size: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of standard normal inputs ``(batch, inputs)`` and random one-hot targets ``(batch, classes)``, float64."""
+    x = generator.standard_normal((size["batch"], size["inputs"]))
+    return x, np.eye(size["classes"])[generator.integers(0, size["classes"], size["batch"])]
 
 
 def affine(generator: np.random.Generator, *shape: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .digits import affine, cross_entropy
+from .digits import affine, cross_entropy, random_batch
 from .record import Instance, instance, problem
 
 SIZES: dict[str, dict[str, int]] = {
@@ -82,8 +82,7 @@ def _make(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
     params = {}
     for layer in (1, 2, 3):
         params[f"w{layer}"], params[f"b{layer}"] = affine(generator, widths[layer - 1], widths[layer])
-    x = generator.standard_normal((size["batch"], size["inputs"]))
-    t = np.eye(size["classes"])[generator.integers(0, size["classes"], size["batch"])]
+    x, t = random_batch(generator, size)
     return instance(loss, analytic, params, (x, t), dtype)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -123,26 +124,7 @@ def render(results: Run) -> str:
     >>> render(dl.load("reports/digits"))[:15]  # doctest: +SKIP
     '<!DOCTYPE html>'
     """
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("difflab.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tight"] = tight
-    environment.globals["markup"] = Markup
-    template, sheet, script = TEMPLATES
-    assets = {name: _asset(environment, name) for name in (sheet, script)}
-    context = contents(results) | {
-        "sheet": Markup(assets[sheet]),
-        "script": Markup(assets[script]),
-        "policy": policy(assets[sheet], assets[script]),
-    }
-    return environment.get_template(template).render(context)
+    return _whole(contents(results))
 
 
 def contents(results: Run) -> dict[str, Any]:
@@ -218,6 +200,33 @@ def policy(sheet: str, script: str) -> str:
 def tight(text: str) -> str:
     """Prose in which a line never breaks between a number and its unit."""
     return TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+
+
+def _whole(shown: Mapping[str, Any]) -> str:
+    """The page that shows these contents."""
+    template, always = _template()
+    return template.render({**shown, **always})
+
+
+@functools.cache
+def _template() -> tuple[Any, dict[str, str]]:
+    """The template, compiled once, and what stands on every page."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("difflab.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tight"] = tight
+    environment.globals["markup"] = Markup
+    name, *files = TEMPLATES
+    sheet, script = (_asset(environment, file) for file in files)
+    always = {"sheet": Markup(sheet), "script": Markup(script), "policy": policy(sheet, script)}
+    return environment.get_template(name), always
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .. import numbers
 from ..answer import Answer
@@ -23,6 +24,11 @@ def nothing(cases: Sequence[Case], said: str, caveats: tuple[str, ...]) -> Answe
     if not cases:
         return Answer(("This run holds no case, so there is no answer.",), caveats)
     return Answer((f"{said}: of {numbers.counted(len(cases), 'case')}, {tally_words(list(cases))}.",), caveats)
+
+
+def by_name(cases: Sequence[Case], key: str) -> dict[str, Mapping[str, Any]]:
+    """What ``findings[key]`` lists, by its ``name`` and in the order of the cases; of equal names the last one's."""
+    return {one["name"]: one for case in cases if case.findings for one in case.findings[key]}
 
 
 def place(case: Case) -> str:

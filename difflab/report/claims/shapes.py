@@ -69,7 +69,7 @@ def sections(cases: Sequence[Case]) -> Sections:
     Args:
         cases: all rows of a run, with their findings.
     """
-    columns, maps = _columns(list(cases)), _maps(cases)
+    columns, maps = _columns(list(cases)), examined.by_name(cases, "maps")
     if not columns:
         return Sections(examined.nothing(cases, "No map was examined", examined.caveats(cases, examined.size)))
     return Sections(
@@ -89,14 +89,9 @@ def _columns(cases: list[Case]) -> list[Column]:
         for label in backends(cases):
             own = [case for case in cases if case.backend == label and case.dtype == dtype and case.findings]
             if own:
-                maps = {one["name"]: one for case in own for one in case.findings["maps"]}
-                found.append(Column(label if len(dtypes) == 1 else f"{label}, {dtype}", own[0], maps))
+                name = label if len(dtypes) == 1 else f"{label}, {dtype}"
+                found.append(Column(name, own[0], examined.by_name(own, "maps")))
     return found
-
-
-def _maps(cases: Sequence[Case]) -> dict[str, Mapping[str, Any]]:
-    """All maps by name, each as any of the backends met it; in the order of the study."""
-    return {one["name"]: one for case in cases if case.findings for one in case.findings["maps"]}
 
 
 # ------------------------------------------------------------------------------------------------ the answer

@@ -65,7 +65,7 @@ def sections(cases: Sequence[Case]) -> Sections:
     Args:
         cases: all rows of a run, with their findings.
     """
-    columns, traps = _columns(list(cases)), _traps(cases)
+    columns, traps = _columns(list(cases)), examined.by_name(cases, "traps")
     if not columns:
         return Sections(examined.nothing(cases, "No trap was examined", examined.caveats(cases, examined.backend)))
     return Sections(
@@ -83,14 +83,8 @@ def _columns(cases: list[Case]) -> list[Column]:
     for label in backends(cases):
         own = [case for case in cases if case.backend == label and case.findings]
         if own:
-            answers = {one["name"]: one for case in own for one in case.findings["traps"]}
-            found.append(Column(label, own[0], answers, own[0].findings["library"]))
+            found.append(Column(label, own[0], examined.by_name(own, "traps"), own[0].findings["library"]))
     return found
-
-
-def _traps(cases: Sequence[Case]) -> dict[str, Mapping[str, Any]]:
-    """All traps by name, each as any of the methods met it."""
-    return {one["name"]: one for case in cases if case.findings for one in case.findings["traps"]}
 
 
 # ------------------------------------------------------------------------------------------------ the answer
