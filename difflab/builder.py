@@ -47,7 +47,8 @@ class Builder:
 
     __slots__ = (
         "avals", "closed", "constants", "equations", "examples", "guarded", "guards", "inputs", "known", "lifted",
-        "literal_numbers", "literals", "names", "objects", "quiet_from", "serial", "spans", "static_floats", "wrap",
+        "literal_numbers", "literals", "names", "objects", "quiet_from", "refused", "serial", "spans",
+        "static_floats", "wrap",
     )  # fmt: skip
 
     def __init__(self, wrap: Callable[[Builder, int, Aval], Any], *, static_floats: bool = False):
@@ -65,6 +66,7 @@ class Builder:
         self.quiet_from: int | None = None
         self.closed = False
         self.objects = False  # whether NumPy made an object array of traced values
+        self.refused: TraceError | None = None  # the last time that a plain number was asked for
         # Transforms write rules whose Python floats are part of the text; in a user's function they are data.
         self.static_floats = static_floats
         self.examples: dict[int, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import opcode
 import os
 import sys
 from types import FrameType
@@ -82,6 +83,26 @@ def location_of(error: BaseException) -> str:
             place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+def hidden_by(error: BaseException, refused: TraceError | None) -> TraceError | None:
+    """Our own error that compiled code replaced by another, if it did.
+
+    Args:
+        error: what came out.
+        refused: what was raised last where a plain number was asked for.
+
+    Compiled code that goes on after an error raises one of its own; sometimes Python notices, and makes ours its cause.
+    """
+    if isinstance(error.__cause__, TraceError):
+        return error.__cause__
+    trace = error.__traceback__
+    if refused is None or error is refused or isinstance(error, TraceError) or trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    by_python = opcode.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")
+    return None if by_python else refused
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

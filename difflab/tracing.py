@@ -23,7 +23,7 @@ import numpy as np
 
 from .builder import CAST, Builder, Shape, aval_of
 from .elements import elements
-from .errors import TraceError, location_of, user_location
+from .errors import TraceError, hidden_by, location_of, user_location
 from .methods import speaks_numpy
 from .primitives.record import Aval, Primitive, Traced
 from .promotion import (
@@ -216,12 +216,13 @@ class TracedArray(Traced):
 
     def _no_number(self, kind: str) -> NoReturn:
         into = " (or writing it into a plain array: collect the values in a list and use np.stack)"
-        raise TraceError(
+        self.builder.refused = TraceError(
             f"{kind}() of a traced value{into if kind == 'float' else ''} at {user_location()} would cut it off the "
             "tape; keep it an array: NumPy functions work on it, np.stack joins values, start + step * np.arange(n) "
             "stands for np.arange of traced bounds; where a library needs numbers, wrap its call with "
             "dl.primitive(opaque=True), or use backend 'finite'"
         )
+        raise self.builder.refused
 
     def __float__(self) -> float:
         self._no_number("float")
@@ -383,8 +384,8 @@ def trace_leaves(
         outputs = [builder.lift(output) for output in function(inputs)]
     except (TypeError, AttributeError, ValueError, SystemError) as error:
         # Compiled code hides our error: NumPy when a traced value is written into an array, SciPy's root finders.
-        if isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None
+        if (hidden := hidden_by(error, builder.refused)) is not None:
+            raise hidden from None
         if isinstance(error, TraceError | ValueError) or not builder.objects:
             raise
         raise TraceError(
@@ -394,5 +395,5 @@ def trace_leaves(
             "dl.primitive(opaque=True), or use backend 'finite'"
         ) from error
     finally:
-        builder.closed = True
+        builder.closed, builder.refused = True, None
     return builder.finish(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 from collections.abc import Callable
@@ -113,6 +114,26 @@ def test_what_object_arrays_cannot_do_says_what_can(function: Callable):
 def test_an_error_hidden_by_compiled_code_comes_out():
     with pytest.raises(TraceError, match=r"float\(\) of a traced value .*dl\.primitive\(opaque=True\)"):
         dl.gradient(lambda x: scipy.optimize.brentq(lambda t: t**3 - x[3], 0.0, 5.0))(X)
+
+
+def test_what_compiled_code_raises_over_a_refusal_is_the_refusal():
+    def compiled(x):
+        with contextlib.suppress(TraceError):
+            float(x[0])
+        int("no number")  # raised by no line of Python, as by a library that goes on after an error
+
+    with pytest.raises(TraceError, match=r"float\(\) of a traced value"):
+        dl.gradient(compiled)(X)
+
+    def python(x):
+        with contextlib.suppress(TraceError):
+            float(x[0])
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        dl.gradient(python)(X)
+    with pytest.raises(ValueError, match="invalid literal"):  # nothing was refused before
+        dl.gradient(lambda x: x[0] * int("no number"))(X)
 
 
 def test_errors_of_the_user_pass_unchanged():
