@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 import difflab
+import difflab.numpy_functions  # NumPy, and with it its BLAS, whose threads are limited below
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,6 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
         sys.dont_write_bytecode = False
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # As many workers as processors: threads of BLAS would only wait for each other, spinning.
+        threadpool_limits(1)
     # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
