@@ -37,7 +37,8 @@ else. With --out DIR it goes to DIR, which must be new, empty, or hold this very
 
 FORMULAS_EPILOG = """
 Examples: difflab formulas "x*y + sin(x)" x=1 y=2; difflab formulas xor --as c; difflab formulas two-layer --as srepr
---way tree --data symbols; difflab formulas xor --way tree --as python --json (with operation counts and times)
+--way tree --data symbols; difflab formulas xor --way tree --as python --json (with operation counts and times); difflab
+formulas "0.1*x" x=2 --digits 3. Put -- before a formula that begins with a minus: difflab formulas -- "-x" x=1
 """
 
 app = typer.Typer(
@@ -232,6 +233,9 @@ def formulas(
         str, typer.Option("--data", metavar="DATA", help="Data as numbers, or as symbols like the parameters.")
     ] = "numbers",
     engine: Annotated[str, typer.Option("--engine", metavar="ENGINE", help="sympy or symengine.")] = "sympy",
+    digits: Annotated[
+        int | None, typer.Option("--digits", metavar="N", min=1, help="With latex: significant digits of decimals.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="SIZE", help="Size of a problem (default: its smallest).")
     ] = None,
@@ -240,7 +244,8 @@ def formulas(
     """Print value and gradient as symbolic differentiation derives them: formulas, or code that computes them."""
     from .cli_formulas import formulas_text
 
-    _show(formulas_text(expression, values or [], size, form, {"way": way, "data": data, "engine": engine}, as_json))
+    options = {"way": way, "data": data, "engine": engine}
+    _show(formulas_text(expression, values or [], size, form, options, as_json, digits=digits))
 
 
 @app.command(epilog="Example: difflab report reports/digits")

@@ -12,7 +12,14 @@ TEXTS = ("latex", "srepr", "python", "numpy", "cupy", "c")
 
 
 def formulas_text(
-    expression: str, values: Sequence[str], size: str | None, form: str, options: dict[str, Any], as_json: bool
+    expression: str,
+    values: Sequence[str],
+    size: str | None,
+    form: str,
+    options: dict[str, Any],
+    as_json: bool,
+    *,
+    digits: int | None = None,
 ) -> str:
     """The formulas of symbolic differentiation.
 
@@ -23,6 +30,7 @@ def formulas_text(
         form: one of ``TEXTS``.
         options: of ``Symbolic``: ``way``, ``order``, ``data``, ``engine``.
         as_json: whether counts and times are wanted as well, in one JSON document.
+        digits: significant digits of decimals in LaTeX; by default as many as tell one double from all others.
 
     Returns:
         LaTeX, SymPy's ``srepr``, the text of a module, or JSON.
@@ -42,13 +50,15 @@ def formulas_text(
 
     if form not in TEXTS:
         raise InputError(f"--as {form}: formulas are printed as {', '.join(TEXTS)}")
+    if digits is not None and form != "latex":
+        raise InputError(f"--digits rounds what LaTeX shows, and goes with --as latex, not with --as {form}")
     subject = subject_of(expression, values, size)
     prepared = prepare(
         subject.function, *subject.arguments, argnums=subject.argnums, backend=Symbolic(**options), operator="gradient"
     )
     if form in ("latex", "srepr"):
         found = prepared.expressions()
-        text = found.latex() if form == "latex" else found.srepr()
+        text = found.latex(digits=digits) if form == "latex" else found.srepr()
     else:
         text = prepared.code(language=form).rstrip()
     if not as_json:

@@ -282,8 +282,8 @@ class Prepared:
         unpacks into the three, and has ``latex()``, ``srepr()`` and ``operations()``.
 
         Args:
-            *args: arguments of the function, whose data are the numbers in the formulas; by default what the function
-                was prepared with.
+            *args: arguments of the function, whose data are the numbers in the formulas; by default those of the
+                last call.
             **kwargs: keyword arguments of the function.
         """
         if not args and not kwargs:
@@ -297,12 +297,16 @@ class Prepared:
     def code(self, *args: Any, language: str | None = None, **kwargs: Any) -> str:
         """The formulas of symbolic differentiation as the text of a module with a function ``program``.
 
+        It gives the outputs and their first derivatives, whatever the operator.
+
         Args:
-            *args: arguments of the function, whose data are the numbers in the formulas; by default what the function
-                was prepared with.
+            *args: arguments of the function, whose data are the numbers in the formulas; by default those of the
+                last call.
             language: "python", "numpy", "cupy" or "c"; by default what the backend runs.
             **kwargs: keyword arguments of the function.
         """
+        if language is None and len(args) == 1 and isinstance(args[0], str):
+            args, language = (), args[0]
         if not args and not kwargs:
             return self._first.code(None, language)
 

@@ -45,8 +45,8 @@ def test_json_has_counts_and_times() -> None:
 
 
 def test_data_as_symbols_stand_in_the_formula() -> None:
-    assert "x_{1 1}" in printed("least-squares", "--data", "symbols").lower()
-    assert "x_{1 1}" not in printed("least-squares").lower()
+    assert "x_{1,1}" in printed("least-squares", "--data", "symbols").lower()
+    assert "x_{1,1}" not in printed("least-squares").lower()
 
 
 @pytest.mark.parametrize(

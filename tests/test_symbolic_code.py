@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import sympy
 from samples import all_cases, moving
+from scipy import special
 
 import difflab as dl
 from difflab import nn
@@ -39,6 +40,7 @@ LOSSES: dict[str, tuple[Callable, Any]] = {
     "shares": (lambda z: np.sum(nn.softmax(z) * np.arange(3.0)) + nn.logsumexp(z) ** 2, [1.0, -2.0, 800.0]),
     "sigmoids": (lambda z: np.sum(nn.sigmoid(z) * np.logaddexp(z, z[0])), [-900.0, 3.0, 900.0]),
     "stopped": (lambda z: np.sum(dl.stop_gradient(z) * z + np.floor(z) * z + np.ceil(z)), [1.5, -2.5]),
+    "special": (lambda z: np.sum(special.erf(z) * special.erfc(z)), [0.5, -1.5]),
     "angles": (lambda z: np.sum(np.arctan2(z, z[0]) + np.arcsinh(z) + np.log1p(z) + np.expm1(z)), [0.5, 1e-9]),
 }
 # SymPy differentiates 1 / (1 + exp(-x)) as it stands, and evaluates it exactly but slowly far out.
@@ -143,15 +145,17 @@ def test_texts_run_on_their_own(name: str, way: dict[str, Any], tmp_path: Path) 
             found = names["program"](*x.tolist())
         np.testing.assert_allclose(np.array(found, float), expected, rtol=1e-13, atol=1e-14 * np.max(np.abs(slopes)))
     assert prepared.code(language="cupy") == prepared.code(language="numpy").replace(
-        "import numpy as xp", "import cupy as xp"
-    )
+        "import numpy", "import cupy"
+    ).replace("from scipy", "from cupyx.scipy")
     text = prepared.code(language="c")
     assert "void program(const double *p, double *out)" in text
-    found_compiler = c_code.compiler()
-    if found_compiler is not None:  # without options of ours
+    command = c_code.compiler()
+    if command is not None:  # without options of ours, in the strictest of dialects
         (tmp_path / "a.c").write_text(text)
         library = str(tmp_path / "a.so")
-        subprocess.run([found_compiler, "-shared", "-fPIC", str(tmp_path / "a.c"), "-o", library, "-lm"], check=True)
+        subprocess.run(
+            [*command, "-std=c11", "-shared", "-fPIC", str(tmp_path / "a.c"), "-o", library, "-lm"], check=True
+        )
         out = np.empty(len(expected))
         program = ctypes.CDLL(library).program
         program(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data))
@@ -230,7 +234,7 @@ def test_text_that_would_fill_gigabytes_is_refused() -> None:
 
 def test_a_missing_compiler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(UnavailableError, match="needs a C compiler, and neither what the variable CC names"):
+    with pytest.raises(UnavailableError, match="needs a C compiler, and CC=no-such-compiler names none that is there"):
         dl.gradient(np.sum, backend=Symbolic(code="c"))(np.ones(2))
 
 
@@ -285,6 +289,28 @@ def test_what_is_finite_is_asked_in_every_language() -> None:
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Symbolic(**options)
+
+
+def test_what_may_not_be_frozen_is_refused_and_second_derivatives_do_not_mix_in() -> None:
+    branching = dl.prepare(lambda x: x**2 if x > 0 else -x, 1.0, backend="symbolic")
+    for ask in (branching.code, branching.expressions):
+        with pytest.raises(UnsupportedError, match="would freeze a branch that Python chose"):
+            ask()
+    twice = dl.prepare(lambda w: w[0] ** 2 * w[1], np.ones(2), backend="symbolic", operator="hessian")
+    assert twice.code("python").endswith("return [w_1**2*w_2, 2*w_1*w_2, w_1**2]\n")
+    assert twice.code("python").startswith("# In: w_1, w_2.\n# Out: the value, then its derivatives by w_1, w_2.\n")
+
+
+def test_numbers_and_indices_read_well() -> None:
+    loss = lambda w1: np.sum(w1 * 0.1) + np.log1p(w1[0, 0])  # noqa: E731 (one line says it)
+    found = dl.prepare(loss, np.ones((1, 2)), backend="symbolic").expressions()
+    assert found.latex().splitlines()[0] == (
+        r"f = 0.1 w^{(1)}_{1,1} + 0.1 w^{(1)}_{1,2} + \log{\left(1 + w^{(1)}_{1,1} \right)}"
+    )
+    found = dl.prepare(lambda x: x / 3 * 1.23456789 + x / 3, 1.0, backend="symbolic").expressions()
+    assert found.latex(digits=3).splitlines()[1] == r"\frac{\partial f}{\partial x} = 0.745"
+    with pytest.raises(InputError, match="cse is True or False"):
+        Symbolic(cse="no")  # type: ignore[arg-type] (a fault on purpose)
 
 
 def test_an_unknown_language_is_named() -> None:

@@ -108,3 +108,5 @@ def test_what_symengine_lacks_is_named() -> None:
     for way in ("dag", "tree"):
         with pytest.raises(UnsupportedError, match="symengine's programs have no function 'jv'; use"):
             dl.gradient(lambda x: special.jv(0, x), backend=Symbolic(engine="symengine", way=way))(1.0)
+    with pytest.raises(UnsupportedError, match="symengine cannot compile polygamma"):
+        dl.gradient(special.gammaln, backend=Symbolic(engine="symengine", way="tree"))(1.5)

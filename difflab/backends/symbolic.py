@@ -21,6 +21,7 @@ from ..arrays import import_cupy, is_device_array, namespace, to_host
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
 from ..execution.chunks import machine_bytes
 from ..execution.code_out import c_code, symengine_code
+from ..execution.code_out.lines import Lines
 from ..execution.code_out.programs import CODES, joined, text
 from ..execution.derivation import Derivation, Places, Task, cast, written_out
 from ..execution.exported import Formulas, formulas_of
@@ -90,6 +91,8 @@ time_limit_s=None)
             )
         if self.order != "auto" and self.resolved_way() == "tree":
             raise InputError("Symbolic(order=...): only way='dag' has a choice of orders")
+        if not isinstance(self.cse, bool):
+            raise InputError(f"Symbolic(cse={self.cse!r}): cse is True or False")
         if self.engine == "symengine" and self.code != "python":
             raise InputError(f"Symbolic(engine='symengine', code={self.code!r}): symengine makes its own code")
         limit = self.time_limit_s
@@ -221,6 +224,10 @@ class PreparedSymbolic:
         return (shared if backend.resolved_way() == "dag" else by_symengine)(task, leaves)
 
     def _last(self, leaves: Sequence[Any] | None) -> Derivation:
+        if self._tape.guards:
+            raise UnsupportedError(
+                "formulas would freeze a branch that Python chose by a traced value; choose with np.where instead"
+            )
         """What was derived for this data, or what was used last."""
         with self._lock:
             last = next(reversed(self._derivations.values()))
@@ -233,7 +240,7 @@ class PreparedSymbolic:
             leaves: the data whose numbers stand in the formulas; by default what was used last.
 
         Returns:
-            The symbols of every symbolic leaf, the outputs, and for every output its derivatives by every
+            The symbols of every symbolic leaf, the outputs, and for every output its first derivatives by every
             differentiated leaf: object arrays, the last of the shape of the output followed by that of the leaf.
         """
         derivation, inputs = self._last(leaves), self._inputs()
@@ -247,7 +254,7 @@ class PreparedSymbolic:
         return names_of(leaves, [aval.shape for aval in inputs])
 
     def code(self, leaves: Sequence[Any] | None = None, language: str | None = None) -> str:
-        """Outputs and derivatives as the text of a module with a function ``program`` of the symbols.
+        """Outputs and first derivatives as the text of a module with a function ``program`` of the symbols.
 
         Args:
             leaves: the data whose numbers stand in the formulas; by default what was used last.
@@ -255,13 +262,24 @@ class PreparedSymbolic:
 
         Raises:
             InputError: there is no such language.
-            UnsupportedError: the language has not all functions.
+            UnsupportedError: the language has not all functions, or Python branches in the loss.
         """
         language = self._backend.code if language is None else language
         if language not in CODES:
             raise InputError(f"code in {language!r}: the languages are {', '.join(CODES)}")
-        lines = self._last(leaves).lines()
-        return text(Renaming(lines.symbols, self._entries(self._inputs())).lines(lines), language)
+        lines, inputs = self._last(leaves).lines(), self._inputs()
+        lines = Renaming(lines.symbols, self._entries(inputs)).lines(lines)
+        return text(lines._replace(note=self._note(lines)), language)
+
+    def _note(self, lines: Lines) -> str:
+        """What goes into a program and what comes out."""
+        values = sum(aval.size for aval in self._outputs)
+        by = sum(aval.size for aval in self._variables)
+        names = [str(symbol) for symbol in lines.symbols]
+        taken = ", ".join(names if len(names) < 9 else [*names[:4], "...", names[-1]])
+        each = "the value" if values == 1 else f"{values} values"
+        of = "its derivatives" if values == 1 else f"the {by} derivatives of each"
+        return f"In: {taken}.\nOut: {each}, then {of} by {taken if by == len(names) else f'the first {by} of them'}."
 
     # -------------------------------------------------------------------- calls
 

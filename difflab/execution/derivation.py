@@ -56,7 +56,7 @@ class Derivation:
 
     The derivatives are the rows of the Jacobian, or of the Hessian what stands on and above its diagonal.
     ``formulas`` gives SymPy expressions: the symbols, the outputs, the rows of the Jacobian; ``lines`` outputs and
-    derivatives as a program.
+    rows as a program.
     """
 
     value: Callable[[Any], Any]
@@ -112,7 +112,7 @@ def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     }
     return Derivation(
         value, everything, notes, lambda: (scalars, roots, slopes),
-        lambda: expressions.lines_of(scalars, [*roots, *flat], task.cse),
+        lambda: expressions.lines_of(scalars, [*roots, *flattened(slopes)], task.cse),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _programs(task: Task, scalars: list[Any], roots: list[Any], flat: list[Any])
     return value, everything, left
 
 
-def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None) -> list[Any]:
+def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None = None) -> list[Any]:
     """The rows of the Jacobian, or the half of a symmetric matrix of second derivatives."""
     if twice is not None:
         return [entry for i, row in enumerate(twice) for entry in row[i:]]

@@ -12,6 +12,7 @@ from ..errors import ForecastError
 from ..primitives.record import Aval
 from .arithmetic import filled
 from .derivation import Derivation, Places
+from .formula_printer import SIGMOID, formula_printer, symbol_text
 from .own_functions import definition_of
 from .symbol_names import Renaming
 
@@ -42,8 +43,6 @@ class Formulas(NamedTuple):
 
     def named(self) -> Iterator[tuple[str, str | None, Any]]:
         """Every expression with the name of its output and, of a derivative, that of its symbol, both in LaTeX."""
-        import sympy
-
         several = sum(value.size for value in self.values) > 1
         count = itertools.count(1)
         for value, row in zip(self.values, self.derivatives, strict=True):
@@ -53,19 +52,24 @@ class Formulas(NamedTuple):
                 yield output, None, entry
                 for symbols, block in zip(self.symbols, blocks, strict=False):
                     for symbol, slope in zip(symbols.ravel(), block[k], strict=True):
-                        yield output, sympy.latex(symbol), slope
+                        yield output, symbol_text(symbol.name), slope
 
-    def latex(self) -> str:
-        """One equation on a line, in LaTeX.
+    def latex(self, *, digits: int | None = None) -> str:
+        """One equation on a line, in LaTeX; the last says what sigma is, where it is used.
+
+        Args:
+            digits: significant digits of numbers that are no short fractions; by default as many as tell one double
+                from all others.
 
         Raises:
             ForecastError: written out, the formulas are too long to print.
         """
         self._refuse_what_is_too_long()
-        printer, lines = _latex_printer(), []
+        printer, lines = formula_printer(digits), []
         for output, symbol, formula in self.named():
             left = output if symbol is None else rf"\frac{{\partial {output}}}{{\partial {symbol}}}"
             lines.append(f"{left} = {printer.doprint(formula)}")
+        lines += [SIGMOID] if any(r"\sigma" in line for line in lines) else []
         return "\n".join(lines)
 
     def srepr(self) -> str:
@@ -180,21 +184,3 @@ class _Plain:
         if all(new is old for new, old in zip(parts, node.args, strict=True)):
             return node
         return node.func(*parts, **unread) if node.is_Relational or node.is_Boolean else node.func(*parts)
-
-
-def _latex_printer() -> Any:
-    from sympy.printing.latex import LatexPrinter
-
-    class FormulaPrinter(LatexPrinter):
-        """Choices as cases; a sigmoid as in books."""
-
-        _print_Choice = LatexPrinter._print_Piecewise
-
-        def _print_sigmoid(self, expr: Any, exp: Any = None) -> str:
-            text = rf"\sigma\left({self._print(expr.args[0])}\right)"
-            return text if exp is None else rf"{text}^{{{exp}}}"
-
-        def _print_stopped(self, expr: Any) -> str:
-            return self._print(expr.args[0])
-
-    return FormulaPrinter()

@@ -232,7 +232,7 @@ def compile_function(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) ->
     """``sympy.lambdify`` of expressions, with common subexpressions shared before it or not; functions of scalars."""
     import sympy
 
-    _, shared, reduced = lines_of(symbols, roots, cse)
+    _, shared, reduced, _ = lines_of(symbols, roots, cse)
     operations = count_operations([value for _, value in shared]) + count_operations(reduced)
     fast_names, safe_names = _namespaces()
     # lambdify gets the reduced expressions, for it also looks through those it will not print.

@@ -78,7 +78,7 @@ class Renaming:
         shared = list(
             zip([name for name, _ in lines.shared], self.of([value for _, value in lines.shared]), strict=True)
         )
-        return Lines(self.of(lines.symbols), shared, self.of(lines.results))
+        return Lines(self.of(lines.symbols), shared, self.of(lines.results), lines.note)
 
 
 def _remade(node: Any, parts: list[Any]) -> Any:

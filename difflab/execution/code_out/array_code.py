@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arrays import special_functions
 from ...primitives.record import REGISTRY
-from .lines import Lines, literal, refuse
+from .lines import Lines, commented, literal, refuse
 
 # SymPy's names, and those of both array modules.
 RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
@@ -136,7 +136,7 @@ def source(lines: Lines, module: str) -> str:
     helpers = [HELPERS[name].strip() for name in OWN if name in used or (f"{name}(" in text and name == "power")]
     arguments = ", ".join(str(symbol) for symbol in lines.symbols)
     program = f"def program({arguments}):\n    {text}"
-    return "\n\n\n".join(["\n".join(head), *helpers, program]) + "\n"
+    return "\n\n\n".join(["\n".join([*commented(lines.note, "# "), *head]), *helpers, program]) + "\n"
 
 
 def _operators(text: str) -> set[str]:

@@ -7,7 +7,9 @@ faster than the length of a function.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnavailableError
-from .lines import Lines, literal, refuse
+from .lines import Lines, commented, literal, refuse
 
 COMPILERS = ("cc", "gcc", "clang")
 # No -ffast-math: it would drop infinities and signed zeros.  No contraction: every operation is rounded.
@@ -68,20 +70,22 @@ static double softmax(int k, int n, const double *z) {
 }
 
 
-def compiler() -> str | None:
-    """The C compiler of this machine: what ``CC`` names, or the first of ``cc``, ``gcc`` and ``clang``."""
-    named = os.environ.get("CC", "").strip()
-    return shutil.which(named) if named else next(filter(None, map(shutil.which, COMPILERS)), None)
+def compiler() -> list[str] | None:
+    """The command of this machine's C compiler: what ``CC`` says, or the first of ``cc``, ``gcc`` and ``clang``."""
+    named = shlex.split(os.environ.get("CC", ""))
+    if named:
+        found = shutil.which(named[0])
+        return None if found is None else [found, *named[1:]]
+    return next(([found] for found in map(shutil.which, COMPILERS) if found), None)
 
 
 def no_compiler() -> str | None:
     """A sentence where none is found."""
     if compiler() is not None:
         return None
-    return (
-        "Symbolic(code='c') needs a C compiler, and neither what the variable CC names nor cc, gcc or clang was "
-        "found; install one, or use code='python'"
-    )
+    named = os.environ.get("CC", "").strip()
+    looked = f"CC={named} names none that is there" if named else f"none of {', '.join(COMPILERS)} was found"
+    return f"Symbolic(code='c') needs a C compiler, and {looked}; install one, set CC, or use code='python'"
 
 
 def source(lines: Lines) -> str:
@@ -118,7 +122,9 @@ def source(lines: Lines) -> str:
     text += [f"out[{k}] = {printer.doprint(result)};" for k, result in enumerate(lines.results)]
     helpers = [HELPERS[name].strip() for name in ("sigmoid", "logsumexp", "logaddexp", "softmax")
                if name in used or (name == "logsumexp" and "logaddexp" in used)]  # fmt: skip
-    head = "#include <math.h>\n#include <stdlib.h>"
+    head = "\n".join(
+        [*commented(lines.note, "// "), "#include <math.h>", *(["#include <stdlib.h>"] if scratch else [])]
+    )
     return "\n\n".join([head, *helpers, *_functions(text, len(lines.shared) if scratch else 0)]) + "\n"
 
 
@@ -165,12 +171,12 @@ class CProgram:
         with tempfile.TemporaryDirectory(prefix="difflab-") as folder:
             written, library = Path(folder, "program.c"), Path(folder, "program.so")
             written.write_text(self.source, encoding="utf-8")
-            command = [found, *OPTIONS, f"-DRESULTS={self.count}", str(written), "-o", str(library), "-lm"]
+            command = [*found, *OPTIONS, f"-DRESULTS={self.count}", str(written), "-o", str(library), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 said = (done.stderr.strip().splitlines() or ["nothing was said"])[0]
                 raise UnavailableError(
-                    f"the C compiler {found} failed on the formulas ({said}); use Symbolic(code='python')"
+                    f"the C compiler {shlex.join(found)} failed on the formulas ({said}); use Symbolic(code='python')"
                 )
             self._library = ctypes.CDLL(str(library))  # stays loaded when its file is gone
         self._run = self._library.program
@@ -199,6 +205,12 @@ def _printer(places: dict[str, str]) -> Any:
             return repr(value) if value >= 0 else f"({value!r})"
 
         _print_Integer = _print_Rational
+
+        def _print_Pi(self, expr: Any) -> str:
+            return repr(math.pi)  # strict C has no M_PI
+
+        def _print_Exp1(self, expr: Any) -> str:
+            return repr(math.e)
 
         def _print_BooleanTrue(self, expr: Any) -> str:
             return "1"

@@ -10,12 +10,14 @@ from ...errors import UnsupportedError
 class Lines(NamedTuple):
     """A program without branches, of SymPy expressions.
 
-    ``symbols`` are its arguments, ``shared`` names and what they stand for, ``results`` its values.
+    ``symbols`` are its arguments, ``shared`` names and what they stand for, ``results`` its values; ``note`` says in a
+    sentence or two what goes in and comes out.
     """
 
     symbols: list[Any]
     shared: list[tuple[Any, Any]]
     results: list[Any]
+    note: str = ""
 
     def functions(self) -> set[str]:
         """The names of the functions that are called."""
@@ -33,6 +35,11 @@ class Lines(NamedTuple):
         import sympy
 
         return any(e.has(sympy.Piecewise) for e in [*[formula for _, formula in self.shared], *self.results])
+
+
+def commented(note: str, sign: str) -> list[str]:
+    """A note as lines of comment."""
+    return [f"{sign}{line}" for line in note.splitlines()]
 
 
 def literal(value: Any) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from typing import Any
 
 from .. import own_functions
-from .lines import Lines, refuse
+from .lines import Lines, commented, literal, refuse
 
 OF_MATH = frozenset("exp expm1 log log1p sqrt sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh floor "
                     "ceil hypot erf erfc gamma lgamma".split())  # fmt: skip
@@ -39,7 +40,7 @@ def source(lines: Lines) -> str:
     """
     used = lines.functions()
     refuse(used, {*OF_MATH, *OF_SCIPY, *NAMED, *OWN, "logaddexp", "power"}, "Python as text")
-    printer = scalar_printer()
+    printer = scalar_printer(decimals=True)
     body = [f"{name} = {printer.doprint(formula)}" for name, formula in lines.shared]
     body.append(f"return [{', '.join(map(printer.doprint, lines.results))}]")
     text = "\n    ".join(body)
@@ -49,17 +50,17 @@ def source(lines: Lines) -> str:
     parts = [re.sub(r"(: Any| -> Any|: int)", "", helper).strip() for helper in helpers]
     parts += ["logaddexp = logsumexp"] if "logaddexp" in used else []
     wanted = (called & OF_MATH) | {"inf", "nan", "pi"} | ({"e"} if re.search(r"\be\b", text) else set())
-    head = ["import math"] if own else []
+    head = commented(lines.note, "# ") + (["import math"] if own else [])
     if lines.has_choices():
         # What is shared is computed whichever branch is taken, and one may be infinite or NaN: ``math`` would raise.
         special = wanted & set(NOT_IN_NUMPY)
         head.append(f"from numpy import errstate, float64, {', '.join(map(_of_numpy, sorted(wanted - special)))}")
         head += ["from numpy import power"] if "power(" in text else []
-        head += [f"from scipy.special import {NOT_IN_NUMPY[name]} as {name}" for name in sorted(special)]
+        head += [_imported(NOT_IN_NUMPY[name], name) for name in sorted(special)]
     else:
         head.append(f"from math import {', '.join(sorted(wanted))}")
         head += ["from math import pow as power"] if "power(" in text else []
-    head += [f"from scipy.special import {OF_SCIPY[name]} as {name}" for name in sorted(used & set(OF_SCIPY))]
+    head += [_imported(OF_SCIPY[name], name) for name in sorted(used & set(OF_SCIPY))]
     arguments = ", ".join(str(symbol) for symbol in lines.symbols)
     return "\n\n\n".join(["\n".join(head), *parts, _function(arguments, text, lines.has_choices())]) + "\n"
 
@@ -71,16 +72,21 @@ def _of_numpy(name: str) -> str:
     return f"{inverse[name]} as {name}" if name in inverse else name
 
 
+def _imported(there: str, name: str) -> str:
+    return f"from scipy.special import {there}" + ("" if there == name else f" as {name}")
+
+
 def _function(arguments: str, text: str, careful: bool) -> str:
     if not careful:
         return f"def program({arguments}):\n    {text}"
-    convert = f"{arguments}, = map(float64, ({arguments},))\n    " if arguments else ""
+    some = f"({arguments})" if "," in arguments else f"({arguments},)"
+    convert = f"{some} = map(float64, {some})\n    " if arguments else ""
     body = (convert + text).replace("\n    ", "\n        ")
     return f"def program({arguments}):\n    with errstate(all='ignore'):\n        {body}"
 
 
-def scalar_printer() -> Any:
-    """Python code in which no power of a negative number turns complex."""
+def scalar_printer(*, decimals: bool = False) -> Any:
+    """Python code in which no power of a negative number turns complex; with fractions, or the doubles they are."""
     from sympy import Rational
     from sympy.printing.pycode import PythonCodePrinter
 
@@ -91,6 +97,12 @@ def scalar_printer() -> Any:
             if expr.exp.is_Integer or abs(expr.exp) == Rational(1, 2):
                 return self._hprint_Pow(expr, rational=rational, sqrt="sqrt")
             return f"power({self._print(expr.base)}, {self._print(expr.exp)})"
+
+        def _print_Rational(self, expr: Any) -> str:
+            value = literal(expr)
+            if not decimals or max(abs(expr.p), expr.q) < 1000 or math.isinf(value):
+                return super()._print_Rational(expr)
+            return repr(value) if value >= 0 else f"({value!r})"
 
         def _print_stopped(self, expr: Any) -> str:
             return f"({self._print(expr.args[0])})"

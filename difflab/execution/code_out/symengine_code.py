@@ -171,6 +171,9 @@ class SymengineProgram:
         symbols: symengine's, in the order in which their values are given.
         roots: symengine's expressions.
         cse: whether common subexpressions are shared before code is made.
+
+    Raises:
+        UnsupportedError: it has no code for a function or for a derivative that it left standing.
     """
 
     def __init__(self, symbols: Sequence[Any], roots: Sequence[Any], cse: bool):
@@ -179,7 +182,12 @@ class SymengineProgram:
         self.count = len(roots)
         # LLVM's lowest level: the others take two to five times as long to compile and save a tenth of a call.
         llvm = {"backend": "llvm", "opt_level": 0} if symengine.have_llvm else {"backend": "lambda"}
-        made = symengine.Lambdify(list(symbols), list(roots), cse=cse, **llvm)
+        try:
+            made = symengine.Lambdify(list(symbols), list(roots), cse=cse, **llvm)
+        except RuntimeError as fault:
+            raise UnsupportedError(
+                f"symengine cannot compile {fault}; use Symbolic(engine='sympy'), which has all functions"
+            ) from None
         self._run: Callable[[np.ndarray, np.ndarray], None] = made.unsafe_real
         # Its interpreter keeps intermediate values in the program itself.
         self._lock = None if symengine.have_llvm else threading.Lock()

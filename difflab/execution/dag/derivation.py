@@ -100,7 +100,7 @@ def shared(task: Task, leaves: Sequence[Any]) -> Derivation:
     }
     value, everything = _watched(task, loss, leaves, value, everything)
     return Derivation(
-        value, everything, notes, lambda: loss.formulas(slopes), lambda: loss.lines([*roots, *flat])
+        value, everything, notes, lambda: loss.formulas(slopes), lambda: loss.lines([*roots, *flattened(slopes)])
     )  # fmt: skip
 
 
@@ -188,6 +188,6 @@ def by_symengine(task: Task, leaves: Sequence[Any]) -> Derivation:
         return engine.of_sympy(hidden.symbols), engine.of_sympy(seen), [engine.of_sympy(row) for row in rows]
 
     def lines() -> Lines:
-        return lines_of(engine.of_sympy(hidden.symbols), engine.of_sympy([*seen, *flat]), task.cse)
+        return lines_of(engine.of_sympy(hidden.symbols), engine.of_sympy([*seen, *first]), task.cse)
 
     return Derivation(value, everything, notes, formulas, lines)
