@@ -31,7 +31,7 @@ settings.load_profile("difflab")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if sys.dont_write_bytecode and config.cache is not None:
+    if sys.dont_write_bytecode and getattr(config, "cache", None) is not None:
         # The suite starts hundreds of interpreters: bytecode that may not lie beside the source goes to pytest's cache.
         sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
         sys.dont_write_bytecode = False

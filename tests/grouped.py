@@ -23,13 +23,15 @@ def one_test_each(groups: Groups) -> Callable[[Callable[..., None]], Callable[..
             for name, arguments in items.items():
                 try:
                     check(*arguments)
-                except Exception as fault:
+                except pytest.skip.Exception:
+                    raise AssertionError(f"item {name} asks to be skipped, which would skip all after it") from None
+                except (Exception, pytest.fail.Exception) as fault:
                     fault.add_note(f"item: {name}")
                     faults.append(fault)
             if len(faults) == 1:
                 raise faults[0]
             if faults:
-                raise ExceptionGroup(f"{len(faults)} of {len(items)} items fail", faults)
+                raise BaseExceptionGroup(f"{len(faults)} of {len(items)} items fail", faults)
 
         test.__name__, test.__doc__ = check.__name__, check.__doc__
         return test

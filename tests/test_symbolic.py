@@ -330,7 +330,7 @@ def test_nothing_to_differentiate_by() -> None:
     assert gradient(lambda x, y: np.sum(x) + y, np.zeros((2, 0)), 3.0)[0].shape == (2, 0)
 
 
-def test_forecast_is_of_the_right_order_and_needs_no_data() -> None:
+def test_forecast_is_of_the_right_order_and_needs_no_data(way: str) -> None:
     instance = find("digits-mlp").build("tiny", "float64", 0)
     leaves, tree = flatten(instance.args)
     tape = trace_leaves(lambda inputs: [instance.loss(*unflatten(tree, inputs))], leaves)
@@ -341,7 +341,7 @@ def test_forecast_is_of_the_right_order_and_needs_no_data() -> None:
     assert 0.5 < size.gradient / program.stats["symbolic_ops_gradient"] < 4
     shapes = [dl.Shape((262_144, 64)), dl.Shape((64, 262_144))]
     huge = trace_leaves(lambda v: [np.sum(np.tanh(v[0] @ v[1]))], shapes)
-    assert Symbolic().predict(huge, "gradient", (0, 1)).seconds > 1e8
+    assert Symbolic().predict(huge, "gradient", (0, 1)).seconds > {"tree": 1e9, "dag": 1e8}[way]
 
 
 def test_a_loss_without_the_symbols_has_no_gradient_to_derive() -> None:

@@ -25,7 +25,7 @@ from ..execution.code_out.lines import Lines
 from ..execution.code_out.programs import CODES, joined, text
 from ..execution.derivation import Derivation, Places, Task, cast, written_out
 from ..execution.exported import Formulas, formulas_of
-from ..execution.swell_costs import duration, of_graph, of_trees
+from ..execution.swell_costs import SLOWER, duration, of_graph, of_trees
 from ..execution.symbol_names import Renaming, names_of
 from ..primitives.record import Aval
 from ..tape import Tape
@@ -46,6 +46,9 @@ CHOICES = {
 @dataclass(frozen=True)
 class Symbolic:
     """Symbolic differentiation.
+
+    Infinities and NaN are treated as in NumPy by a graph's own program; SymPy's and symengine's expressions fold
+    factors (``x / x``, ``1e300 * 1e300 * x``) and take numbers for finite, so ``way="tree"`` may differ there.
 
     Args:
         way: "tree": expressions of SymPy, differentiated by one symbol after the other; "dag": a graph in which every
@@ -119,7 +122,8 @@ time_limit_s=None)
         leaves = self.symbolic_leaves(tape, wrt)
         twice = operator in SECOND_ORDER
         found = of_graph(tape, leaves, wrt, self.order, twice) if graph else of_trees(tape, leaves, self.cse, twice)
-        return Cost(0.0, found.operations, found.nbytes, found.seconds)
+        slower = 1.0 if self.engine == "symengine" else SLOWER[self.code]
+        return Cost(0.0, found.operations, found.nbytes, found.seconds * slower)
 
     def symbolic_leaves(self, tape: Tape, wrt: tuple[int, ...]) -> tuple[int, ...]:
         """Positions of the inputs whose entries become symbols."""
@@ -364,7 +368,7 @@ class PreparedSymbolic:
         """Outputs and the Jacobian's product with the tangents."""
         values, slopes = self._jacobian(leaves)
         direction = joined(namespace(slopes), tangents)
-        with np.errstate(invalid="ignore"):  # an infinite slope times a zero
+        with np.errstate(over="ignore", invalid="ignore"):  # an infinite slope times a zero
             product = slopes @ direction
         return values, self._values.arrays(product)
 
@@ -374,7 +378,7 @@ class PreparedSymbolic:
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             weights = joined(namespace(slopes), cotangents)
-            with np.errstate(invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 product = weights @ slopes
             return self._slopes.arrays(product)
 

@@ -12,7 +12,7 @@ from ..errors import ForecastError
 from ..primitives.record import Aval
 from .arithmetic import filled
 from .derivation import Derivation, Places
-from .formula_printer import SIGMOID, formula_printer, symbol_text
+from .formula_printer import SIGMOID, formula_printer, symbol_texts
 from .own_functions import definition_of
 from .symbol_names import Renaming
 
@@ -41,8 +41,8 @@ class Formulas(NamedTuple):
     values: list[Any]
     derivatives: list[list[Any]]
 
-    def named(self) -> Iterator[tuple[str, str | None, Any]]:
-        """Every expression with the name of its output and, of a derivative, that of its symbol, both in LaTeX."""
+    def named(self) -> Iterator[tuple[str, Any, Any]]:
+        """Every expression with the name of its output in LaTeX and, of a derivative, its symbol."""
         several = sum(value.size for value in self.values) > 1
         count = itertools.count(1)
         for value, row in zip(self.values, self.derivatives, strict=True):
@@ -52,7 +52,7 @@ class Formulas(NamedTuple):
                 yield output, None, entry
                 for symbols, block in zip(self.symbols, blocks, strict=False):
                     for symbol, slope in zip(symbols.ravel(), block[k], strict=True):
-                        yield output, symbol_text(symbol.name), slope
+                        yield output, symbol, slope
 
     def latex(self, *, digits: int | None = None) -> str:
         """One equation on a line, in LaTeX; the last says what sigma is, where it is used.
@@ -65,9 +65,10 @@ class Formulas(NamedTuple):
             ForecastError: written out, the formulas are too long to print.
         """
         self._refuse_what_is_too_long()
-        printer, lines = formula_printer(digits), []
+        texts = symbol_texts([symbol.name for own in self.symbols for symbol in own.ravel()])
+        printer, lines = formula_printer(digits, texts), []
         for output, symbol, formula in self.named():
-            left = output if symbol is None else rf"\frac{{\partial {output}}}{{\partial {symbol}}}"
+            left = output if symbol is None else rf"\frac{{\partial {output}}}{{\partial {texts[symbol.name]}}}"
             lines.append(f"{left} = {printer.doprint(formula)}")
         lines += [SIGMOID] if any(r"\sigma" in line for line in lines) else []
         return "\n".join(lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .code_out.lines import literal
@@ -10,14 +12,16 @@ from .code_out.lines import literal
 # Fractions of larger whole numbers are data, and read better as decimals.
 LARGEST_IN_FRACTION = 1000
 INDEXED = re.compile(r"(.+?)((?:_\d+)+)")
+FUNCTION = re.compile(r"f(_\{[\d,]+\})?")
 NUMBERED = re.compile(r"([A-Za-z]+)(\d+)")
 SIGMOID = r"\sigma(a) = \frac{1}{1 + e^{-a}}"
 
 
-def formula_printer(digits: int | None = None) -> Any:
+def formula_printer(digits: int | None = None, names: Mapping[str, str] | None = None) -> Any:
     """A printer of SymPy's kind, whose ``doprint`` gives LaTeX.
 
     Args:
+        names: of symbols, in LaTeX; those that are missing are printed by ``symbol_text``.
         digits: significant digits of decimals; by default as many as tell one double from all others.
 
     Example:
@@ -33,7 +37,8 @@ def formula_printer(digits: int | None = None) -> Any:
             return self._print_Piecewise(expr)  # SymPy's printers look up functions by their own name only
 
         def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
-            return symbol_text(expr.name)
+            found = None if names is None else names.get(expr.name)
+            return symbol_text(expr.name) if found is None else found
 
         def _print_Rational(self, expr: Any) -> str:
             if max(abs(expr.p), expr.q) <= LARGEST_IN_FRACTION:
@@ -49,6 +54,11 @@ def formula_printer(digits: int | None = None) -> Any:
 
         def _print_sigmoid(self, expr: Any, exp: Any = None) -> str:
             text = rf"\sigma\left({self._print(expr.args[0])}\right)"
+            return text if exp is None else rf"{text}^{{{exp}}}"
+
+        def _print_softmax(self, expr: Any, exp: Any = None) -> str:
+            place, *rest = expr.args
+            text = rf"\operatorname{{softmax}}_{{{int(place) + 1}}}\left({', '.join(map(self._print, rest))}\right)"
             return text if exp is None else rf"{text}^{{{exp}}}"
 
         def _print_log1p(self, expr: Any, exp: Any = None) -> str:
@@ -68,6 +78,22 @@ def formula_printer(digits: int | None = None) -> Any:
             return text if exp is None else rf"{text}^{{{exp}}}"
 
     return FormulaPrinter()
+
+
+def symbol_texts(names: Sequence[str]) -> dict[str, str]:
+    """Names in LaTeX that cannot be taken for one another, nor for the f on the left.
+
+    Args:
+        names: as ``symbol_names`` makes them, all different.
+
+    Example:
+        >>> print(*symbol_texts(["x1", "x_1", "f", "w"]).values())
+        \\mathit{x1} \\mathit{x\\_1} \\mathit{f} w
+    """
+    texts = {name: symbol_text(name) for name in names}
+    count = Counter(texts.values())
+    plain = {name: rf"\mathit{{{name.rstrip('_').replace('_', chr(92) + '_')}}}" for name in names}
+    return {name: plain[name] if count[text] > 1 or FUNCTION.fullmatch(text) else text for name, text in texts.items()}
 
 
 def symbol_text(name: str) -> str:

@@ -9,6 +9,7 @@ import builtins
 import keyword
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,7 +20,9 @@ from .code_out.lines import Lines
 from .expressions import nodes
 from .own_functions import MEANINGS
 
-OF_C = "double float int char const static void return malloc free auto do short long switch case struct".split()
+OF_C = """auto char const default do double enum extern float free goto inline int linux long malloc register restrict
+    return short signed sizeof static struct switch case typedef typeof union unix unsigned void volatile HUGE_VAL
+    INFINITY M_PI NAN NULL RAND_MAX""".split()
 # What generated code calls its own; a symbol with such a name gets another.
 RESERVED = re.compile(r"(e|pi|inf|nan|xp|math|out|program|[aektpv]\d*|t_\d+)")
 
@@ -35,13 +38,15 @@ def names_of(leaves: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[s
         >>> names_of(["q['w']", "exp"], [(2, 1), ()])
         ['w_1_1', 'w_2_1', 'exp_']
     """
-    words = [re.findall(r"\w+", leaf) or ["x"] for leaf in leaves]
+    # Python takes letters that look alike for the same.
+    words = [re.findall(r"\w+", unicodedata.normalize("NFKC", leaf)) or ["x"] for leaf in leaves]
     lasts = Counter(own[-1] for own in words)
     stems = ["_".join(own[-1:] if lasts[own[-1]] == 1 and own[-1].isidentifier() else own) for own in words]
     taken = {*MEANINGS, *dir(math), *dir(np), *dir(builtins), *keyword.kwlist, *OF_C}
     stems = [f"{stem}_" if stem in taken or RESERVED.fullmatch(stem) else stem for stem in stems]
     names = _entries(stems, shapes)
-    if len(set(names)) < len(names):  # w_1 with 2 entries beside w with 1 by 2
+    # Not so w_1 with 2 entries beside w with 1 by 2, or what no language takes for a name.
+    if len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
         names = _entries([f"p{k}" for k in range(len(leaves))], shapes)
     return names
 

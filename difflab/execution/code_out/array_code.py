@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arrays import special_functions
 from ...primitives.record import REGISTRY
-from .lines import Lines, commented, literal, refuse
+from .lines import WIDEST, Lines, commented, grouped, literal, refuse
 
 # SymPy's names, and those of both array modules.
 RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
@@ -169,6 +169,11 @@ def _printer() -> Any:
     from sympy.printing.numpy import NumPyPrinter
 
     class ArrayPrinter(NumPyPrinter):
+        def _print_Add(self, expr: Any, order: Any = None) -> str:
+            if len(expr.args) <= WIDEST:
+                return super()._print_Add(expr, order)
+            return grouped([self._print(term) for term in self._as_ordered_terms(expr, order=order)])
+
         def _print_Piecewise(self, expr: Any) -> str:
             *choices, (last, _) = expr.args
             text = self._print(last)

@@ -6,6 +6,7 @@ faster than the length of a function.
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import math
 import os
@@ -13,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnavailableError
-from .lines import Lines, commented, literal, refuse
+from .lines import WIDEST, Lines, commented, grouped, literal, refuse
 
 COMPILERS = ("cc", "gcc", "clang")
 # No -ffast-math: it would drop infinities and signed zeros.  No contraction: every operation is rounded.
@@ -125,10 +127,11 @@ def source(lines: Lines) -> str:
     head = "\n".join(
         [*commented(lines.note, "// "), "#include <math.h>", *(["#include <stdlib.h>"] if scratch else [])]
     )
-    return "\n\n".join([head, *helpers, *_functions(text, len(lines.shared) if scratch else 0)]) + "\n"
+    functions = _functions(text, len(lines.shared) if scratch else 0, len(lines.results))
+    return "\n\n".join([head, *helpers, *functions]) + "\n"
 
 
-def _functions(text: Sequence[str], scratch: int) -> list[str]:
+def _functions(text: Sequence[str], scratch: int, results: int) -> list[str]:
     """One function, or several with scratch space between them."""
     if not scratch:
         body = "\n    ".join(text)
@@ -144,7 +147,7 @@ def _functions(text: Sequence[str], scratch: int) -> list[str]:
         "void program(const double *p, double *out) {\n"
         f"    double *t = malloc({scratch} * sizeof(double));\n"
         "    if (t == NULL) {\n"
-        f"        for (int k = 0; k < RESULTS; k++) out[k] = NAN;\n"
+        f"        for (int k = 0; k < {results}; k++) out[k] = NAN;\n"
         "        return;\n    }\n"
         f"    {calls}\n    free(t);\n}}"
     )
@@ -171,15 +174,17 @@ class CProgram:
         with tempfile.TemporaryDirectory(prefix="difflab-") as folder:
             written, library = Path(folder, "program.c"), Path(folder, "program.so")
             written.write_text(self.source, encoding="utf-8")
-            command = [*found, *OPTIONS, f"-DRESULTS={self.count}", str(written), "-o", str(library), "-lm"]
+            command = [*found, *OPTIONS, str(written), "-o", str(library), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                said = (done.stderr.strip().splitlines() or ["nothing was said"])[0]
+                said = done.stderr.strip().splitlines() or ["nothing was said"]
+                fault = next((line for line in said if "error" in line), said[0])
                 raise UnavailableError(
-                    f"the C compiler {shlex.join(found)} failed on the formulas ({said}); use Symbolic(code='python')"
+                    f"the C compiler {shlex.join(found)} failed on the formulas ({fault}); use Symbolic(code='python')"
                 )
-            self._library = ctypes.CDLL(str(library))  # stays loaded when its file is gone
-        self._run = self._library.program
+            loaded = ctypes.CDLL(str(library))  # stays when its file is gone, and goes with this object
+        weakref.finalize(self, _ctypes.dlclose, loaded._handle)
+        self._run = loaded.program
         self._run.argtypes, self._run.restype = [ctypes.c_void_p, ctypes.c_void_p], None
 
     def __call__(self, scalars: Sequence[float]) -> np.ndarray:
@@ -195,6 +200,11 @@ def _printer(places: dict[str, str]) -> Any:
     from sympy.printing.c import C99CodePrinter
 
     class CPrinter(C99CodePrinter):
+        def _print_Add(self, expr: Any, order: Any = None) -> str:
+            if len(expr.args) <= WIDEST:
+                return super()._print_Add(expr, order)
+            return grouped([self._print(term) for term in self._as_ordered_terms(expr, order=order)])
+
         def _print_Symbol(self, expr: Any) -> Any:
             return places.get(expr.name, expr.name)
 
@@ -249,4 +259,4 @@ def _printer(places: dict[str, str]) -> Any:
 
     for name in CALLS:
         setattr(CPrinter, f"_print_{name}", CPrinter._print_Function)
-    return CPrinter({"contract": False})
+    return CPrinter({"contract": False, "math_macros": {}})  # strict C has no M_PI

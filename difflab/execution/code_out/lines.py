@@ -42,6 +42,25 @@ def commented(note: str, sign: str) -> list[str]:
     return [f"{sign}{line}" for line in note.splitlines()]
 
 
+WIDEST = 50  # terms that stand side by side; parsers nest as deep as a sum is long
+
+
+def grouped(texts: list[str]) -> str:
+    """Terms as one sum, in groups of groups.
+
+    Args:
+        texts: of the terms, each as strong as a product or in brackets.
+
+    Example:
+        >>> grouped(["a", "-b", "c"])
+        'a + (-b) + c'
+    """
+    terms = [f"({text})" if text.startswith("-") and k else text for k, text in enumerate(texts)]
+    while len(terms) > WIDEST:
+        terms = [f"({' + '.join(terms[k : k + WIDEST])})" for k in range(0, len(terms), WIDEST)]
+    return " + ".join(terms)
+
+
 def literal(value: Any) -> float:
     """A SymPy rational as a double, rounded once; beyond their range infinity."""
     try:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from .. import own_functions
-from .lines import Lines, commented, literal, refuse
+from .lines import WIDEST, Lines, commented, grouped, literal, refuse
 
 OF_MATH = frozenset("exp expm1 log log1p sqrt sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh floor "
                     "ceil hypot erf erfc gamma lgamma".split())  # fmt: skip
@@ -97,6 +97,11 @@ def scalar_printer(*, decimals: bool = False) -> Any:
             if expr.exp.is_Integer or abs(expr.exp) == Rational(1, 2):
                 return self._hprint_Pow(expr, rational=rational, sqrt="sqrt")
             return f"power({self._print(expr.base)}, {self._print(expr.exp)})"
+
+        def _print_Add(self, expr: Any, order: Any = None) -> str:
+            if len(expr.args) <= WIDEST:
+                return super()._print_Add(expr, order)
+            return grouped([self._print(term) for term in self._as_ordered_terms(expr, order=order)])
 
         def _print_Rational(self, expr: Any) -> str:
             value = literal(expr)

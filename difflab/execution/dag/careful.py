@@ -8,7 +8,7 @@ product.  So a loss that chooses is derived for finite numbers, and once more, w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..arithmetic import elementwise
 from .nodes import Graph
 
-CHOICES = frozenset({"select", "larger", "largest", "absolute"})
+CHOICES = frozenset({"select", "larger", "largest", "shift", "absolute"})
 
 
 def chooses(graph: Graph) -> bool:
@@ -48,16 +48,16 @@ class Watched:
         [0.0]
     """
 
-    def __init__(self, quick: Callable[[Any], list[float]], derive: Callable[[], Callable[[Any], list[float]]]):
+    def __init__(self, quick: Callable[[Any], Any], derive: Callable[[], Callable[[Any], list[float]]]):
         self.quick = quick
         self._derive = derive
         self._careful: Callable[[Any], list[float]] | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, scalars: Sequence[float]) -> list[float]:
+    def __call__(self, scalars: Any) -> Any:
         """All values."""
         found = self.quick(scalars)
-        total = sum(found, sum(scalars))
+        total = sum(found, sum(scalars)) if type(found) is list else np.sum(found) + np.sum(scalars)
         if total - total == 0.0:  # of finite numbers only; that their sum overflows costs time and no more
             return found
         with self._lock:

@@ -127,7 +127,8 @@ class Writer:
         """1 / (1 + exp(-x)); of -x it is that times exp(-x)."""
         if node in self.powers:
             other = self.powers[node]
-            text = f"(e{other.place} * t{other.place})"
+            e, t = f"e{other.place}", f"t{other.place}"
+            text = f"(1.0 if {e} == inf else {e} * {t})"  # an exponential of infinity is no overflow to ``math``
             self.texts[node], self.depths[node] = text, 1
             if self.uses[node] > 1:
                 self.lines.append(f"t{node.place} = {text}")

@@ -83,9 +83,8 @@ def shared(task: Task, leaves: Sequence[Any]) -> Derivation:
     slopes, flat = _derivatives(task, loss)
     derived = time.perf_counter()
     compile_roots = _compiler(task, loss)
-    everything = compile_roots([*roots, *flat])
+    everything, value = compile_roots([*roots, *flat]), compile_roots(roots)
     finished = time.perf_counter()
-    value = compile_roots(roots)
     distinct = counts.distinct([*roots, *flat])
     notes = {
         "n_symbols": len(loss.symbols),
@@ -113,7 +112,7 @@ def _derivatives(task: Task, loss: Loss) -> tuple[list[list[Node]], list[Node]]:
 
 def _watched(task: Task, loss: Loss, leaves: Sequence[Any], value: Any, everything: Any) -> tuple[Any, Any]:
     """Both programs, with what takes over where numbers are not finite."""
-    if not isinstance(everything, Program) or not chooses(loss.graph):
+    if task.code == "cupy" or not chooses(loss.graph):  # on a device nobody looks at numbers
         return value, everything
     data = [np.array(leaf) for leaf in leaves]  # the caller's own may have changed by then
 
@@ -168,8 +167,8 @@ def by_symengine(task: Task, leaves: Sequence[Any]) -> Derivation:
         flat = hidden.seen([slope.diff(by[j]) for i, slope in enumerate(slopes[0]) for j in range(i, len(by))])
     derived = time.perf_counter()
     everything = engine.SymengineProgram(hidden.symbols, [*seen, *flat], task.cse)
-    finished = time.perf_counter()
     value = engine.SymengineProgram(hidden.symbols, seen, task.cse)
+    finished = time.perf_counter()
     shared_operations = engine.count_shared_operations([*seen, *flat]) if task.cse else None
     notes = {
         "n_symbols": len(loss.symbols),
