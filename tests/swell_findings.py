@@ -7,6 +7,8 @@ from typing import Any
 
 import made_up_runs as made
 
+from difflab.report import cases, kinds
+
 LABELS = {
     "tree": "symbolic, written out", "shared": "symbolic, shared", "graph-by-symbol": "symbolic graph, by symbol",
     "graph": "symbolic graph, from the root", "forward": "forward", "tape": "reverse",
@@ -94,3 +96,14 @@ EXPONENTIAL: dict[str, Law] = {
 }
 FACTORS = {"tree": 60, "dag": 55, "cse": 50, "forward": 160, "graph-by-symbol": 90, "tape": 40, "graph": 400}
 MILD: dict[str, Law] = {kind: (lambda n, factor=factor: factor * n) for kind, factor in FACTORS.items()}
+DEEP = [
+    *growing("deep-mlp", "depth", (1, 2, 3, 4, 5, 6, 8, 12), EXPONENTIAL, last={"tree": 5, "shared": 8}),
+    *growing("xor", "batch", (8,), EXPONENTIAL),
+]
+
+
+def page_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What stands beside every chart and table of a page, and how it was measured."""
+    whole = kinds.sections("swell", cases.read(list(map(dict, rows))))
+    said = {chart.anchor: " ".join((*chart.caption, *chart.notes)) for chart in whole.charts}
+    return said | {one.anchor: one.text for one in whole.tables} | {"method": " ".join(whole.method)}

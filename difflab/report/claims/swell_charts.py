@@ -10,20 +10,18 @@ from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
 from ..panels import _line, _mark
-from ..style import LIMIT, MUTED, Look, arrow, canvas, key_mark
+from ..style import LIMIT, MUTED, canvas, key_mark
 from ..svg import inline
-from .swell_laue import BAR
+from .swell_details import grows, sentence
+from .swell_drawing import LOOKS, censored, set_places
+from .swell_laue import BAR, details
 from .swell_phases import phases
-from .swell_points import COUNTS, WAYS, Family, Point, Size, plain
+from .swell_points import COUNTS, Family, Size, plain
+from .swell_times import totals
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {
-    "tree": Look(2), "dag": Look(4), "cse": Look(6), "shared": Look(6), "graph-by-symbol": Look(7), "graph": Look(9),
-    "forward": Look(3), "forward_lean": Look(3), "tape": Look(0),
-}  # fmt: skip
 GRAPHS = ("graph", "graph-by-symbol")
 UNDER = frozenset({"tape", "forward_lean"})  # drawn larger and first, as a graph often has the very same count
 LARGE = 11.0
@@ -45,7 +43,7 @@ def charts(found: Sequence[Family]) -> list[Chart]:
         found: the problems.
     """
     growing = [family for family in found if family.axis]
-    made = [_operations(growing), *_multiples(growing), _totals(growing)] if growing else []
+    made = [_operations(growing), *_multiples(growing, found), totals(growing)] if growing else []
     return [*made, phases(found)]
 
 
@@ -70,7 +68,8 @@ def _operations(found: Sequence[Family]) -> Chart:
         "Value and gradient together. The vertical axis is logarithmic, and so is a horizontal one of width: with "
         "depth, a straight line is a factor for every layer; with width, a power of it.",
         "Where a tree was not written out its operations are still counted on its graph, up to where that ends as "
-        "well. A mark inside of one of the reverse tape has the same count, or nearly.",
+        "well. A mark inside of one of the reverse tape has the same count, or nearly: the tape as it runs also "
+        "multiplies with 1 and adds 0.",
     )
     keys: list[dict[str, Any]] = [{"text": words, **key_mark(LOOKS[kind])} for kind, words in COUNTS.items()]
     if any(size.count("tree") and not size.written() for family in found for size in family.sizes):
@@ -82,6 +81,7 @@ def _operations(found: Sequence[Family]) -> Chart:
     if any(_beyond(size) and (size.forecast or 0) > _ceiling(family) for family in found for size in family.sizes):
         often = numbers.grouped(BEYOND)
         notes.append(f"A forecast of more than {often} times the largest count is drawn at {often} times that count.")
+    notes += [sentence(text) for family in found for text in grows(family)]
     return Chart("operations", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=tuple(notes))
 
 
@@ -112,7 +112,7 @@ def _ceiling(family: Family) -> float:
 def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
     """Operations of one problem against its axis."""
     figure, axes = canvas("operations", family.axis, height=TALL, bottom=38.0)
-    _set_places(axes, family, straight=family.axis == "depth")
+    set_places(axes, family, straight=family.axis == "depth")
     known = [value for size in family.sizes for kind in COUNTS if (value := size.count(kind))]
     heights = [min(size.forecast or 0.0, _ceiling(family)) * 5 for size in family.sizes if _beyond(size)]
     losses = [(size.at, value) for size in family.sizes if (value := size.loss("tape"))]
@@ -131,7 +131,7 @@ def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
     for size in family.sizes:
         if _beyond(size):
             gid, height = f"mark-{len(tips)}", min(size.forecast or 0.0, _ceiling(family))
-            _censored(axes, LOOKS["tree"], size.at, height, gid)
+            censored(axes, LOOKS["tree"], size.at, height, gid)
             tips[gid] = f"{family.place(size)}: forecast {plain(size.forecast)} written out"
     return figure, tips
 
@@ -140,7 +140,7 @@ def _thick(kind: str) -> float:
     return LARGE if kind in UNDER else 6.0
 
 
-def _multiples(found: Sequence[Family]) -> list[Chart]:
+def _multiples(found: Sequence[Family], every: Sequence[Family]) -> list[Chart]:
     """What graphs and modes take as multiples of the loss; nothing where no graph was made."""
     if not any(size.multiple(kind) for family in found for size in family.sizes for kind in GRAPHS):
         return []
@@ -149,7 +149,7 @@ def _multiples(found: Sequence[Family]) -> list[Chart]:
     for number, family in enumerate(found):
         values = [value for size in family.sizes for kind in MULTIPLES if (value := size.multiple(kind))]
         figure, axes = canvas("times the operations of the loss", family.axis, height=TALL, bottom=38.0)
-        _set_places(axes, family)
+        set_places(axes, family)
         scales.set_factor(axes, "y", [*values, BAR])
         axes.axhline(BAR, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
         tips: dict[str, str] = {}
@@ -180,40 +180,8 @@ def _multiples(found: Sequence[Family]) -> list[Chart]:
         "the graph by symbol that of forward mode once nothing is counted that multiplies with 0 or 1 or adds 0.",
     )
     columns = ("Problem", "Size", *(f"{words[0].upper()}{words[1:]}" for words in MULTIPLES.values()))
-    return [Chart("multiples", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))]
-
-
-def _set_places(axes: Axes, family: Family, *, straight: bool = False) -> None:
-    """The horizontal axis, logarithmic unless ``straight``, the sizes of the study as ticks where there is room."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    places = [size.at for size in family.sizes]
-    low, high = min(places), max(places)
-    if straight:
-        room = 0.06 * (high - low or 1.0)
-        axes.set_xlim(low - room, high + room)
-    else:
-        axes.set_xscale("log")
-        room = (high / low) ** 0.06 if high > low else 2.0
-        axes.set_xlim(low / room, high * room)
-    width = axes.get_window_extent().width
-    shown: list[float] = []
-    for place in places:
-        x = axes.transData.transform((place, 1.0))[0]
-        if not shown or x - axes.transData.transform((shown[-1], 1.0))[0] > 0.07 * width:
-            shown.append(place)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_major_formatter(FixedFormatter([numbers.grouped(place) for place in shown]))
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _censored(axes: Axes, look: Look, x: float, y: float, gid: str) -> None:
-    """A hollow mark with an arrow: more than this."""
-    axes.plot(
-        [x], [y], linestyle="none", marker=arrow(1), markersize=22, markerfacecolor="none", zorder=3.5,
-        markeredgecolor=look.colour, markeredgewidth=1.2, clip_on=False,
-    )  # fmt: skip
-    _mark(axes, look, x, y, gid, hollow=True)
+    notes = tuple(sentence(text) for text in details(every))
+    return [Chart("multiples", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=notes)]
 
 
 def _words(family: Family) -> str:
@@ -225,85 +193,3 @@ def _words(family: Family) -> str:
             said.append(f"{words}: {' to '.join(dict.fromkeys(ends))}")
     said += [f"forecast {plain(s.forecast)} written out at {family.place(s)}" for s in family.sizes if _beyond(s)]
     return f"Operations against {family.axis}; {'; '.join(said)}."
-
-
-# ------------------------------------------------------------------------------------------------ times
-
-
-def _totals(found: Sequence[Family]) -> Chart:
-    heading = "Time until the gradient has been evaluated many times"
-    panels, rows = [], []
-    for number, family in enumerate(found):
-        points = [point for way in WAYS for point in family.points(way) if point.finished]
-        if not points:
-            continue
-        figure, tips = _times(family, points)
-        words = "; ".join(
-            f"{WAYS[way]}: {numbers.seconds(own[0].total)} to {numbers.seconds(own[-1].total)}"
-            for way in WAYS
-            if (own := [point for point in points if point.way == way])
-        )
-        svg = inline(
-            figure, f"totals{number}", f"{heading}, {family.title}", f"Time against {family.axis}; {words}.", tips
-        )
-        panels.append(Panel(f"{family.title}, by {family.axis}", svg))
-        for size in family.sizes:
-            shown = [size.points.get(way) for way in WAYS]
-            rows.append((family.title, family.place(size), *(_state(point) for point in shown)))
-    if not panels:
-        return Chart("totals", heading, (), missing="no case was timed")
-    evaluations = next(p.evaluations for family in found for size in family.sizes for p in size.points.values())
-    caption = (
-        f"To build, to differentiate, to compile, and to evaluate {numbers.counted(evaluations, 'time')}: what a run "
-        "with that many steps would pay. Both axes are logarithmic.",
-    )
-    if any(_refused(family) for family in found):
-        caption += (
-            "A mark with an arrow was refused: it stands at its forecast, to prepare it alone, or at ten times the "
-            "longest time of its panel where that is less.",
-        )
-    keys = [{"text": words, **key_mark(LOOKS[way])} for way, words in WAYS.items()]
-    columns = ("Problem", "Size", *(words.capitalize() for words in WAYS.values()))
-    return Chart("totals", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))
-
-
-def _state(point: Point | None) -> str:
-    if point is None:
-        return ""
-    if point.finished:
-        return numbers.seconds(point.total)
-    seconds = point.forecast.get("seconds")
-    return f"{point.case.outcome_words}{f' ({numbers.trimmed(numbers.seconds(seconds))})' if seconds else ''}"
-
-
-def _refused(family: Family) -> list[tuple[float, Point]]:
-    """The cases that a forecast of their time refused, with their places."""
-    return [
-        (size.at, point)
-        for size in family.sizes
-        for point in size.points.values()
-        if point.case.outcome == "skipped_predicted" and point.forecast.get("seconds")
-    ]
-
-
-def _times(family: Family, points: Sequence[Point]) -> tuple[Figure, dict[str, str]]:
-    figure, axes = canvas("time", family.axis, bottom=38.0)
-    _set_places(axes, family)
-    longest = 10 * max(one.total for one in points)
-    refused = [(at, point, min(point.forecast["seconds"], longest)) for at, point in _refused(family)]
-    scales.set_time(axes, "y", [*(point.total for point in points), *(5 * height for _, _, height in refused)])
-    places = {size.name: size.at for size in family.sizes}
-    tips: dict[str, str] = {}
-    for way, words in WAYS.items():
-        own = [point for point in points if point.way == way]
-        _line(axes, LOOKS[way], [places[point.case.size] for point in own], [point.total for point in own])
-        for point in own:
-            gid = f"mark-{len(tips)}"
-            _mark(axes, LOOKS[way], places[point.case.size], point.total, gid)
-            tips[gid] = f"{words}, {family.axis} {places[point.case.size]:g}: {numbers.seconds(point.total)}"
-    for at, point, height in refused:
-        gid = f"mark-{len(tips)}"
-        _censored(axes, LOOKS[point.way], at, height, gid)
-        wait = numbers.trimmed(numbers.seconds(point.forecast["seconds"]))
-        tips[gid] = f"{WAYS[point.way]}, {family.axis} {at:g}: forecast {wait} to prepare"
-    return figure, tips

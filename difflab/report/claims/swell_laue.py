@@ -12,6 +12,7 @@ from .. import numbers
 from ..kinds import Listing
 from ..numbers import TIMES
 from ..tables import Cell, Table
+from .swell_details import factor, sentence
 from .swell_growth import growth
 from .swell_points import Family, Size, plain
 
@@ -21,6 +22,10 @@ CLAIM = (
     "S. Laue (arXiv 1904.02990) claims that swelling is a property of trees and not of symbolic differentiation: once "
     "expressions may share, differentiating from the root performs the operations of reverse mode, and by one symbol "
     "after the other those of forward mode"
+)
+SHORT = (
+    "S. Laue (arXiv 1904.02990) claims that swelling is a property of trees: derived from the root, a graph does the "
+    "operations of reverse mode, by symbol those of forward mode"
 )
 
 
@@ -59,31 +64,56 @@ def named(family: Family, size: Size) -> str:
 
 
 def sentences(found: Sequence[Family]) -> list[str]:
-    """The claim and whether the data agree, then the bar; nothing where no graph was made.
+    """The claim and whether the data agree, in short; nothing where no graph was made.
 
     Args:
         found: the problems.
     """
-    root, symbol = matches(found, "graph", "tape_lean"), matches(found, "graph-by-symbol", "forward_lean")
-    tests: list[tuple[bool, str]] = []
-    swells = _swells(found)
-    if swells is not None:
-        tests.append(swells)
-    for pairs, ours, theirs in (
-        (root, "from the root", "reverse mode"),
-        (symbol, "by one symbol after the other", "forward mode"),
-    ):
-        if pairs:
-            tests.append(_same(pairs, ours, theirs))
+    tests = _tests(found)
     if not tests:
         return []
-    agreed = [agrees for agrees, _ in tests]
-    verdict = "the data agree" if all(agreed) else "the data agree in part" if any(agreed) else "the data do not agree"
-    said = [CLAIM, f"{verdict}: {'; '.join(text for _, text in tests)}"]
-    return [text for text in (*said, _carried(found), *_bars(found)) if text]
+    # that a graph keeps within the bar is told beneath the tables; that it does not belongs to the verdict
+    told = [one.short for one in tests if one.part or not one.agrees or len(tests) == 1]
+    parts = numbers.listed(told)
+    return [SHORT, f"{_verdict(tests)}, zeros and ones not counted: a graph has {parts}"]
 
 
-def _swells(found: Sequence[Family]) -> tuple[bool, str] | None:
+def details(found: Sequence[Family]) -> list[str]:
+    """What forward mode carries beyond its lean count, and where a graph passes the bar.
+
+    Args:
+        found: the problems.
+    """
+    return [text for text in (_carried(found), *_bars(found)) if text]
+
+
+class Test(NamedTuple):
+    """Whether the data agree with a ``part`` of the claim, or keep within the bar, in short and in full."""
+
+    agrees: bool
+    short: str
+    full: str
+    part: bool = True
+
+
+def _tests(found: Sequence[Family]) -> list[Test]:
+    made = []
+    for graph, mode, ours, theirs in (
+        ("graph", "tape_lean", "from the root", "reverse mode"),
+        ("graph-by-symbol", "forward_lean", "by symbol", "forward mode"),
+    ):
+        if pairs := matches(found, graph, mode):
+            made.append(_same(pairs, ours, theirs))
+    swells = _swells(found)
+    return made if swells is None else [*made, swells]
+
+
+def _verdict(tests: Sequence[Test]) -> str:
+    agreed = [one.agrees for one in tests]
+    return "the data agree" if all(agreed) else "the data agree in part" if any(agreed) else "the data do not agree"
+
+
+def _swells(found: Sequence[Family]) -> Test | None:
     """Whether the graph from the root grows as the loss does where the tree does not."""
     graphs = [(value, family, size) for family in found for size in family.sizes if (value := size.multiple("graph"))]
     if not graphs:
@@ -91,29 +121,29 @@ def _swells(found: Sequence[Family]) -> tuple[bool, str] | None:
     most, family, size = max(graphs, key=lambda one: one[0])
     where = named(family, size)
     trees = [value / loss for f in found for s in f.sizes if (value := s.count("tree")) and (loss := s.loss("tape"))]
-    tree = f", where trees have up to {_times(max(trees))} times" if trees else ""
-    text = f"from the root value and gradient have at most {numbers.factor(most)} times the operations of the loss "
-    return most <= BAR, f"{text}({where}){tree}"
+    tree = f", where trees have up to {factor(max(trees))} times" if trees else ""
+    text = f"from the root, value and gradient have at most {numbers.factor(most)} times the operations of the loss "
+    short = f"from the root at most {numbers.factor(most)} times those of the loss"
+    return Test(most <= BAR, short, f"{text}({where}){tree}", part=False)
 
 
-def _same(pairs: Sequence[Match], ours: str, theirs: str) -> tuple[bool, str]:
+def _same(pairs: Sequence[Match], ours: str, theirs: str) -> Test:
     """Whether two counts are the same, zeros and ones apart."""
     equal = [pair for pair in pairs if pair.graph == pair.mode]
-    rest = [pair for pair in pairs if pair.graph != pair.mode]
     worst = max(pairs, key=lambda pair: pair.apart)
     sizes = numbers.counted(len(pairs), "size")
-    if not rest:
-        return True, f"{ours} there are exactly the operations of {theirs} at {_all(sizes, len(pairs))}"
-    more = "more" if worst.graph > worst.mode else "fewer"
-    most = f"{numbers.factor(worst.apart)} times {'as many' if more == 'more' else 'fewer'}"
+    if len(equal) == len(pairs):
+        text = f"exactly the operations of {theirs} at {_all(sizes, len(pairs))}"
+        return Test(True, f"{ours} {text}", f"{ours} there are {text}")
+    more = worst.graph > worst.mode
+    most = f"{numbers.factor(worst.apart)} times {'as many' if more else 'fewer'}"
+    agrees = worst.apart <= ALIKE
     if equal:
-        count = f"{numbers.grouped(len(equal))} of {sizes}"
-        text = f"{ours} there are exactly the operations of {theirs} at {count} and up to {most} elsewhere"
-    else:
-        text = f"{ours} there are up to {most} operations as in {theirs}, at none of {sizes} exactly as many"
-        if more == "fewer":
-            text = f"{ours} there are up to {most} operations than in {theirs}, at none of {sizes} exactly as many"
-    return worst.apart <= ALIKE, f"{text} ({worst.where})"
+        text = f"exactly the operations of {theirs} at {numbers.grouped(len(equal))} of {sizes}"
+        full = f"{ours} there are {text} and up to {most} elsewhere ({worst.where})"
+        return Test(agrees, f"{ours} {text} (else up to {most})", full)
+    text = f"up to {most} operations {'as in' if more else 'than in'} {theirs}, at none of {sizes} exactly as many"
+    return Test(agrees, f"{ours} {text}", f"{ours} there are {text} ({worst.where})")
 
 
 def _all(sizes: str, count: int) -> str:
@@ -127,15 +157,10 @@ def _carried(found: Sequence[Family]) -> str:
         return ""
     worst = max(pairs, key=lambda pair: pair.apart)
     return (
-        "operations on zeros and ones are not counted in that, for an expression has none; forward mode carries unit "
-        f"tangents, which are full of them, and its program runs up to {_times(worst.apart)} times as many "
-        f"({worst.where})"
+        "of both modes, operations on zeros and ones are left out beside a graph, for an expression has none; forward "
+        f"mode carries unit tangents, which are full of them, and its program runs up to {factor(worst.apart)} "
+        f"times as many ({worst.where})"
     )
-
-
-def _times(value: float) -> str:
-    """A factor that may be huge."""
-    return numbers.factor(value) if value < 1e6 else numbers.large(value)
 
 
 def _bars(found: Sequence[Family]) -> Iterable[str]:
@@ -186,6 +211,7 @@ def table(found: Sequence[Family]) -> Listing:
         for family in found for size in family.sizes
         if size.count("graph") or size.count("graph-by-symbol")
     )  # fmt: skip
+    tests = _tests(found)
     text = (
         "Operations of value and gradient together, of both modes without those that multiply with 0 or 1 or add 0, "
         "which no expression has."
@@ -196,6 +222,11 @@ def table(found: Sequence[Family]) -> Listing:
             " What differs then is how the derivative of a function is written: that of a sigmoid is a product of two "
             "sigmoids in a graph, and is made of the value on a tape."
         )
+    if tests:
+        verdict = (
+            f"with operations on zeros and ones left out, {_verdict(tests)}: {'; '.join(one.full for one in tests)}"
+        )
+        text = f"{sentence(CLAIM)} {text} {sentence(verdict)}"
     return Listing("laue", "Orders of a graph and modes of a tape", text, Table(columns, rows))
 
 

@@ -9,6 +9,7 @@ from .. import numbers
 from ..figures import Chart, Panel
 from ..style import INK, PAPER, SERIES, Look, canvas, key_mark
 from ..svg import inline
+from .swell_details import sentence, where_time_goes
 from .swell_points import PHASES, WAYS, Family, Point
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def phases(found: Sequence[Family]) -> Chart:
             f"Of more than {BARS} sizes as many are drawn, from the smallest to the largest; the table has all.",
         )
     columns = ("Problem", "Case", "Build", "Differentiate", "Compile", "Evaluations", "One evaluation", "One loss")
-    return Chart("phases", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))
+    goes = where_time_goes(found)
+    notes = (sentence(goes),) if goes else ()
+    return Chart("phases", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows), notes=notes)
 
 
 def _some(own: list[tuple[str, Point]]) -> list[tuple[str, Point]]:

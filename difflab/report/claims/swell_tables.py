@@ -53,7 +53,7 @@ def growths(found: Sequence[Family]) -> Listing:
 
 
 def _short(law: Growth, axis: str) -> str:
-    return f"{TIMES} {law.short} per unit" if law.exponential else f"{axis}^{law.short}"
+    return f"{TIMES} {law.short} per unit" if law.exponential else f"{axis} to the {law.short}"
 
 
 def _count(value: float | None) -> Cell:
