@@ -18,6 +18,8 @@ from difflab.backends.symbolic import Symbolic
 from difflab.errors import InputError, UnavailableError, UnsupportedError
 from difflab.execution.code_out import array_code, c_code, scalar_code
 from difflab.execution.code_out.lines import Lines
+from difflab.execution.dag.code import Program
+from difflab.execution.dag.nodes import Graph
 from difflab.problems import find
 
 # ---------------------------------------------------------------------------- what cannot be
@@ -185,3 +187,16 @@ def test_names_in_latex_cannot_be_taken_for_one_another() -> None:
         names: dict[str, Any] = {}
         exec(text, names)
         assert names["program"](1.0, 2.0) == [3.0, 1.0, 1.0]
+
+
+def test_programs_have_no_table_of_lines_that_tracing_allocations_would_walk() -> None:
+    # One lookup takes as long as the program before it, and there is one for every number that is made.
+    graph = Graph()
+    x = graph.node("symbol", (), 0)
+    program = Program(graph, [x], [graph.divide(graph.one, x)])
+    assert program._fast.__code__.co_linetable == b""
+    assert program([4.0]) == [0.25]
+    with pytest.raises(ZeroDivisionError) as caught:
+        program._fast([0.0])
+    assert "ZeroDivisionError" in "".join(traceback.format_exception(caught.value))
+    assert program([0.0]) == [np.inf]

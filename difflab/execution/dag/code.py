@@ -90,7 +90,10 @@ class Writer:
         if self.safe:
             names |= {name: _doubled(names[name]) for name in meanings.FUNCTIONS}
         exec(compile(self.source, "<expressions>", "exec"), names)
-        return names["program"]
+        program = names["program"]
+        # Who traces allocations asks for the line of each, and finding it takes as long as the program before it.
+        program.__code__ = program.__code__.replace(co_linetable=b"")
+        return program
 
     def _count(self, live: Sequence[Node], roots: Sequence[Node]) -> dict[Node, int]:
         """How often each node would be written."""
