@@ -93,8 +93,9 @@ class Writer:
             names |= {name: _doubled(names[name]) for name in meanings.FUNCTIONS}
         exec(compile(self.source, "<expressions>", "exec"), names)
         program = names["program"]
-        # Who traces allocations asks for the line of each, and finding it takes as long as the program before it.
-        program.__code__ = program.__code__.replace(co_linetable=b"")
+        if not self.safe:
+            # Who traces allocations asks for the line of each, and finding it takes as long as the program before it.
+            program.__code__ = program.__code__.replace(co_linetable=b"")
         return program
 
     def _count(self, live: Sequence[Node], roots: Sequence[Node]) -> dict[Node, int]:
