@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from .backends.ways import require
 from .calls import Bound, bind, describe
 from .containers import flatten
 from .errors import GuardError
-from .execution.exported import Formulas
 from .flat import Function, check_trace, make_source, require_data, require_scalar, require_tuples, same_path
 from .nesting import example, inside, lifted, ready
 from .primitives.record import Traced
@@ -32,6 +31,9 @@ from .trees import (
     value_tree,
     vector_leaves,
 )
+
+if TYPE_CHECKING:
+    from .execution.exported import Formulas
 
 OF_ONE_NUMBER = ("gradient", "value_and_gradient", "hvp", "hessian")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +67,30 @@ class Derivation:
     lines: Callable[[], Lines]
 
 
+class Deferred:
+    """A program that is compiled when it is first called: who wants derivatives seldom asks for values alone.
+
+    Args:
+        make: compiles it.
+
+    Example:
+        >>> Deferred(lambda: abs)(-2.0)
+        2.0
+    """
+
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]):
+        self._make = make
+        self._made: Callable[[Any], Any] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, scalars: Any) -> Any:
+        """All values."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made(scalars)
+
+
 def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     """Expressions of SymPy, differentiated by one symbol after the other.
 
@@ -97,7 +122,8 @@ def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     slopes = derivatives.jacobian(roots, by)
     flat = flattened(slopes, derivatives.jacobian(slopes[0], by) if task.second else None)
     derived = time.perf_counter()
-    value, everything, shared_operations = _programs(task, scalars, roots, flat)
+    everything, shared_operations = _program(task, scalars, [*roots, *flat])
+    value = Deferred(lambda: _program(task, scalars, roots)[0])
     finished = time.perf_counter()
     notes = {
         "n_symbols": len(scalars),
@@ -116,18 +142,16 @@ def written_out(task: Task, leaves: Sequence[Any]) -> Derivation:
     )  # fmt: skip
 
 
-def _programs(task: Task, scalars: list[Any], roots: list[Any], flat: list[Any]) -> tuple[Any, Any, int]:
-    """The outputs, outputs and derivatives, and how many operations the second has left."""
+def _program(task: Task, scalars: list[Any], results: list[Any]) -> tuple[Callable[[Any], Any], int]:
+    """A program of expressions, and how many operations it has."""
     from . import expressions
 
     if task.code == "python":
-        value = expressions.compile_function(scalars, roots, task.cse)
-        everything = expressions.compile_function(scalars, [*roots, *flat], task.cse)
-        return value, everything, everything.operations
-    lines = [expressions.lines_of(scalars, results, task.cse) for results in (roots, [*roots, *flat])]
-    value, everything = [compiled(own, task.code) for own in lines]
-    left = expressions.count_operations([*[formula for _, formula in lines[1].shared], *lines[1].results])
-    return value, everything, left
+        program = expressions.compile_function(scalars, results, task.cse)
+        return program, program.operations
+    lines = expressions.lines_of(scalars, results, task.cse)
+    left = expressions.count_operations([*[formula for _, formula in lines.shared], *lines.results])
+    return compiled(lines, task.code), left
 
 
 def flattened(slopes: list[list[Any]], twice: list[list[Any]] | None = None) -> list[Any]:

@@ -14,7 +14,7 @@ from .arithmetic import filled
 from .derivation import Derivation, Places
 from .formula_printer import SIGMOID, formula_printer, symbol_texts
 from .own_functions import definition_of
-from .symbol_names import Renaming
+from .symbol_names import Renaming, remade
 
 # Text of more operations than this would fill gigabytes.
 LONGEST_TEXT = 1_000_000
@@ -182,6 +182,4 @@ class _Plain:
         definition = definition_of(node) if node.is_Function else None
         if definition is not None:
             return self.of(definition)
-        if all(new is old for new, old in zip(parts, node.args, strict=True)):
-            return node
-        return node.func(*parts, **unread) if node.is_Relational or node.is_Boolean else node.func(*parts)
+        return remade(node, parts)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .code_out.lines import Lines
-from .code_out.scalar_code import scalar_printer
+from .code_out.scalar_code import INVERSE, scalar_printer
 from .own_functions import MEANINGS, definition_of, piecewise
 
 
@@ -297,11 +297,9 @@ def lines_of(symbols: Sequence[Any], roots: Sequence[Any], cse: bool) -> Lines:
 
 def _namespaces() -> tuple[dict[str, Any], dict[str, Any]]:
     """The names that printed code uses, with the meaning of ``math`` and with that of NumPy."""
-    inverse = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2",
-               "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
     same = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil",
             "hypot")  # fmt: skip
-    fast = {name: getattr(math, name) for name in (*same, *inverse)}
-    safe = {name: getattr(np, inverse.get(name, name)) for name in fast}
+    fast = {name: getattr(math, name) for name in (*same, *INVERSE)}
+    safe = {name: getattr(np, INVERSE.get(name, name)) for name in fast}
     both = {"e": math.e, "pi": math.pi, **MEANINGS}
     return {**fast, **both, "power": math.pow}, {**safe, **both, "power": np.power}

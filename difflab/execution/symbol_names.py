@@ -73,9 +73,7 @@ class Renaming:
         """The expressions with the other symbols."""
         for node in nodes([root for root in roots if root not in self.known], lambda node: node.args):
             if node not in self.known:
-                parts = [self.known[part] for part in node.args]
-                same = all(new is old for new, old in zip(parts, node.args, strict=True))
-                self.known[node] = node if same else _remade(node, parts)
+                self.known[node] = remade(node, [self.known[part] for part in node.args])
         return [self.known[root] for root in roots]
 
     def lines(self, lines: Lines) -> Lines:
@@ -86,7 +84,14 @@ class Renaming:
         return Lines(self.of(lines.symbols), shared, self.of(lines.results), lines.note)
 
 
-def _remade(node: Any, parts: list[Any]) -> Any:
-    """The same operation on other operands, with nothing decided anew."""
+def remade(node: Any, parts: list[Any]) -> Any:
+    """The same operation on other operands, with nothing decided anew; where they are the same, the node itself.
+
+    Args:
+        node: a SymPy expression.
+        parts: as many expressions as it has operands.
+    """
+    if all(new is old for new, old in zip(parts, node.args, strict=True)):
+        return node
     unread: dict[str, Any] = {"evaluate": False}
     return node.func(*parts, **unread) if node.is_Relational or node.is_Boolean else node.func(*parts)

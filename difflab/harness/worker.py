@@ -78,8 +78,8 @@ def verdict(fault: BaseException) -> tuple[str, str]:
         return "invalid", text
     if isinstance(fault, MemoryError):
         return "memory_limit", text or "MemoryError: the memory limit was reached"
-    # JAX and autograd raise NotImplementedError for want of a rule.
-    if isinstance(fault, UnsupportedError | UnavailableError | TraceError | NotImplementedError):
+    wanting = UnsupportedError | UnavailableError | TraceError
+    if isinstance(fault, wanting | NotImplementedError):  # JAX and autograd raise the latter for want of a rule
         return "unsupported", text
     frames = [frame for frame in traceback.extract_tb(fault.__traceback__)]
     where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""

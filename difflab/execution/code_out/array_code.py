@@ -14,10 +14,10 @@ import numpy as np
 from ...arrays import special_functions
 from ...primitives.record import REGISTRY
 from .lines import WIDEST, Lines, commented, grouped, literal, refuse
+from .scalar_code import INVERSE
 
-# SymPy's names, and those of both array modules.
-RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
-           "acosh": "arccosh", "atanh": "arctanh", "Abs": "abs", "stopped": "stopped"}  # fmt: skip
+# Other names than SymPy's in both array modules.
+RENAMED = {**INVERSE, "Abs": "abs", "stopped": "stopped"}
 SAME = ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil", "hypot",
         "logaddexp", "sign")  # fmt: skip
 # SymPy's names, and those of ``scipy.special`` and ``cupyx.scipy.special``.

@@ -15,6 +15,9 @@ OF_MATH = frozenset("exp expm1 log log1p sqrt sin cos tan sinh cosh tanh asin ac
 OF_SCIPY = {"polygamma": "polygamma", "besselj": "jv", "bessely": "yv", "besseli": "iv", "besselk": "kv"}
 NOT_IN_NUMPY = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}
 NAMED = {"Abs": "abs", "loggamma": "lgamma", "stopped": ""}
+# SymPy's names, and those of NumPy and CuPy.
+INVERSE = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
+           "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
 OWN = ("sigmoid", "logsumexp", "softmax")
 
 
@@ -67,9 +70,7 @@ def source(lines: Lines) -> str:
 
 def _of_numpy(name: str) -> str:
     """``asin`` as ``arcsin as asin``."""
-    inverse = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2",
-               "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
-    return f"{inverse[name]} as {name}" if name in inverse else name
+    return f"{INVERSE[name]} as {name}" if name in INVERSE else name
 
 
 def _imported(there: str, name: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..swell import WRITTEN
 from .nodes import Node, nodes
 
-# As SymPy counts the same functions written out.
-WRITTEN = {"sigmoid": 4, "hypot": 4, "logaddexp": 4, "log2": 2, "log10": 2}
 NONE = frozenset({"number", "symbol", "pi", "stopped", "greater", "greater_equal", "equal", "not_equal", "not",
                   "isnan", "isinf", "isfinite"})  # fmt: skip
 

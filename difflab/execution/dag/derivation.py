@@ -11,7 +11,7 @@ import numpy as np
 from ..arithmetic import evaluate
 from ..code_out.lines import Lines
 from ..code_out.programs import compiled
-from ..derivation import Derivation, Task, flattened
+from ..derivation import Deferred, Derivation, Task, flattened
 from ..expressions import lines_of
 from ..not_numbers import kept
 from . import counts
@@ -83,7 +83,7 @@ def shared(task: Task, leaves: Sequence[Any]) -> Derivation:
     slopes, flat = _derivatives(task, loss)
     derived = time.perf_counter()
     compile_roots = _compiler(task, loss)
-    everything, value = compile_roots([*roots, *flat]), compile_roots(roots)
+    everything, value = compile_roots([*roots, *flat]), Deferred(lambda: compile_roots(roots))
     finished = time.perf_counter()
     distinct = counts.distinct([*roots, *flat])
     notes = {
@@ -167,7 +167,7 @@ def by_symengine(task: Task, leaves: Sequence[Any]) -> Derivation:
         flat = hidden.seen([slope.diff(by[j]) for i, slope in enumerate(slopes[0]) for j in range(i, len(by))])
     derived = time.perf_counter()
     everything = engine.SymengineProgram(hidden.symbols, [*seen, *flat], task.cse)
-    value = engine.SymengineProgram(hidden.symbols, seen, task.cse)
+    value = Deferred(lambda: engine.SymengineProgram(hidden.symbols, seen, task.cse))
     finished = time.perf_counter()
     shared_operations = engine.count_shared_operations([*seen, *flat]) if task.cse else None
     notes = {
