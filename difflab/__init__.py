@@ -34,6 +34,8 @@ _HOMES = {
     "Descent": "training",
     "run": "lab",
     "load": "lab",
+    "forecast": "lab",
+    "diff_runs": "harness.difference",
     "Finite": "backends.finite",
     "ComplexStep": "backends.complex_step",
     "Symbolic": "backends.symbolic",
@@ -70,9 +72,11 @@ if TYPE_CHECKING:
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
     from .errors import DifflabError as DifflabError
+    from .harness.difference import diff_runs as diff_runs
     from .jacobians import hessian as hessian
     from .jacobians import hvp as hvp
     from .jacobians import jacobian as jacobian
+    from .lab import forecast as forecast
     from .lab import load as load
     from .lab import run as run
     from .nn import stop_gradient as stop_gradient

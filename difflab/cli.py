@@ -16,17 +16,23 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__
+from . import __version__, cli_runs
+from .cli_codes import (
+    BAD_INPUT,
+    EXIT_CODES,
+    FAULT,
+    INTERRUPTED,
+    NOTHING,
+    OK,
+    TOLERANCE,
+    code_of,
+    store_code,
+)
 from .errors import DifflabError, StoreError, StudyError
 
-OK, TOLERANCE, BAD_INPUT, UNEXPECTED, STORE, NOTHING, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
-EXIT_CODES = """
-Exit codes: 0 all well; 1 a gradient misses its tolerance; 2 bad input or configuration; 3 a case failed
-unexpectedly (crash, lost); 4 the run folder is damaged or in use; 5 nothing could be measured; 130 interrupted (the
-message says which command resumes); 70 a fault of difflab.
-"""
 RUN_EPILOG = f"""
-Examples: difflab run; difflab run digits --quick; difflab run my_study.toml --out results/first
+Examples: difflab run; difflab run digits --quick; difflab run digits --dry-run; difflab run my_study.toml --out
+results/first
 
 To resume an interrupted run, give the same command again: same study text, --quick, --seed and --out. A finished run is
 shown again and not measured again.
@@ -85,6 +91,17 @@ def run(
     seed: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="Seed of the data and of the order of the cases.")
     ] = 0,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler (tcp://HOST:PORT), or local:N workers."),
+    ] = None,
+    allow_env_change: Annotated[
+        bool,
+        typer.Option("--allow-env-change", help="Resume a run that began on another machine or with other versions."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Forecast every case, its time and its memory; run and write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or resume it, and write its page.
@@ -92,21 +109,33 @@ def run(
     Every case runs in a process of its own with limits of time and memory; what a case cannot do becomes a row with
     its reason. Interrupt with Ctrl-C at any time: nothing that is finished is lost or measured twice.
     """
+    if dry_run:
+        others = {"--out": out, "--cluster": cluster, "--allow-env-change": allow_env_change}
+        _forecast(study, quick, seed, as_json, others)
     from .cli_progress import progress_on
     from .lab import run as run_study
 
     try:
         with progress_on(sys.stderr) as progress:
-            results = run_study(study, out=out, quick=quick, progress=progress, seed=seed)
+            results = run_study(
+                study,
+                out=out,
+                quick=quick,
+                progress=progress,
+                seed=seed,
+                cluster=cluster,
+                allow_env_change=allow_env_change,
+            )
     except KeyboardInterrupt:
         again = ["difflab", "run", study, *["--quick"] * quick]
         again += [] if out is None else ["--out", str(out)]
         again += ["--seed", str(seed)] if seed else []
+        again += [] if cluster is None else ["--cluster", cluster]
         _say(f"Interrupted; what is measured is stored. To go on: {shlex.join(again)}")
         raise typer.Exit(INTERRUPTED) from None
     except StoreError as error:
         _say(str(error))
-        raise typer.Exit(_store_code(error, out)) from None
+        raise typer.Exit(store_code(error, out)) from None
     _show_results(results, as_json)
     raise typer.Exit(code_of(results.rows))
 
@@ -153,6 +182,12 @@ def check(
     _show(text)
     raise typer.Exit(OK if right else TOLERANCE)
 
+
+DOCTOR_EPILOG = """
+Example: difflab doctor; difflab doctor --json
+
+Exit codes: 0 nothing is a problem; 1 something is; 70 a fault of difflab.
+"""
 
 TRACE_EPILOG = """
 Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json;
@@ -265,8 +300,22 @@ def report(
         write(results, folder)
     except StoreError as error:
         _say(str(error))
-        raise typer.Exit(_store_code(error, folder)) from None
+        raise typer.Exit(store_code(error, folder)) from None
     _show_results(results, as_json)
+
+
+@app.command(epilog=DOCTOR_EPILOG)
+def doctor(as_json: AsJson = False) -> None:
+    """Say what difflab can and cannot do on this machine, with figures and with what to do about it.
+
+    Limits, kernels, clocks and the disk are tried and not believed: it takes some seconds, in which nothing else should
+    run.
+    """
+    from .cli_doctor import doctor_text
+
+    text, well = doctor_text(as_json, say=_say if sys.stderr.isatty() else None)
+    _show(text)
+    raise typer.Exit(OK if well else TOLERANCE)
 
 
 @app.command("list", epilog="Example: difflab list --json")
@@ -280,6 +329,18 @@ def list_(as_json: AsJson = False) -> None:
 
     found = catalogue()
     _show(json_text(found) if as_json else catalogue_text(found))
+
+
+def _forecast(study: str, quick: bool, seed: int, as_json: bool, others: dict[str, Any]) -> NoReturn:
+    """Print the forecast of a study and leave."""
+    from .cli_forecast import forecast_text
+
+    if given := [name for name, value in others.items() if value]:
+        _say(f"--dry-run measures and writes nothing, so {' and '.join(given)} cannot be given with it")
+        raise typer.Exit(BAD_INPUT)
+    text, runs = forecast_text(study, quick, seed, as_json)
+    _show(text)
+    raise typer.Exit(OK if runs else NOTHING)
 
 
 def _show_results(results: Any, as_json: bool) -> None:
@@ -300,33 +361,10 @@ def _say(message: str) -> None:
     print(f"difflab: {message}", file=sys.stderr)
 
 
+cli_runs.attach(app, _show, _say)
+
+
 # ---------------------------------------------------------------------------- how it ends
-
-
-def code_of(rows: list[dict[str, Any]]) -> int:
-    """The exit code that the rows of a run deserve.
-
-    What a limit or a forecast stopped, and what a backend says it cannot do, are results and not failures.
-
-    >>> code_of([{"outcome": "ok"}, {"outcome": "timeout"}]), code_of([{"outcome": "timeout"}])
-    (0, 5)
-    """
-    outcomes = {row["outcome"] for row in rows}
-    if outcomes & {"crash", "lost"}:
-        return UNEXPECTED
-    if "invalid" in outcomes:
-        return TOLERANCE
-    return OK if "ok" in outcomes else NOTHING
-
-
-def _store_code(error: StoreError, folder: Path | None) -> int:
-    """Bad input if the folder named is the wrong one; otherwise there is a store and something is wrong with it."""
-    from .harness.store import FolderError
-
-    if isinstance(error, FolderError):
-        return BAD_INPUT
-    stores = Path("reports").glob("*/events.jsonl") if folder is None else folder.glob("events.jsonl")
-    return STORE if any(True for _ in stores) else BAD_INPUT
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

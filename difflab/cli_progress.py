@@ -66,6 +66,8 @@ def _line(event: dict[str, Any]) -> str | None:
         reason = f" ({event['reason']})" if event["reason"] and event["outcome"] != "ok" else ""
         words = OUTCOMES.get(event["outcome"], (event["outcome"],))[0]
         return f"[{event['done']}/{event['cases']}] {event['case']}: {words}{reason}"
+    if kind == "note":
+        return event["text"]
     if kind == "run_finished":
         return f"measured in {_clock(event['seconds'])}"
     return None
@@ -98,7 +100,7 @@ def _bars(bars: Progress) -> Listener:
             bars.update(task, completed=event["done"], total=event["steps"], description=event["text"])
         elif kind == "case":
             bars.update(task, cases=f"{event['done']}/{event['cases']} cases")
-        if kind == "run" or (kind == "case" and event["outcome"] != "ok"):
+        if kind in ("run", "note") or (kind == "case" and event["outcome"] != "ok"):
             bars.console.print(_line(event), markup=False)
 
     return listen

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .harness import results
 from .harness.process import search_path
+from .harness.request import Request
 from .harness.results import Results
 from .harness.store import FolderError
+
+if TYPE_CHECKING:
+    import pandas
 
 COORDINATOR = "difflab.harness.engine"
 
@@ -27,6 +31,8 @@ def run(
     quick: bool = False,
     progress: Callable[[dict[str, Any]], None] | None = None,
     seed: int = 0,
+    allow_env_change: bool = False,
+    cluster: str | None = None,
 ) -> Results:
     """Run a study, or resume it, and write its page.
 
@@ -38,6 +44,9 @@ def run(
             ``resumed``), ``running`` (``text``, ``done``, ``steps``), ``case`` (``case``, ``outcome``, ``reason``,
             ``done``, ``cases``), ``run_finished`` (``seconds``) or ``report`` (``page``).
         seed: the seed of parameters, data and the order of measuring.
+        allow_env_change: resume a run that began on another machine or with other versions; what is not finished is
+            then timed afresh.
+        cluster: the address of a Dask scheduler such as ``tcp://10.0.0.1:8786``, or ``local:N`` for N workers here.
 
     Returns:
         The results; the page is ``index.html`` in their folder.
@@ -51,7 +60,7 @@ def run(
         >>> results = run("digits", quick=True)  # doctest: +SKIP
         >>> results.frame[["backend", "rel_error", "call_s"]]  # doctest: +SKIP
     """
-    request = {"study": str(study), "out": None if out is None else str(out), "quick": quick, "seed": seed}
+    request = Request(str(study), None if out is None else str(out), quick, seed, allow_env_change, cluster)
     tell = progress or _ignore
     folder = _coordinate(request, tell)
     found = results.load(folder)
@@ -60,6 +69,55 @@ def run(
     tell({"event": "running", "text": "writing the page", "done": 1, "steps": 1})
     page = write(found, folder)
     tell({"event": "report", "page": str(page)})
+    return found
+
+
+def forecast(study: str | Path = "digits", *, quick: bool = False, seed: int = 0) -> pandas.DataFrame:
+    """What a study would cost on this machine, forecast from its tapes; no case is run and nothing is written.
+
+    Args:
+        study: the name of a shipped study, or the path of a study file ending in ``.toml``.
+        quick: forecast a quick run.
+        seed: the seed of parameters and data.
+
+    Returns:
+        One row per case: ``predicted_calls`` of the loss, ``predicted_flops``, ``predicted_bytes``,
+        ``predicted_prepare_s`` and ``predicted_call_s`` in seconds, ``run_s`` of wall time with all measuring,
+        ``outcome`` ("runs", "skipped_predicted" or "unsupported") and ``reason``.  ``attrs["run_s"]`` is the wall time
+        of the whole study in seconds.
+
+    Raises:
+        StudyError: the study is wrong; one line per fault.
+
+    Example:
+        >>> forecast("digits", quick=True)[["backend", "predicted_call_s", "outcome"]]  # doctest: +SKIP
+    """
+    import pandas
+
+    document = forecast_document(study, quick=quick, seed=seed)
+    frame = pandas.DataFrame(document.pop("cases"))
+    frame.attrs.update(document)
+    return frame
+
+
+def forecast_document(study: str | Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]:
+    """A forecast as plain values: ``cases``, the limits and timing of the study, and the time of the whole.
+
+    Args:
+        study: the name of a shipped study, or the path of a study file ending in ``.toml``.
+        quick: forecast a quick run.
+        seed: the seed of parameters and data.
+
+    Raises:
+        StudyError: the study is wrong.
+    """
+    found: dict[str, Any] = {}
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["event"] == "forecast":
+            found.update(event["data"])
+
+    _coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True), listen)
     return found
 
 
@@ -85,7 +143,7 @@ def _ignore(_: dict[str, Any]) -> None:
     return
 
 
-def _coordinate(request: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> Path:
+def _coordinate(request: Request, tell: Callable[[dict[str, Any]], None]) -> Path:
     """Let a coordinator of its own, without NumPy, do the request; returns the run folder."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", COORDINATOR],
@@ -99,7 +157,7 @@ def _coordinate(request: dict[str, Any], tell: Callable[[dict[str, Any]], None])
     assert process.stdout is not None
     last: dict[str, Any] = {}
     try:
-        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.write(json.dumps(request.to_json()) + "\n")
         process.stdin.close()
         for line in process.stdout:
             last = json.loads(line)

@@ -36,6 +36,7 @@ CONVOLUTION_SIZES = {
     "tiny": {"examples": 2, "side": 4, "kernel": 3, "channels": 1, "outputs": 1},
     "small": {"examples": 4, "side": 8, "kernel": 3, "channels": 2, "outputs": 4},
     "medium": {"examples": 8, "side": 12, "kernel": 3, "channels": 4, "outputs": 8},
+    "large": {"examples": 8, "side": 12, "kernel": 3, "channels": 8, "outputs": 16},
     "full": {"examples": 64, "side": 32, "kernel": 3, "channels": 64, "outputs": 64},
 }
 SIGMOID_SIZES = {

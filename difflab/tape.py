@@ -209,12 +209,12 @@ class Tape:
 
     @staticmethod
     def from_json(text: str, arrays: Mapping[str, np.ndarray]) -> Tape:
-        """The tape that ``to_json`` wrote; checked before it is returned."""
+        """The tape that ``to_json`` wrote; checked before it is returned, as its numbers become names in programs."""
         document = json.loads(text)
         if document.get("version") != 1:
             raise ValueError(f"tape format {document.get('version')!r} is not known here (this is version 1)")
         tape = Tape(
-            avals=tuple(Aval(tuple(shape), np.dtype(dtype), weak) for shape, dtype, weak in document["avals"]),
+            avals=tuple(_aval_from_json(*one) for one in document["avals"]),
             inputs=tuple(document["inputs"]),
             constants={number: arrays[f"c{number}"] for number in document["constants"]},
             literals={number: _literal_from_json(value) for number, value in document["literals"]},
@@ -231,7 +231,7 @@ class Tape:
             quiet_from=document["quiet_from"],
             names=dict(map(tuple, document["names"])),
         )
-        return tape.check()
+        return _numbered(tape).check()
 
 
 def show(aval: Aval) -> str:
@@ -242,6 +242,31 @@ def show(aval: Aval) -> str:
 def literal_array(value: Any, aval: Aval) -> np.ndarray:
     """A literal as a 0-d array of its noted dtype."""
     return np.asarray(value, dtype=aval.dtype)
+
+
+def _aval_from_json(shape: list, dtype: str, weak: bool) -> Aval:
+    found = np.dtype(dtype)
+    if found.kind not in "biufc" or not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"a value of dtype {dtype!r} and shape {shape!r} is no array of numbers")
+    return Aval(tuple(shape), found, bool(weak))
+
+
+def _numbered(tape: Tape) -> Tape:
+    """The tape itself, if all that refers to a value or to an equation is a number of one."""
+    equations = [number for equation in tape.equations for number in (*equation.inputs, equation.output)]
+    spans = [number for span in tape.spans for number in (*span.arguments, span.result)]
+    guards = [guard.value for guard in tape.guards]
+    known = (*tape.inputs, *tape.constants, *tape.literals, *tape.outputs, *tape.names)
+    places = [place for span in tape.spans for place in (span.start, span.stop)]
+    places += [] if tape.quiet_from is None else [tape.quiet_from]
+    for what, numbers, end in (
+        ("value", (*known, *equations, *spans, *guards), len(tape.avals)),
+        ("position", places, len(tape.equations) + 1),
+    ):
+        for number in numbers:
+            if type(number) is not int or not 0 <= number < end:
+                raise ValueError(f"the tape refers to {what} {number!r}, and it has {end} of them, by number from 0")
+    return tape
 
 
 def _tuples(value: Any) -> Any:

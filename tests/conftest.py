@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # As many workers as processors: threads of BLAS would only wait for each other, spinning.
         threadpool_limits(1)
+    # Runs of the suite need not wait for each other, nor for a run that the user has started: no test looks at a time.
+    os.environ["DIFFLAB_LOCK_FOLDER"] = tempfile.mkdtemp(prefix="difflab-lock-")
     # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from harness_misdeeds import MISDEEDS
 
 from difflab.backends.protocol import Cost
 
@@ -37,6 +39,18 @@ def _build_nan(size: str, dtype: str, seed: int) -> SimpleNamespace:
     return made
 
 
+def _build_for_ever(size: str, dtype: str, seed: int) -> SimpleNamespace:
+    while True:
+        time.sleep(1)
+
+
+def _build_and_die(size: str, dtype: str, seed: int) -> SimpleNamespace:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return _build(size, dtype, seed)
+
+
+NEVER_BUILT = SimpleNamespace(name="never-built", sizes={"tiny": {}}, build=_build_for_ever)
+DIES = SimpleNamespace(name="dies", sizes={"tiny": {}}, build=_build_and_die)
 NAN_SQUARES = SimpleNamespace(name="nan-squares", sizes={"tiny": {}}, build=_build_nan)
 SQUARES = SimpleNamespace(name="squares", sizes={"tiny": {}, "small": {}}, build=_build)
 
@@ -47,9 +61,14 @@ class Ready:
 
     how: str
     stats: dict[str, Any]
+    notes: str = ""
+    done: bool = False
 
     def value_and_gradient(self, leaves: list[Any]) -> tuple[Any, list[Any]]:
         w, data = leaves
+        if self.how in MISDEEDS and not self.done:  # once in a process: a case is called thousands of times
+            self.done = True
+            MISDEEDS[self.how](Path(self.notes))
         gradient = deed(self.how, 2 * w * data)
         return np.sum(w * w * data), [gradient]
 
@@ -111,6 +130,7 @@ class Double:
     how: str = "well"
     forecast_bytes: float = 0.0
     forecast_seconds: float = 0.0
+    notes: str = ""  # a file for process ids that it leaves behind
 
     @property
     def name(self) -> str:
@@ -134,7 +154,8 @@ class Double:
         warm = len(source.example) == 1  # the worker's own warm-up on a loss of one argument
         if self.how == "hang in prepare" and not warm:
             time.sleep(60)
-        return Ready("well" if warm else self.how, {"primal_calls": 1, "tape_length": 3, "note": "a double"})
+        stats = {"primal_calls": 1, "tape_length": 3, "note": "a double"}
+        return Ready("well" if warm else self.how, stats, self.notes)
 
 
 @dataclass(frozen=True)

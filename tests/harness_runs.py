@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 HEAD = 'title = "T"\nquestion = "Q"\nlook_for = "L"\n'
 PROBLEM = '[[problem]]\nname = "harness_doubles:SQUARES"\nsizes = {sizes}\n'
 LIMITS = (
-    '[limits]\nseconds = 1.5\nmemory = "300 MiB"\n[timing]\nprocesses = {processes}\nsamples = 3\nbudget_s = {budget}\n'
+    '[limits]\nseconds = 1.5\nmemory = "300 MiB"\n'
+    "[timing]\nprocesses = {processes}\nmost_processes = {processes}\nsamples = 3\nbudget_s = {budget}\n"
 )
 
 

@@ -153,7 +153,8 @@ def test_statistics_and_forecast_tell_what_was_done() -> None:
     source = operators.source(problem.loss, problem.args)
     costs = [dl.Reverse(checkpoints=k).predict(source.tape, "gradient", source.wrt) for k in (None, 3)]
     results = sum(array.nbytes for array in problem.args[0].values()) + 8
-    assert [cost.nbytes for cost in costs] == [one.stats["buffer_bytes"] + results for one in (plain, less)]
+    baked = 8  # a number that the function closes over, which the program copies
+    assert [cost.nbytes for cost in costs] == [one.stats["buffer_bytes"] + results + baked for one in (plain, less)]
     assert costs[1].flops > 1.1 * costs[0].flops
     assert costs[1].primal_calls == pytest.approx(costs[1].flops / source.tape.flops)
 

@@ -160,7 +160,7 @@ def test_quick_run_then_report_then_the_same_run_again(run_command: RunCommand, 
     assert lines[0] == "Two ways on a tiny network: 2 cases, stored in here"
     cases = {"digits-mlp tiny float64 reverse: finished", "digits-mlp tiny float64 finite: finished"}
     assert {line.partition("] ")[2] for line in lines if line.startswith("[")} == cases
-    assert lines[1].startswith("... certifying the reference of digits-mlp tiny (step 0 of ")
+    assert lines[1].startswith("... calibrating the machine (step 0 of ")
     assert re.fullmatch(r"measured in (\d\.\d|\d\d+) s", lines[-1])
     assert "\x1b" not in done.stderr
     table = [line.split() for line in done.stdout.splitlines()]

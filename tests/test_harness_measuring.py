@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -91,11 +92,23 @@ def test_a_coarse_clock_asks_for_longer_samples() -> None:
 
 @pytest.mark.parametrize(
     ("call_s", "rounds", "samples", "calls", "warm"),
-    [(1e-5, 3, 3, 900, 4), (0.008, 3, 1, 3, 4), (0.02, 3, 1, 3, 1), (0.1, 3, 1, 3, 0), (2.0, 1, 1, 1, 0)],
+    [(1e-5, 3, 3, 900, 4), (0.008, 3, 1, 3, 4), (0.02, 3, 1, 3, 4), (0.1, 3, 1, 3, 1), (2.0, 1, 1, 1, 0)],
 )
 def test_slow_calls_are_sampled_less(call_s: float, rounds: int, samples: int, calls: int, warm: int) -> None:
     plan = timing.plan(call_s, 100 if call_s < 0.005 else 1, 9)
     assert (plan.rounds, plan.samples, plan.calls, plan.warm_calls) == (rounds, samples, calls, warm)
+
+
+def test_collections_of_garbage_are_counted_and_the_counting_ends() -> None:
+    before = list(gc.callbacks)
+    with timing.collections() as found:
+        gc.collect()
+        gc.collect()
+    assert found["gc_runs"] == 2
+    assert found["gc_s"] > 0
+    gc.collect()
+    assert found["gc_runs"] == 2
+    assert gc.callbacks == before
 
 
 def test_warm_up_keeps_both_bounds() -> None:
@@ -162,10 +175,10 @@ def test_a_worker_answers_one_command_after_the_other_and_rests_between() -> Non
     worker = Worker()
     try:
         for _ in range(2):
-            answer = ask(worker, {"do": "describe", "backends": [["reverse", {}]], "problems": []}, 30)
+            answer = ask(worker, {"do": "look", "question": {"what": "names"}}, 30)
             assert answer is not None
-            assert "digits-mlp" in answer["catalogue"]["problems"]
-            assert answer["catalogue"]["backends"]["reverse"] == "reverse"
+            assert "digits-mlp" in answer["problems"]
+            assert "reverse" in answer["backends"]
         assert settle([worker.pid])
         assert ask(worker, {"do": "no such thing"}, 30) is None
         assert worker.verdict is not None

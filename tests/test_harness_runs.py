@@ -92,7 +92,7 @@ def test_a_case_that_behaves_has_all_its_numbers(catalogue: Results) -> None:
     assert row["call_s_low"] is None
     assert row["verdict"] is None
     if sys.platform == "linux":
-        assert row["memory_enforced"] == "RLIMIT_DATA"
+        assert row["memory_enforced"] in ("RLIMIT_DATA + watchdog", "RLIMIT_DATA + cgroup v2")
         assert row["peak_bytes"] >= 0
     assert catalogue.rows[1]["certified"] == "no: the null backend returns zeros on purpose"
 
@@ -234,34 +234,14 @@ def test_every_shipped_study_is_a_good_one() -> None:
 def test_the_coordinator_never_imports_numpy(tmp_path: Path) -> None:
     path = write_study(tmp_path, double("well"))
     code = (
-        "import sys\nfrom difflab.harness import engine\n"
-        "engine.run(sys.argv[1], sys.argv[2], False, 0, lambda event: None)\n"
-        "print(*[name for name in ('numpy', 'sympy', 'pandas', 'matplotlib', 'flint') if name in sys.modules])"
+        "import sys\nfrom difflab.harness import engine\nfrom difflab.harness.request import Request\n"
+        "engine.run(Request(sys.argv[1], sys.argv[2]), lambda event: None)\n"
+        "heavy = ('numpy', 'sympy', 'pandas', 'matplotlib', 'flint', 'distributed')\n"
+        "print(*[name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), str(tmp_path / "run")],
         env={**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ""
-
-
-def test_a_worker_imports_only_what_its_backend_needs() -> None:
-    code = (
-        "import sys\nfrom types import SimpleNamespace\nfrom difflab.harness.session import Session\n"
-        "session = Session(SimpleNamespace(say=lambda kind, **data: None, phase=lambda name: None))\n"
-        "spec = dict(problem='digits-mlp', size='tiny', dtype='float64', operator='gradient', backend='reverse',"
-        " options={}, seed=0)\n"
-        "session.open({'spec': spec}); session.forecast({}); session.prepare({}); session.first({})\n"
-        "heavy = ('sympy', 'flint', 'pandas', 'matplotlib', 'scipy', 'typer', 'rich', 'jinja2', 'psutil')\n"
-        "print(*[name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -101,7 +101,7 @@ def test_what_is_refused_still_knows_its_tape_and_its_forecast() -> None:
     opened.channel = channel
     told = examine(opened, {**SETTINGS, "reference": None, "why": "nobody asked"})
     assert told["outcome"] == "skipped_predicted"
-    assert "the limit is 0.4 s" in told["reason"]
+    assert "the limit is 400 ms" in told["reason"]
     assert "times" not in told["findings"]
     assert told["findings"]["forecast"]["seconds"] > 0.4
     assert told["findings"]["gradient"]["equations"] == 33

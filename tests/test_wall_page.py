@@ -10,6 +10,7 @@ import pytest
 from claims.never_form_the_jacobian import AGREES, DENSE, LIMIT, OPPOSES, SIZES, part, row, run
 
 from difflab.report import answer, cases, kinds, numbers, render
+from difflab.report.claims import wall_plan
 from difflab.report.claims.wall_charts import set_long_time
 from difflab.report.claims.wall_parts import panels_of, said
 
@@ -87,14 +88,14 @@ def test_the_lecture_is_answered_only_where_its_layer_was_looked_at() -> None:
 
 def test_products_that_differ_are_named() -> None:
     told = text_of([row("reverse", "tiny", cheap=True, apart=1e-8), row("forward", "tiny", cheap=True, apart=0.02)])
-    assert "In 2 of 4 cases the products" in told
+    assert "In 2 of 8 comparisons the products with the Jacobian and without it do not agree" in told
     assert "forward mode differs by 2x10⁻² on dense tiny in float32" in told
 
 
 def test_differences_may_be_rougher_than_rules() -> None:
     assert "do not agree" in text_of([row("reverse", "tiny", cheap=True, apart=2e-3)])
     told = text_of([row("finite", "tiny", cheap=True, apart=2e-3)])
-    assert "the product is the same: up to 2x10⁻³ in float32 by finite differences" in told
+    assert "in chunks and without it the product is the same: up to 2x10⁻³ in float32 by finite differences" in told
 
 
 def test_memory_that_cannot_be_told_is_left_out() -> None:
@@ -102,6 +103,7 @@ def test_memory_that_cannot_be_told_is_left_out() -> None:
     for one in blind["findings"]["parts"]:
         one["product"]["bytes"] = None
         one["jacobian"]["bytes"] = None
+        one["chunked"]["bytes"] = None
     told = text_of([blind])
     assert "less memory" not in told
     assert "quicker in all of them" in told
@@ -132,23 +134,108 @@ def test_a_run_without_cases() -> None:
 
 
 def test_the_page_has_its_sections(page: str) -> None:
-    for heading in ("Memory: the Jacobian and the product without it", "Time: the Jacobian", "Where the zeros are",
-                    "The wall", "Zeros and structure", "Every backend"):  # fmt: skip
+    for heading in ("Memory: formed, in chunks, and without the Jacobian", "Time: formed, in chunks",
+                    "Where the zeros are", "The wall", "Plan and measurement", "Zeros and structure",
+                    "Every way and backend"):  # fmt: skip
         assert heading in page
     assert "forecast" in page
     assert "the limit, 4 GiB" in page
 
 
 def test_the_wall_has_a_row_for_every_jacobian_at_every_size() -> None:
-    wall, structures, every = kinds.sections("wall", cases.read(AGREES.rows)).tables
+    wall, _, structures, every = kinds.sections("wall", cases.read(AGREES.rows)).tables
     assert len(wall.table.rows) == 6
     formed = [row[5].text for row in wall.table.rows]
     assert formed == ["< 256 KiB", "16.0 MiB", "not formed", "< 256 KiB", "128 MiB", "not formed"]
     assert wall.table.rows[2][6].text.startswith("forecast ")
     assert len(structures.table.rows) == 4
     assert structures.table.rows[0][5].text == "66.67 %"
-    assert len(every.table.rows) == 18
-    assert every.table.rows[-1][-1].text.startswith("the forecast needs")
+    assert len(every.table.rows) == 54
+    assert every.table.rows[-3][-1].text.startswith("the forecast needs")
+    assert every.table.rows[-2][-1].text.startswith("the forecast is")
+    assert {row[1].text for row in every.table.rows} == {"formed", "in chunks", "without it"}
+
+
+# ---------------------------------------------------------------------------- three ways
+
+
+def test_a_forecast_in_chunks_is_from_the_largest_in_chunks() -> None:
+    panel = panels_of(cases.read(AGREES.rows))[0]
+    medium, full = (part.ways["in chunks"] for part in panel.main[1:])
+    assert medium.done
+    assert not full.done
+    assert medium.seconds is not None
+    assert medium.flops is not None
+    assert full.flops is not None
+    expected = medium.seconds * full.flops / medium.flops
+    assert panel.forecast(full.part, "in chunks") == pytest.approx(expected)
+    assert panel.forecast(full.part, "without it") is None
+
+
+def test_chunks_are_told_beside_the_jacobian_and_at_the_largest_size() -> None:
+    told = plain(answer(AGREES).text)
+    assert "In chunks, with 8 rows or columns there at a time, dy/dW of the dense layer at N = 16, D = M = 128 " in told
+    assert "took 512 KiB and 33.6 ms instead of 128 MiB and 33.6 ms" in told
+    assert "at N = 64, D = M = 4096 the forecast is 8.00 MiB and " in told
+
+
+def test_chunks_that_differ_are_named() -> None:
+    other = row("reverse", "tiny", cheap=True)
+    other["findings"]["parts"][1]["chunked"]["difference"] = 0.3
+    told = text_of([other])
+    assert "In 1 of 4 comparisons the products in chunks and without it do not agree" in told
+    assert "differs by 3x10⁻¹" in told
+
+
+def test_solid_marks_are_measured_and_hollow_ones_are_not() -> None:
+    memory, time = kinds.sections("wall", cases.read(AGREES.rows)).charts[:2]
+    assert [key["text"] for key in memory.keys[:4]] == [
+        "the Jacobian, formed", "a product in chunks", "the product without it", "hollow: not measured, the plan",
+    ]  # fmt: skip
+    assert time.keys[3]["text"] == "hollow: not measured, a forecast"
+    full = next(one for one in memory.rows if one[1] == "full" and one[2] == "reverse")
+    assert full[4:] == ("planned 256 GiB", "planned 8.00 MiB", "2.00 MiB")
+    small = next(one for one in time.rows if one[1] == "medium" and one[2] == "forward")
+    assert not any(cell.startswith("forecast") for cell in small)
+    panel = memory.panels[0]
+    assert "planned 256 GiB" in panel.svg
+    assert panel.title == "Dense layer, dy/dx, float32, by reverse mode"
+
+
+def test_runs_without_chunks_still_have_a_page() -> None:
+    old = row("reverse", "medium", cheap=True)
+    for one in old["findings"]["parts"]:
+        del one["chunked"]
+        del one["product"]["plan_bytes"]
+    found = kinds.sections("wall", cases.read([old]))
+    assert "In chunks" not in " ".join(found.answer.sentences)
+    assert len(found.tables[-1].table.rows) == 4
+    assert "With the Jacobian and without it the product is the same" in plain(" ".join(found.answer.sentences))
+
+
+# ---------------------------------------------------------------------------- plans
+
+
+def test_plans_are_compared_where_both_exist_and_are_large() -> None:
+    panels = panels_of(cases.read(AGREES.rows))
+    told = wall_plan.sentence(panels)
+    assert told.startswith("Of 9 products that took 8 MiB or more, the bytes of the plan are within 10 % of those ")
+    assert "every one" in told
+    table = wall_plan.listing(panels).table
+    assert {row[2].text for row in table.rows} == {"formed", "in chunks", "without it"}
+    (formed,) = [r for r in table.rows if (r[0].text, r[2].text, r[3].text) == ("dy/dW", "formed", "reverse")]
+    assert [cell.text for cell in formed[4:8]] == ["1", "1.000", "1.000", "1.000"]
+
+
+def test_plans_that_are_wrong_are_named() -> None:
+    other = row("reverse", "medium", cheap=True)
+    other["findings"]["parts"][1]["plan_bytes"] = 64 * 2**20
+    told = wall_plan.sentence(panels_of(cases.read([other])))
+    assert (
+        "are not within 10 % of those measured in 1; the worst is 0.50 times the measured, dy/dW of the dense" in told
+    )
+    assert "formed at N = 16, D = M = 128 in float32 by reverse mode." in told
+    assert wall_plan.sentence(panels_of(cases.read([row("reverse", "tiny", cheap=True)]))) == ""
 
 
 def test_small_jacobians_are_pictures() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ BUILT_IN: dict[str, tuple[str, str]] = {
 
 def names() -> list[str]:
     """Names of all backends: the built-in ones, then those of the entry-point group ``difflab.backends``."""
-    return [*BUILT_IN, *sorted({entry.name for entry in entry_points(group="difflab.backends")} - set(BUILT_IN))]
+    return [*BUILT_IN, *sorted({entry.name for entry in entry_points("difflab.backends")} - set(BUILT_IN))]
 
 
 def find(name: str, **options: Any) -> Backend:
@@ -44,7 +43,7 @@ def find(name: str, **options: Any) -> Backend:
         module, attribute = BUILT_IN[name]
         kind = getattr(importlib.import_module(module), attribute)
     else:
-        entries = [entry for entry in entry_points(group="difflab.backends") if entry.name == name]
+        entries = [entry for entry in entry_points("difflab.backends") if entry.name == name]
         if not entries:
             raise InputError(f"unknown backend {name!r} {did_you_mean(name, names())}")
         kind = entries[0].load()
@@ -56,6 +55,24 @@ def find(name: str, **options: Any) -> Backend:
     if reason:
         raise UnavailableError(f"backend {name!r} cannot be used: {reason}")
     return backend
+
+
+def entry_points(group: str) -> Any:
+    """What other packages offer, read when it is asked for: what reads their metadata takes long to import.
+
+    Args:
+        group: the name of the group of entry points.
+
+    Returns:
+        The entry points, each with a ``name`` and a ``load``.
+
+    Example:
+        >>> list(entry_points("difflab.no such group"))
+        []
+    """
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
 
 
 def resolve(backend: str | Backend) -> Backend:

@@ -238,17 +238,20 @@ class PreparedComplexStep:
         """Central differences along the vector of gradients by the complex step."""
         stencil, points = SECOND.stencil, range(len(SECOND.stencil.offsets))
         origin = self._coordinates.flat(self._at(leaves))
-        steps = [step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto") for x in self._at(leaves)]
+
+        def steps(x: np.ndarray) -> np.ndarray:
+            return step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto")
+
         centre = Centre([np.zeros(())], self._near.state())
         products = [vector.astype(np.float64) for vector in self._coordinates.vectors()]
-        along_each = bands(steps, vectors)
+        along_each = bands(self._at(leaves), steps, vectors)
         if self._bands not in (None, len(along_each)):  # known after a call only
             self._bands = len(along_each)
             self.stats["primal_calls"] = self._bands * calls_of(self._variables, "hvp")
-        for h, parts in along_each:
+        for h, part in along_each:
             moved = [
                 np.array([x + line.dtype.type(offset * h) * line for offset in stencil.offsets])
-                for x, line in zip(origin, self._coordinates.flat(parts), strict=True)
+                for x, line in zip(origin, self._coordinates.flat(part()), strict=True)
             ]
             try:
                 for runs, lanes, slopes in self._slopes(leaves, centre, len(points), moved):

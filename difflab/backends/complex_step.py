@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..execution.chunks import check_chunk, chunk_bytes, chunked, lanes_of
+from ..execution.chunks import check_chunk, chunked, lanes_of, sweep_bytes
 from ..tape import Tape
 from ..transforms.second_order import avals_of
 from .complex_quotients import PreparedComplexStep, calls_of, refuse_complex_variables, sweep_of
 from .complex_tapes import complex_tape
 from .complexify import complexify
 from .nearby import flags_of
-from .protocol import Cost, Source
+from .protocol import Cost, Source, Work
 from .steps import positive
-from .sweeps import result_bytes, shown
+from .sweeps import AROUND, result_bytes, shown, sweep_work
 
 OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp")
 
@@ -72,7 +72,9 @@ class ComplexStep:
         whole = chunked(complexify(tape, wrt), flags, directions, self.chunk, points=points)
         calls = calls_of(variables, operator)
         each = whole.flops / (points * lanes_of(whole, flags, points))
-        return Cost(float(calls), calls * each, chunk_bytes(whole, flags) + results)
+        works = (Work(tape), sweep_work(whole, flags, variables, directions, points, AROUND, width=2))
+        nbytes = sweep_bytes(whole, flags, directions, points) + results
+        return Cost(float(calls), calls * each, nbytes, works=works)
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The quotients written out as a tape for use inside another derivative, all coordinates in one batch."""

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..execution.chunks import check_chunk, chunk_bytes, chunked
+from ..execution.chunks import check_chunk, chunked, sweep_bytes
 from ..tape import Tape
 from ..transforms.second_order import avals_of
 from .limits import check_bounds
 from .nearby import flags_of
-from .perturbed import PreparedFinite, calls_of, sweep_of
-from .protocol import OPERATORS, Cost, Source
+from .perturbed import PreparedFinite, around_bytes, calls_of, quotients_of, sweep_of
+from .protocol import OPERATORS, Cost, Source, Work
 from .quotients import quotient_tape
 from .stencils import Plan, plan_of
 from .steps import positive
-from .sweeps import result_bytes, shown
+from .sweeps import AROUND, result_bytes, shown, sweep_work
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,14 @@ class Finite:
         variables, flags = avals_of(tape, wrt), flags_of(tape, wrt)
         calls = calls_of(variables, operator, self)
         directions, points = sweep_of(variables, operator, self.plan, self.bounds is not None)
-        whole = chunked(tape, flags, directions, self.chunk, points=points)
-        return Cost(float(calls), calls * tape.flops, chunk_bytes(whole, flags) + result_bytes(tape, operator, wrt))
+        nbytes = around_bytes(tape, operator, wrt, self.plan)
+        works = [Work(tape, 1.0 + (points if operator == "jvp" else 0), AROUND)]
+        if operator != "jvp":
+            whole = chunked(tape, flags, directions, self.chunk, points=points)
+            nbytes += sweep_bytes(whole, flags, directions, points, extra=quotients_of(points))
+            nbytes += result_bytes(tape, operator, wrt)
+            works.append(sweep_work(whole, flags, variables, directions, points, AROUND))
+        return Cost(float(calls), calls * tape.flops, nbytes, works=tuple(works))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The quotients written out as a tape for use inside another derivative, all coordinates in one batch.

@@ -10,13 +10,13 @@ import numpy as np
 
 from .. import transforms
 from ..execution.cache import Runner
-from ..execution.chunks import Chunked, check_chunk, chunk_bytes, chunked, lanes_of
-from ..execution.plan import make_plan
+from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
+from ..execution.footprint import programs_bytes
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, diagonal
 from ..transforms.second_order import avals_of, outputs_of
-from .protocol import OPERATORS, SECOND_ORDER, Cost, Source
-from .sweeps import Pairs, along, result_bytes, shown, unit_chunks, zero_blocks
+from .protocol import OPERATORS, SECOND_ORDER, Cost, Source, Work
+from .sweeps import Pairs, along, result_bytes, shown, sweep_work, unit_chunks, zero_blocks
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,20 @@ class Forward:
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """One lane of the tangent tape per direction, chunk by chunk."""
-        results = result_bytes(tape, operator, wrt)
+        results, inputs = result_bytes(tape, operator, wrt), range(len(tape.inputs))
         if operator == "jvp":
             tangent = transforms.simplify(transforms.jvp(tape, wrt))
-            return Cost(1.0, tangent.flops, make_plan(tangent).nbytes + results)
+            return Cost(1.0, tangent.flops, programs_bytes([tangent]), works=(Work(tangent),))
         directions, build, flags, single = _sweep(tape, wrt, operator)
         whole = chunked(build(tape), flags, directions, self.chunk, single=single)
         chunks = -(-directions // lanes_of(whole, flags))
-        return Cost(float(directions), chunks * whole.flops, chunk_bytes(whole, flags) + results)
+        nbytes = sweep_bytes(whole, flags, directions) + results
+        if operator == "vjp":  # the outputs first, at a copy of the leaves that the pullback keeps
+            nbytes += programs_bytes([transforms.simplify(tape)]) + sum(leaf.nbytes for leaf in avals_of(tape, inputs))
+        works = [sweep_work(whole, flags, avals_of(tape, wrt), directions)]
+        if operator == "vjp":
+            works.append(Work(tape))
+        return Cost(float(directions), chunks * whole.flops, nbytes, works=tuple(works))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The tape of the operator's results; all directions go through it in one batch."""

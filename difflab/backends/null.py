@@ -10,7 +10,7 @@ import numpy as np
 
 from ..primitives.complexes import block_dtype
 from ..tape import Tape
-from .protocol import OPERATORS, Cost, Source, block_bytes
+from .protocol import OPERATORS, Cost, Scalars, Source, block_bytes
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Null:
         if operator == "hessian":
             outputs = variables
         elif operator != "jacobian":
-            return Cost(0.0, 0.0, sum(variable.nbytes for variable in variables))
-        return Cost(0.0, 0.0, block_bytes(outputs, variables))
+            return Cost(0.0, 0.0, sum(variable.nbytes for variable in variables), works=(Scalars(0.0, 0.0),))
+        return Cost(0.0, 0.0, block_bytes(outputs, variables), works=(Scalars(0.0, 0.0),))
 
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedNull:
         """Note the shapes of the outputs."""

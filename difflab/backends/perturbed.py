@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..execution.footprint import footprint
 from ..primitives.complexes import real_dtype
 from ..primitives.record import Aval
+from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run
+from ..transforms.second_order import avals_of, outputs_of
+from ..transforms.simplify import simplify
 from .protocol import Source
 from .second import SecondQuotients
 from .stencils import Plan, combined
@@ -36,6 +40,32 @@ def calls_of(variables: Sequence[Any], operator: str, backend: Any) -> int:
     """
     directions, points = sweep_of(variables, operator, backend.plan, backend.bounds is not None)
     return directions * points + 1 + (NOISE_CALLS if backend.noise == "estimate" else 0)
+
+
+def around_bytes(tape: Tape, operator: str, wrt: Sequence[int], plan: Plan) -> int:
+    """Bytes of what is known around a point: its value there and, but for jvp, how each coordinate moves."""
+    variables, outputs = avals_of(tape, wrt), outputs_of(tape)
+    numbers = sum(variable.nbytes for variable in variables)
+    values = sum(output.nbytes for output in outputs)
+    found = footprint(simplify(tape))
+    if operator == "jvp":
+        # the part of the vector that is followed, a byte per coordinate that says so, and one moved copy of the point;
+        # or, when that is gone, values at all points, their difference and the quotient; besides both value and slopes
+        there = numbers + sum(variable.size for variable in variables) + (1 + plan.points) * values
+        return max(found.set_up, found.later + there + numbers, found.held + found.buffers + there + 3 * values)
+    # the point itself, for every value of a quotient how far it went and where that is, and the distances
+    nbytes = found.first + (1 + 2 * plan.points + plan.levels) * numbers
+    if operator == "vjp":  # the pullback keeps copies of all leaves and of the outputs
+        nbytes += values + sum(tape.avals[number].nbytes for number in tape.inputs)
+    return nbytes
+
+
+def quotients_of(points: int) -> tuple[float, float]:
+    """What is alive beside a chunk's values, as multiples of them: quotients, their numerators, and those before.
+
+    The values of the chunk before go when the new ones are there, its quotients when theirs are.
+    """
+    return 2 / points, max(1 + 1 / points, 3 / points)
 
 
 class PreparedFinite:
@@ -196,21 +226,25 @@ class PreparedFinite:
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
-        around = self._around.around(leaves)
+        around = self._around.around(leaves, moves=False)
         centre = [np.asarray(output) for output in around.centre.outputs]
         slopes = [np.zeros_like(output) for output in centre]
         bands = self._around.bands(around, tangents)
         self._count("jvp", len(bands))
-        for moves, parts in bands:
-            levels = []
-            for level in range(self._around.plan.levels):
-                values = [self._moved(around, parts, far) for far in moves.far[level]]
-                levels.append(list(zip(*values, strict=True)))
-            for number, slope in enumerate(slopes):
-                if slope.dtype.kind in "fc":  # choices have no derivative
-                    with np.errstate(all="ignore"):
-                        slope += self._along(around, moves, [level[number] for level in levels], number)
+        for band in bands:
+            self._add(slopes, around, *band())
         return around.centre.outputs, slopes
+
+    def _add(self, slopes: Sequence[np.ndarray], around: Around, moves: Moves, parts: Sequence[np.ndarray]) -> None:
+        """Add the quotients along the parts of a tangent."""
+        levels = []
+        for level in range(self._around.plan.levels):
+            values = [self._moved(around, parts, far) for far in moves.far[level]]
+            levels.append(list(zip(*values, strict=True)))
+        for number, slope in enumerate(slopes):
+            if slope.dtype.kind in "fc":  # choices have no derivative
+                with np.errstate(all="ignore"):
+                    slope += self._along(around, moves, [level[number] for level in levels], number)
 
     def _moved(self, around: Around, parts: Sequence[Any], far: Any) -> list[np.ndarray]:
         """The outputs so far along the parts of a tangent."""

@@ -17,17 +17,45 @@ OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp", 
 SECOND_ORDER = ("hvp", "hessian")
 
 
+class Work(NamedTuple):
+    """A program that a call runs: ``tape``, ``runs`` times.
+
+    ``calls`` and ``nbytes``: what goes on around each run, in calls of NumPy and in bytes that they pass through.
+    ``batched``: the program was made by batching; ``kept``: it computes values twice on purpose; ``plain``: it is no
+    program, but a function that Python runs line by line and that the tape stands for.
+    """
+
+    tape: Tape
+    runs: float = 1.0
+    calls: float = 0.0
+    nbytes: float = 0.0
+    batched: bool = False
+    kept: bool = False
+    plain: bool = False
+
+
+class Scalars(NamedTuple):
+    """Generated code on single numbers: its ``operations``, the ``numbers`` that go in and out, and its language."""
+
+    operations: float
+    numbers: float
+    code: str = "python"
+    runs: float = 1.0
+
+
 class Cost(NamedTuple):
     """A forecast made before anything is allocated.
 
     ``primal_calls``: evaluations of the loss (or passes of comparable cost); ``flops``; ``nbytes`` of the arrays;
-    ``seconds``: a rough time to prepare and run once, ``nan`` where unknown.
+    ``seconds``: a rough time to prepare and run once, ``nan`` where unknown; ``works``: what a call runs, from which a
+    calibrated machine knows its time, empty where the backend does not say.
     """
 
     primal_calls: float
     flops: float
     nbytes: float
     seconds: float = float("nan")
+    works: tuple[Work | Scalars, ...] = ()
 
 
 class HandDerived(Protocol):

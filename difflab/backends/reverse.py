@@ -10,15 +10,15 @@ import numpy as np
 
 from .. import transforms
 from ..execution.cache import Runner, Transform
-from ..execution.chunks import Chunked, check_chunk, chunk_bytes, chunked, lanes_of
-from ..execution.plan import make_plan
+from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
+from ..execution.footprint import programs_bytes
 from ..tape import Tape
 from ..transforms.checkpoints import Recomputed, check_checkpoints, recompute, recompute_split
 from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, needs_both, outputs_of
 from ..transforms.split import split
-from .protocol import OPERATORS, Cost, Source
-from .sweeps import along, result_bytes, shown, unit_chunks, zero_blocks
+from .protocol import OPERATORS, Cost, Source, Work
+from .sweeps import along, result_bytes, shown, sweep_work, unit_chunks, zero_blocks
 
 CHECKPOINTED = frozenset({"gradient", "value_and_gradient", "vjp"})
 
@@ -62,17 +62,23 @@ class Reverse:
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """Flops of the derivative tape, once or for every chunk of rows or columns, and bytes of its plan."""
-        results, once = result_bytes(tape, operator, wrt), max(tape.flops, 1.0)
+        once = max(tape.flops, 1.0)
         if operator not in ("jvp", "jacobian", "hessian"):
-            derived = transforms.simplify(self.derivative(tape, operator, wrt))
-            if self.checkpoints is not None and operator in CHECKPOINTED:
-                derived = recompute(derived, self.checkpoints, len(tape.outputs)).tape
-            nbytes = make_plan(derived).nbytes + results
-            return Cost(derived.flops / once, derived.flops, nbytes)
+            if operator == "vjp":
+                made = _vjp_tapes(tape, wrt, self.checkpoints)
+            else:
+                made = (transforms.hvp(tape, wrt) if operator == "hvp" else _gradient(tape, wrt, self.checkpoints),)
+            tapes = [one.tape if isinstance(one, Recomputed) else transforms.simplify(one) for one in made]
+            flops = sum(one.flops for one in tapes)
+            kept = [isinstance(one, Recomputed) for one in made]
+            works = tuple([Work(one, kept=again) for one, again in zip(tapes, kept, strict=True)])
+            return Cost(flops / once, flops, programs_bytes(tapes), works=works)
         coordinates, build, flags, single = _sweep(tape, wrt, operator)
         whole = chunked(build(tape), flags, coordinates.count, self.chunk, single=single)
         flops = -(-coordinates.count // lanes_of(whole, flags)) * whole.flops
-        return Cost(flops / once, flops, chunk_bytes(whole, flags) + results)
+        nbytes = sweep_bytes(whole, flags, coordinates.count) + result_bytes(tape, operator, wrt)
+        rows = outputs_of(tape) if operator != "hessian" else avals_of(tape, wrt)
+        return Cost(flops / once, flops, nbytes, works=(sweep_work(whole, flags, rows, coordinates.count),))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The tape of the operator's results."""
@@ -91,6 +97,20 @@ class Reverse:
     def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedReverse:
         """Transform and compile, or find the compiled program."""
         return PreparedReverse(self, source, operator)
+
+
+def _gradient(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> Tape | Recomputed:
+    """The tape of value and gradients."""
+    derived = transforms.gradient(tape, wrt)
+    return derived if checkpoints is None else recompute(transforms.simplify(derived), checkpoints)
+
+
+def _vjp_tapes(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> tuple[Tape | Recomputed, ...]:
+    """The tape that gives outputs and residuals, and that of the pullback."""
+    derived, count = transforms.simplify(transforms.vjp(tape, wrt)), len(tape.outputs)
+    if checkpoints is None:
+        return split(derived, count, count)
+    return recompute_split(derived, checkpoints, count, count)
 
 
 def _sweep(
@@ -136,28 +156,16 @@ class PreparedReverse:
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
-            wrt = self._source.wrt
+            wrt, checkpoints = self._source.wrt, self._backend.checkpoints
             build: dict[str, Transform] = {
                 "value": lambda tape: (tape,),
-                "gradient": lambda tape: (self._gradient_tape(tape),),
+                "gradient": lambda tape: (_gradient(tape, wrt, checkpoints),),
                 "hvp": lambda tape: (transforms.hvp(tape, wrt),),
-                "vjp": self._vjp_tapes,
+                "vjp": lambda tape: _vjp_tapes(tape, wrt, checkpoints),
             }
-            checkpoints = self._backend.checkpoints if kind in CHECKPOINTED else None
-            key = ("reverse", kind, wrt, checkpoints)
+            key = ("reverse", kind, wrt, checkpoints if kind in CHECKPOINTED else None)
             self._runners[kind] = Runner(self._source.tape, build[kind], key, frozen=self._source.frozen)
         return self._runners[kind]
-
-    def _gradient_tape(self, tape: Tape) -> Tape | Recomputed:
-        derived, checkpoints = transforms.gradient(tape, self._source.wrt), self._backend.checkpoints
-        return derived if checkpoints is None else recompute(transforms.simplify(derived), checkpoints)
-
-    def _vjp_tapes(self, tape: Tape) -> tuple[Tape | Recomputed, ...]:
-        derived, count = transforms.simplify(transforms.vjp(tape, self._source.wrt)), len(tape.outputs)
-        checkpoints = self._backend.checkpoints
-        if checkpoints is None:
-            return split(derived, count, count)
-        return recompute_split(derived, checkpoints, count, count)
 
     def _sweep(self, operator: str) -> tuple[Coordinates, Chunked]:
         kind = "hessian" if operator == "hessian" else "rows"

@@ -40,7 +40,8 @@ class SecondQuotients:
         result = coordinates.vectors()
         sweep = (coordinates.count, len(levels) * len(points))
         bands = self._around.bands(around, vectors)
-        for moves, parts in bands:
+        for band in bands:
+            moves, parts = band()
             lanes, spans = nearby.spans(*sweep)
             vector = coordinates.flat(parts)
             products = coordinates.vectors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from .stencils import Plan, Stencil, window
 BAND = 10  # coordinates whose steps differ by more than a factor of 2**BAND are not moved together
 TINY = float(np.finfo(np.float64).tiny)
 LARGEST = 0.25  # no automatic step is a larger part of max(1, |x|)
+PIECE = 1 << 14  # coordinates of which the bands are found at once
+NOWHERE = -128  # no band: a coordinate along which nothing moves
 FINEST = 64.0  # a step within bounds is at least so many units of the last place, or nothing of the slope is left
 
 
@@ -190,20 +193,42 @@ def moves_by_each(steps: Sequence[Any], plan: Plan, left: np.ndarray) -> Moves:
     return Moves(tuple(steps), far, tuple(factors[..., k] for k in points), scale, skew, False)
 
 
-def bands(steps: Sequence[np.ndarray], tangents: Sequence[Any]) -> list[tuple[float, list[np.ndarray]]]:
+def bands(
+    points: Sequence[np.ndarray], steps: Callable[[np.ndarray], np.ndarray], tangents: Sequence[Any]
+) -> list[tuple[float, Callable[[], list[np.ndarray]]]]:
     """The tangent as a sum of parts whose coordinates agree on the step along it within a factor of 2**BAND.
 
-    Each comes with that step: the largest that takes no coordinate farther than its own one of ``steps``.
+    Each is made when asked for, so that one is there at a time, and comes with that step: the largest that takes no
+    coordinate farther than its own one, which ``steps`` gives for coordinates of a point, piece by piece.
     """
-    ratios = []
-    for step, tangent in zip(steps, tangents, strict=True):
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            size = np.abs(np.asarray(tangent)).astype(np.float64)
-            ratios.append(np.where(size == 0, np.inf, np.asarray(step, np.float64) / size))
-    levels = [np.where(np.isfinite(r) & (r > 0), np.floor(np.log2(np.fmax(r, TINY)) / BAND), np.nan) for r in ratios]
-    found = []
-    for level in sorted({float(v) for one in levels for v in np.unique(one) if v == v}):
-        parts = [np.where(one == level, t, 0).astype(t.dtype) for one, t in zip(levels, tangents, strict=True)]
-        h = min(float(np.min(r[one == level], initial=np.inf)) for r, one in zip(ratios, levels, strict=True))
-        found.append((h, parts))
-    return found
+    levels, least = [], {}
+    for point, tangent in zip(points, tangents, strict=True):
+        x, t = np.ravel(point), np.ravel(np.asarray(tangent))
+        level = np.full(t.size, NOWHERE, np.int8)
+        for start in range(0, t.size, PIECE):
+            here = slice(start, start + PIECE)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                size = np.abs(t[here]).astype(np.float64)
+                ratio = np.where(size == 0, np.inf, np.asarray(steps(x[here]), np.float64) / size)
+            known = np.isfinite(ratio) & (ratio > 0)
+            ratio, size = ratio[known], np.floor(np.log2(np.fmax(ratio[known], TINY)) / BAND).astype(np.int8)
+            level[here][known] = size
+            for one in map(int, np.unique(size)):
+                least[one] = min(float(np.min(ratio[size == one])), least.get(one, np.inf))
+        levels.append(level.reshape(np.shape(tangent)))
+
+    def part(one: int) -> list[np.ndarray]:
+        return [_part(tangent, level, one) for tangent, level in zip(tangents, levels, strict=True)]
+
+    return [(least[one], functools.partial(part, one)) for one in sorted(least)]
+
+
+def _part(tangent: Any, levels: np.ndarray, level: int) -> np.ndarray:
+    """A tangent with zeros at all coordinates of another level; piece by piece, as a whole mask is large."""
+    tangent = np.asarray(tangent)
+    part = np.zeros(tangent.size, tangent.dtype)
+    flat, which = np.ravel(tangent), np.ravel(levels)
+    for start in range(0, tangent.size, PIECE):
+        here = slice(start, start + PIECE)
+        np.copyto(part[here], flat[here], where=which[here] == level)
+    return part.reshape(tangent.shape)

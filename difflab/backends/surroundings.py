@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,25 +69,29 @@ class Surroundings:
         self._wrt = source.wrt
         self._coarsest = max((unit_roundoff(variable.dtype) for variable in variables), default=0.0)
 
-    def around(self, leaves: Sequence[Any], derivative: int = 1) -> Around:
-        """The point, evaluated, with the steps for quotients of that order."""
+    def around(self, leaves: Sequence[Any], derivative: int = 1, *, moves: bool = True) -> Around:
+        """The point, evaluated, with the steps for quotients of that order; the moves of each coordinate if asked."""
         centre = self.nearby.centre(leaves)
-        origin: list[Any] = self.coordinates.flat([leaves[i] for i in self._wrt])
+        moves = moves or self.limits is not None  # every coordinate has to stay within its bounds
+        flat = moves or self._noise == "estimate"
+        origin: list[Any] = self.coordinates.flat([leaves[i] for i in self._wrt]) if flat else []
         rooms = None if self.limits is None else self.limits.room(origin, 1 / derivative)
         noise, relative = self._levels(leaves, centre, origin)
-        moves: list[tuple[Moves, ...]] = []
+        each: list[tuple[Moves, ...]] = []
         scales: tuple[float, ...] = ()
-        for group, x in enumerate(origin):
-            unit, scales = self._ladder(x.dtype, relative, derivative)
-            if x.dtype.kind not in "fc":
-                moves.append(())
-            elif rooms is not None and self.limits is not None:
+        for group, kind in enumerate(self.coordinates.groups):
+            unit, scales = self._ladder(kind.dtype, relative, derivative)
+            if kind.dtype.kind not in "fc" or not moves:
+                each.append(())
+                continue
+            x = origin[group]
+            if rooms is not None and self.limits is not None:
                 tell = functools.partial(self.limits.no_room, group, self.plan.order + 1)
-                moves.append((moves_within(x, self.plan, unit, scales, self._step, rooms[group], tell),))
+                each.append((moves_within(x, self.plan, unit, scales, self._step, rooms[group], tell),))
             else:
                 parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
-                moves.append(tuple([moves_for(part, self.plan, unit, scales, self._step) for part in parts]))
-        return Around(leaves, centre, origin, moves, scales, noise, relative, rooms, derivative)
+                each.append(tuple([moves_for(part, self.plan, unit, scales, self._step) for part in parts]))
+        return Around(leaves, centre, origin, each, scales, noise, relative, rooms, derivative)
 
     def _ladder(self, dtype: np.dtype, relative: float, derivative: int) -> tuple[float, tuple[float, ...]]:
         """The largest step of a coordinate of size 1 in a dtype, and all steps relative to it."""
@@ -160,13 +164,22 @@ class Surroundings:
 
     # -------------------------------------------------------------------- along vectors
 
-    def bands(self, around: Around, vectors: Sequence[Any]) -> list[tuple[Moves, list[np.ndarray]]]:
-        """The vectors in parts whose coordinates need steps of about one size, and how to move along each."""
-        steps = []
-        for leaf in [np.asarray(around.leaves[i]) for i in self._wrt]:
-            unit, _ = self._ladder(leaf.dtype, around.relative, around.derivative)
-            steps.append(step_for(np.abs(leaf) if leaf.dtype.kind == "c" else leaf, unit, self._step))
-        return [(self._along(around, parts, h), parts) for h, parts in bands(steps, vectors)]
+    def bands(self, around: Around, vectors: Sequence[Any]) -> list[Callable[[], tuple[Moves, list[np.ndarray]]]]:
+        """The vectors in parts whose coordinates need steps of about one size: how to move along each, and the part.
+
+        They are made when asked for, so that one part is there at a time.
+        """
+
+        def steps(x: np.ndarray) -> np.ndarray:
+            unit, _ = self._ladder(x.dtype, around.relative, around.derivative)
+            return step_for(np.abs(x) if x.dtype.kind == "c" else x, unit, self._step)
+
+        def band(h: float, part: Callable[[], list[np.ndarray]]) -> tuple[Moves, list[np.ndarray]]:
+            parts = part()
+            return self._along(around, parts, h), parts
+
+        leaves = [np.asarray(around.leaves[i]) for i in self._wrt]
+        return [functools.partial(band, h, part) for h, part in bands(leaves, steps, vectors)]
 
     def _along(self, around: Around, parts: Sequence[np.ndarray], h: float) -> Moves:
         """How to move along a vector by the step h."""

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..execution.chunks import KEPT, Chunked
+from ..execution.chunks import KEPT, Chunked, lanes_of
 from ..primitives.complexes import block_dtype
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, needs_both, outputs_of
-from .protocol import block_bytes
+from .protocol import Work, block_bytes
 
 
 class Row(NamedTuple):
@@ -90,6 +90,41 @@ def result_bytes(tape: Tape, operator: str, wrt: Sequence[int]) -> int:
     if operator == "hessian":
         return block_bytes(variables, variables)
     return sum(variable.nbytes for variable in variables) + values
+
+
+AROUND = 24.0
+"""NumPy calls of a quotient besides the function's: the steps before, the differences after (measured)."""
+DIRECTING = 4.0
+"""NumPy calls that point a chunk into its directions: views of diagonals, written and cleared (measured)."""
+
+
+def sweep_work(
+    whole: Tape,
+    flags: Sequence[bool],
+    variables: Sequence[Any],
+    directions: int,
+    points: int = 1,
+    calls: float = 2.0,
+    width: int = 1,
+) -> Work:
+    """What going through all directions runs, for a forecast of its time.
+
+    Args:
+        whole: batched for one chunk.
+        flags: per input, whether it carries lanes.
+        variables: shapes and dtypes of what is moved.
+        directions: how many there are in all.
+        points: lanes per direction.
+        calls: NumPy calls beside those of the program for every chunk, where one chunk holds all directions.
+        width: how many times wider than the variables their moved copies are.
+
+    Returns:
+        A ``Work``; the rows of a chunk are filled once a call.
+    """
+    lanes = lanes_of(whole, flags, points)
+    chunks = -(-directions // lanes)
+    rows = lanes * points * width * sum(variable.nbytes for variable in variables)
+    return Work(whole, chunks, calls + (DIRECTING * points if chunks > 1 else 0.0), rows / chunks, batched=True)
 
 
 def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:

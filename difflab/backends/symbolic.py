@@ -19,17 +19,18 @@ import numpy as np
 
 from ..arrays import import_cupy, is_device_array, namespace, to_host
 from ..errors import ForecastError, GuardError, InputError, UnsupportedError
+from ..execution.amounts import duration
 from ..execution.chunks import machine_bytes
 from ..execution.code_out import c_code, symengine_code
 from ..execution.code_out.lines import Lines
 from ..execution.code_out.programs import CODES, joined, text
 from ..execution.derivation import Derivation, Places, Task, cast, written_out
 from ..execution.exported import Formulas, formulas_of
-from ..execution.swell_costs import SLOWER, duration, of_graph, of_trees
+from ..execution.swell_costs import SLOWER, of_graph, of_trees
 from ..execution.symbol_names import Renaming, names_of
 from ..primitives.record import Aval
 from ..tape import Tape
-from .protocol import OPERATORS, SECOND_ORDER, Cost, Source
+from .protocol import OPERATORS, SECOND_ORDER, Cost, Scalars, Source
 
 DEFAULT_LIMIT_S = 60.0
 KEPT_DERIVATIONS = 4
@@ -123,7 +124,11 @@ time_limit_s=None)
         twice = operator in SECOND_ORDER
         found = of_graph(tape, leaves, wrt, self.order, twice) if graph else of_trees(tape, leaves, self.cse, twice)
         slower = 1.0 if self.engine == "symengine" else SLOWER[self.code]
-        return Cost(0.0, found.operations, found.nbytes, found.seconds * slower)
+        results = sum(tape.avals[tape.inputs[i]].size for i in wrt) ** (2 if twice else 1)
+        numbers = results + sum(tape.avals[tape.inputs[i]].size for i in leaves)
+        code = "symengine" if self.engine == "symengine" else self.code
+        works = (Scalars(found.compiled, numbers, code),)
+        return Cost(0.0, found.operations, found.nbytes, found.seconds * slower, works)
 
     def symbolic_leaves(self, tape: Tape, wrt: tuple[int, ...]) -> tuple[int, ...]:
         """Positions of the inputs whose entries become symbols."""

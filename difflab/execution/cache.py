@@ -112,7 +112,8 @@ class Runner:
 
     def __init__(self, tape: Tape, transform: Transform, key: Hashable, *, frozen: bool):
         if frozen:
-            self.programs = tuple(Program(each) for each in transform(tape))
+            tapes, copies = transform(tape), {}
+            self.programs = tuple(Program(each, copies) for each in tapes)
             self.constants = None
         else:
             self.programs = SHARED.get(

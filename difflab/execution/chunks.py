@@ -18,6 +18,7 @@ from ..tape import Tape
 from ..transforms.batch import batch
 from ..transforms.simplify import simplify
 from .cache import Runner
+from .footprint import footprint
 from .plan import make_plan
 
 TRIAL = 64
@@ -144,6 +145,26 @@ def chunk_bytes(tape: Tape, flags: Sequence[bool]) -> int:
     inputs = sum(tape.avals[number].nbytes for number, flag in zip(tape.inputs, flags, strict=True) if flag)
     results = sum(tape.avals[number].nbytes for number in tape.outputs)
     return make_plan(tape).nbytes + inputs + results
+
+
+def sweep_bytes(
+    tape: Tape, flags: Sequence[bool], directions: int, points: int = 1, *, extra: tuple[float, float] = (0.0, 1.0)
+) -> int:
+    """Bytes that going through all directions takes, chunk by chunk.
+
+    Args:
+        tape: batched for one chunk.
+        flags: per input, whether it carries lanes.
+        directions: how many there are in all.
+        points: lanes per direction.
+        extra: what is alive beside the results of a chunk, as multiples of them: where one chunk holds all directions,
+            and where there are more, so that those of the last are still there when the next are computed.
+    """
+    found = footprint(tape)
+    inputs = sum(tape.avals[number].nbytes for number, flag in zip(tape.inputs, flags, strict=True) if flag)
+    if lanes_of(tape, flags, points) >= directions:
+        return inputs + max(found.set_up, found.first + int(extra[0] * found.results))
+    return inputs + max(found.set_up, found.later + int(extra[1] * found.results))
 
 
 def lanes_of(tape: Tape, flags: Sequence[bool], points: int = 1) -> int:

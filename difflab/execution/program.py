@@ -22,6 +22,7 @@ class Program:
     Args:
         tape: what to compute; it is simplified unless it computes values twice on purpose.
             Its constants are copied and held for good, but for those that are ``Passed`` at each call.
+        copies: of constants, by the ids of the originals, which programs that are made together share.
 
     Example:
         >>> import numpy as np
@@ -30,7 +31,7 @@ class Program:
         [array([2., 2.])]
     """
 
-    def __init__(self, tape: Tape | Recomputed):
+    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None):
         loud, notes = frozenset(), {}
         if isinstance(tape, Recomputed):
             tape, loud, notes = tape.tape, tape.loud, tape.notes
@@ -45,9 +46,13 @@ class Program:
         self._closures = [part.closure for part in parts]
         self._places = len(writer.places)
         self._passed = tuple(value.position for value in tape.constants.values() if isinstance(value, Passed))
-        self._baked = {
-            number: _copied(value) for number, value in tape.constants.items() if not isinstance(value, Passed)
-        }
+        copies = {} if copies is None else copies
+        self._baked: dict[int, Any] = {}
+        for number, value in tape.constants.items():
+            if not isinstance(value, Passed):
+                if id(value) not in copies:  # closed-over arrays are frozen: a later write to them does not reach us
+                    copies[id(value)] = np.array(value)
+                self._baked[number] = copies[id(value)]
         self._idle: list[Callable] = []
         self.stats: dict[str, Any] = {
             "tape_length": len(tape),
@@ -97,8 +102,3 @@ class Program:
             return runs[-1](places)
 
         return run_in_turn
-
-
-def _copied(value: Any) -> Any:
-    """Closed-over arrays are frozen: a later write to them does not reach the program."""
-    return np.array(value)

@@ -26,16 +26,21 @@ GRAPH_S = 1.5e-5
 GRAPH_BYTES = 1500
 
 
-# How much longer it takes to make other programs than plain Python (measured on graphs of 300 to 20 000 operations).
-SLOWER = {"python": 1.0, "numpy": 5.0, "cupy": 5.0, "c": 15.0}
+# How much longer it takes to make other programs than plain Python, in the middle of what was measured on graphs of 300
+# to 21 000 operations: 5 to 30 times with NumPy's names, 8 to 25 times with a C compiler.
+SLOWER = {"python": 1.0, "numpy": 10.0, "cupy": 10.0, "c": 20.0}
 
 
 class Forecast(NamedTuple):
-    """Operations of value and derivatives, bytes while they are made, seconds to derive and compile."""
+    """Operations of value and derivatives, bytes while they are made, seconds to derive and compile.
+
+    ``compiled``: operations of the code, where what occurs twice is computed once.
+    """
 
     operations: float
     nbytes: float
     seconds: float
+    compiled: float
 
 
 def of_graph(tape: Tape, leaves: tuple[int, ...], wrt: tuple[int, ...], order: str, twice: bool) -> Forecast:
@@ -54,7 +59,7 @@ def of_graph(tape: Tape, leaves: tuple[int, ...], wrt: tuple[int, ...], order: s
     operations = {"auto": min(rooted, forward), "root": rooted, "symbol": forward}[order]
     if twice:  # below the root of the loss everything depends on every symbol
         operations += size.nodes * sum(tape.avals[tape.inputs[i]].size for i in wrt)
-    return Forecast(operations, GRAPH_BYTES * operations, GRAPH_START_S + GRAPH_S * operations)
+    return Forecast(operations, GRAPH_BYTES * operations, GRAPH_START_S + GRAPH_S * operations, operations)
 
 
 def of_trees(tape: Tape, leaves: tuple[int, ...], cse: bool, twice: bool) -> Forecast:
@@ -73,12 +78,4 @@ def of_trees(tape: Tape, leaves: tuple[int, ...], cse: bool, twice: bool) -> For
     seconds = START_S + NODE_S * nodes
     seconds += SHARED_S * nodes + CURVATURE_S * again if cse else NODE_S * again + TREE_S * trees
     nbytes = NODE_BYTES * (nodes + again) + (0.0 if cse else TREE_BYTES * trees)
-    return Forecast(trees, nbytes, seconds)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
-    for unit, size in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.3g} s"
+    return Forecast(trees, nbytes, seconds, min(trees, nodes + again) if cse else trees)

@@ -268,8 +268,7 @@ def make_reference(spec: dict[str, Any], path: str, seconds: float) -> dict[str,
     truth, why = truth_of(made.tape, Operation.drawn(spec.get("operator", "gradient"), made, spec["seed"]), seconds)
     if truth is None:
         return {"why": why}
-    truth.save(path)
-    return {**facts_of(truth), "seconds": time.perf_counter() - start}
+    return {"sha256": truth.save(path), **facts_of(truth), "seconds": time.perf_counter() - start}
 
 
 def facts_of(truth: Reference) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .grid import Block, Case
+from .host_lock import HostLock
 from .ledger import Ledger
-from .process import Worker
+from .process import START_SECONDS, Worker, ask
 from .store import BLOBS, Store
 from .study import Study
 
@@ -23,6 +24,7 @@ class Books:
         emit: progress.
         seed: the seed of the order.
         quick: whether one process per case does everything, or a coarser sweep where nothing is timed.
+        variables: what is set in the environment of every worker, such as the kernels of the BLAS.
     """
 
     def __init__(
@@ -34,14 +36,39 @@ class Books:
         emit: Callable[[dict[str, Any]], None],
         seed: int,
         quick: bool,
+        variables: dict[str, str] | None = None,
     ) -> None:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
-        self.emit, self.seed, self.quick = emit, seed, quick
+        self.emit, self.seed, self.quick, self.variables = emit, seed, quick, variables or {}
+        self.lock = HostLock(self.running)
+        self._sentinel: Worker | None = None
         self.cases = {case.id: case for block in blocks for case in block.cases}
         self.truths = {block.truth: block for block in reversed(blocks)} if study.kind.reference else {}
         per_case = 1 if self.once else 1 + study.timing.processes
         self._text = "starting"
         self._steps = len(self.cases) * per_case + len(self.truths)
+
+    def worker(self) -> Worker:
+        """A new worker, with the threads that the study asks for."""
+        return Worker(self.study.timing.threads, variables=self.variables)
+
+    def close(self) -> None:
+        """Let go of what the run holds beside its folder."""
+        if self._sentinel is not None:
+            self._sentinel.close()
+        self.lock.close()
+
+    def sentinel_reading(self) -> dict[str, float] | None:
+        """How long the sentinel's work takes now; ``None`` if its worker does not answer."""
+        if self._sentinel is None or self._sentinel.verdict is not None:
+            if self._sentinel is not None:
+                self._sentinel.close()
+            self._sentinel = Worker(variables=self.variables)
+        return ask(self._sentinel, {"do": "sentinel"}, START_SECONDS)
+
+    def sentinel_pids(self) -> list[int]:
+        """The sentinel's process, if there is one."""
+        return [] if self._sentinel is None else [self._sentinel.pid]
 
     @property
     def once(self) -> bool:
@@ -55,15 +82,35 @@ class Books:
         self.target.append(kind, **data)
         self.ledger.apply({"kind": kind, **data})
 
+    def calibrate(self) -> None:
+        """Measure what NumPy calls cost here, once per run and machine; without it a forecast knows no such times."""
+        if self.ledger.speeds is not None:
+            return
+        self.running("calibrating the machine")
+        worker = self.worker()
+        try:
+            with self.lock.exclusive():
+                answer = ask(worker, {"do": "measure_speeds"}, START_SECONDS)
+        finally:
+            worker.close()
+        if answer is not None:
+            self.record("calibrated", data=answer)
+
     def begin(self, case: Case, name: str) -> None:
         """A case enters a pass."""
         self.record("started", **{"case": case.id, "pass": name})
 
     def finish(
-        self, case: Case, outcome: str, reason: str, phase: str = "", data: dict[str, Any] | None = None
+        self,
+        case: Case,
+        outcome: str,
+        reason: str,
+        phase: str = "",
+        data: dict[str, Any] | None = None,
+        **where: Any,
     ) -> None:
-        """A case has its outcome; ``data`` is what it found before it failed."""
-        self.record("finished", case=case.id, outcome=outcome, reason=reason, phase=phase, data=data or {})
+        """A case has its outcome; ``data`` is what it found before it failed, ``where`` the node that says so."""
+        self.record("finished", case=case.id, outcome=outcome, reason=reason, phase=phase, data=data or {}, **where)
         event = {"event": "case", "case": case.short, "outcome": outcome, "reason": reason}
         self.emit({**event, "done": len(self.ledger.ends), "cases": len(self.cases)})
 
@@ -109,7 +156,8 @@ class Books:
 
     def forecast(self) -> dict[str, Any]:
         """Forecast the case that is open."""
-        return {"do": "forecast", "memory": self.study.limits.memory, "seconds": self.study.limits.seconds}
+        limits = self.study.limits
+        return {"do": "forecast", "memory": limits.memory, "seconds": limits.seconds, "speeds": self.ledger.speeds}
 
     def accuracy(self, block: Block) -> dict[str, Any]:
         """Judge the gradient of the case that is open."""
@@ -125,7 +173,8 @@ class Books:
         truth = self.ledger.truths.get(block.truth, {})
         file = truth.get("file")
         path = str((self.target.folder / file).resolve()) if file else None
-        return {"reference": path, "why": truth.get("why")}
+        known = {"sha256": truth["sha256"]} if "sha256" in truth else {}  # older records hold no sum
+        return {"reference": path, "why": truth.get("why"), **known}
 
     def reference_file(self, block: Block) -> str:
         """Where the reference of a block is kept, relative to the run folder."""

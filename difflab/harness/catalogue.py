@@ -1,58 +1,53 @@
 """What there is to choose from: problems with their sizes, backends with their options.
 
-It is collected in a worker, because problems and backends import NumPy and the coordinator does not.
+Questions about it are answered in a worker, because problems and backends import NumPy and the coordinator does not,
+and because a study may name modules of its own, whose import may do anything (``probe.py`` asks).
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from ..errors import DifflabError, did_you_mean
+from .limits import shorten
 
 DTYPES = ("float16", "float32", "float64")
+LONGEST_NAME = 200
+OWN_FILES = (__file__, importlib.__file__)
+Look = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """``problems`` maps names to sizes, ``backends`` names to families, ``options`` names to field names.
 
-    ``refused`` maps the position of a backend of the study to why it cannot be made with its options; ``traps`` are
-    the problems whose sizes are families of traps.
+    ``refused`` maps the position of a backend of the study to why it cannot be made with its options: pairs of an
+    option, empty where it is not one option alone, and a sentence.  ``traps`` are the problems whose sizes are
+    families of traps; ``broken`` says why a problem ``module:attribute`` of the study is none.
     """
 
     problems: dict[str, list[str]]
     backends: dict[str, str]
     options: dict[str, list[str]] = field(default_factory=dict)
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     traps: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """The catalogue as a JSON value."""
-        return {
-            "problems": self.problems,
-            "backends": self.backends,
-            "options": self.options,
-            "refused": {str(position): why for position, why in self.refused.items()},
-            "traps": self.traps,
-        }
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> Catalogue:
-        """The catalogue that ``to_json`` wrote."""
-        refused = {int(position): why for position, why in value["refused"].items()}
-        return Catalogue(value["problems"], value["backends"], value["options"], refused, value["traps"])
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def imported(name: str) -> Any:
     """The object named by ``module:attribute``.
 
     Raises:
-        DifflabError: the module or the attribute does not exist.
+        DifflabError: it is not written so, or the module or the attribute does not exist.
     """
     module, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise DifflabError(f"{name!r} must name a module and what is in it, as in 'my_losses:CUBES'")
     try:
         found = importlib.import_module(module)
     except ImportError as fault:
@@ -80,55 +75,140 @@ def find_backend(name: str, options: dict[str, Any]) -> Any:
     return backends.find(name, **{key: tuple(one) if isinstance(one, list) else one for key, one in options.items()})
 
 
-def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str] = ()) -> Catalogue:
-    """What there is, and which of the backends ``asked`` for cannot be made.
+def look(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer one question about what there is.
 
     Args:
-        asked: names and options as the study gives them, in order.
-        problems: names of the study; those of the form ``module:attribute`` are looked up too.
+        question: ``{"what": "names"}``, or ``"problem"`` with a ``name``, or ``"backend"`` with a ``name`` and
+            ``options``; JSON values.
+
+    Returns:
+        For names: ``problems``, which maps names to sizes, and ``backends``.  For a problem: ``sizes`` and whether it
+        holds ``traps``.  For a backend: its ``family``, the names of its ``options`` and why it is ``refused``, as
+        pairs; or that it is ``unavailable``.  For either ``why`` it is none, in a sentence.
+
+    >>> look({"what": "backend", "name": "finite", "options": {"scheme": "up"}})["refused"][0][0]
+    'scheme'
     """
+    name = question.get("name", "")
+    try:
+        if question["what"] == "names":
+            return _names()
+        return _problem(name) if question["what"] == "problem" else _backend(name, question["options"])
+    except DifflabError as fault:
+        return {"why": shorten(str(fault))}
+    except (Exception, SystemExit) as fault:
+        return {"why": f"{name!r} cannot be used: {_told(fault)}"}
+
+
+def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str] = (), ask: Look = look) -> Catalogue:
+    """What there is, and what of it a study asks for in vain.
+
+    Args:
+        asked: names and options of backends as the study gives them, in order.
+        problems: names of the study; those of the form ``module:attribute`` are looked up too.
+        ask: answers the questions of ``look``.
+    """
+    names = ask({"what": "names"})
+    sizes: dict[str, list[str]] = dict(names["problems"])
+    found = Catalogue(sizes, dict.fromkeys(names["backends"], ""))
+    for name in dict.fromkeys(name for name in problems if ":" in name):
+        answer = ask({"what": "problem", "name": name})
+        if "why" in answer:
+            found.broken[name] = answer["why"]
+            continue
+        sizes[name] = answer["sizes"]
+        if answer["traps"]:
+            found.traps.append(name)
+    for position, (name, options) in enumerate(asked):
+        if ":" not in name and name not in names["backends"]:
+            continue
+        answer = ask({"what": "backend", "name": name, "options": options})
+        if "family" in answer:
+            found.backends[name], found.options[name] = answer["family"], answer["options"]
+            if answer["refused"]:
+                found.refused[position] = [(key, why) for key, why in answer["refused"]]
+        elif "why" in answer:
+            found.refused[position] = [("", answer["why"])]
+        else:
+            found.backends[name] = "unavailable"  # a row of the study will say why
+    return found
+
+
+def _names() -> dict[str, Any]:
     from .. import backends
     from ..problems import PROBLEMS
 
-    sizes = {name: list(problem.sizes) for name, problem in PROBLEMS.items()}
-    traps = []
-    for name in problems:
-        if ":" in name:
-            try:
-                problem = imported(name)
-            except DifflabError:
-                continue  # an unknown problem is the study's fault and is reported with its place
-            sizes[name] = list(problem.sizes)
-            if problem.name == "traps":
-                traps.append(name)
-    families: dict[str, str] = {}
-    options: dict[str, list[str]] = {}
-    for name in backends.names():
-        try:
-            made = backends.find(name)
-        except ImportError:
-            families[name] = "unavailable"  # a row of the study will say why; a third party's may fail in any import
-        else:
-            families[name], options[name] = made.family, _options(made)
-    refused: dict[int, str] = {}
-    for position, (name, chosen) in enumerate(asked):
-        try:
-            if ":" in name:
-                made = find_backend(name, chosen)
-                families[name], options[name] = made.family, _options(made)
-            elif name in options and set(chosen) <= set(options[name]):
-                find_backend(name, chosen)
-        except ImportError:
-            continue
-        except (DifflabError, TypeError, ValueError) as fault:
-            refused[position] = str(fault)
-    return Catalogue(sizes, families, options, refused, traps)
+    return {"problems": {name: list(one.sizes) for name, one in PROBLEMS.items()}, "backends": backends.names()}
 
 
-def _options(backend: Any) -> list[str]:
-    return [one.name for one in fields(backend) if one.init] if is_dataclass(backend) else []
+def _problem(name: str) -> dict[str, Any]:
+    problem = imported(name)
+    try:
+        kind, sizes, _ = problem.name, [str(size) for size in problem.sizes], problem.build
+    except (AttributeError, TypeError) as fault:
+        raise DifflabError(f"{name!r} is no problem, which has a name, sizes and a build: {fault}") from fault
+    if not sizes:
+        raise DifflabError(f"{name!r} has no sizes")
+    return {"sizes": sizes, "traps": kind == "traps"}
+
+
+def _backend(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What a backend is, and which of these options it refuses; each is tried alone, so that all are told."""
+    from ..backends.protocol import Backend
+
+    made, why = _made(name, {})
+    if why is not None:
+        if ":" not in name and isinstance(why, ImportError):
+            return {"unavailable": True}
+        made, whole = _made(name, options)  # it may need options
+        if whole is not None:
+            raise whole
+    if not isinstance(made, Backend):
+        parts = "a name, a family, capabilities, unavailable, predict and prepare"
+        raise DifflabError(f"{name!r} is no backend, which has {parts}")
+    known = [one.name for one in fields(made) if one.init] if is_dataclass(made) else []
+    refused: list[tuple[str, str]] = []
+    taken = {key: value for key, value in options.items() if key in known}
+    if why is None and _made(name, taken)[1] is not None:
+        refused = [(key, _told(fault)) for key in taken if (fault := _alone(name, taken, key)) is not None]
+        wrong = [key for key, _ in refused]
+        together = _made(name, {key: value for key, value in taken.items() if key not in wrong})[1]
+        if together is not None:
+            refused.append(("", _told(together)))
+    return {"family": str(made.family), "options": known, "refused": refused}
+
+
+def _made(name: str, options: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    """A backend with options, or the fault that says why there is none."""
+    try:
+        return find_backend(name, options), None
+    except (Exception, SystemExit) as fault:
+        return None, fault
+
+
+def _alone(name: str, options: dict[str, Any], key: str) -> BaseException | None:
+    """Why one option cannot be, if it is wrong both by itself and with any one of the others beside it."""
+    fault = _made(name, {key: options[key]})[1]
+    pairs = ({other: options[other], key: options[key]} for other in options if other != key)
+    return None if fault is None or any(_made(name, pair)[1] is None for pair in pairs) else fault
+
+
+def _told(fault: BaseException) -> str:
+    """A fault in a sentence: difflab's own as they are, others with their type and their place."""
+    try:
+        text = shorten(str(fault))
+    except Exception:  # a user's exception may fail to print itself
+        text = ""
+    if isinstance(fault, DifflabError):
+        return text
+    if isinstance(fault, SyntaxError) and fault.filename:
+        return f"{type(fault).__name__}: {text}"  # which names the file and the line
+    frames = [one for one in traceback.extract_tb(fault.__traceback__) if one.filename not in OWN_FILES]
+    where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(fault).__name__}{f': {text}' if text else ''}{where}"
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """``(did you mean ...?)`` for a misspelt name."""
-    return did_you_mean(name, list(known))
+    return did_you_mean(name[:LONGEST_NAME], list(known))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..errors import StoreError
 from .books import Books
 from .grid import Block, Case
 from .process import START_SECONDS, Worker, wait_for
@@ -42,9 +43,9 @@ class Job:
     script: Script | None = None
     again: bool = False
 
-    def start(self, threads: int) -> None:
+    def start(self, worker: Worker) -> None:
         """Give the first command to a new worker."""
-        self.worker, self.script = Worker(threads), self.make()
+        self.worker, self.script = worker, self.make()
         self.worker.send(*next(self.script))
 
     def close(self) -> None:
@@ -87,6 +88,8 @@ def _reference(books: Books, block: Block) -> Job:
         data = yield Order(
             {"do": "reference", "spec": spec, "path": path, "seconds": seconds}, START_SECONDS + 1.5 * seconds
         )
+        if "unwritten" in data:  # a fault of the disk says nothing of the problem: the run stops, and resumes here
+            raise StoreError(f"{data['unwritten']}. Free some space and run again: the run resumes.")
         return {**data, "file": None if "why" in data else file}
 
     def done(data: dict[str, Any]) -> None:
@@ -106,7 +109,7 @@ def _check(books: Books, block: Block, case: Case) -> Job:
     limit = books.study.limits.seconds
 
     def script() -> Script:
-        opened = yield Order(books.open(case), START_SECONDS)
+        opened = yield Order({**books.open(case), "phases": True}, START_SECONDS)
         forecast = yield Order(books.forecast(), books.patience)
         start = time.monotonic()
         prepared = yield Order({"do": "prepare", "memory": True}, limit)
@@ -155,27 +158,32 @@ def run_jobs(jobs: Iterable[Job], books: Books) -> None:
 
     A long silence is broken by a sign of life.
     """
-    slots = 1 if books.study.kind.alone else SLOTS
-    threads, told = books.study.timing.threads, time.monotonic()
-    waiting, active = list(jobs), []
+    alone = books.study.kind.alone
+    with books.lock.exclusive() if alone else books.lock.shared():
+        _run(list(jobs), books, 1 if alone else SLOTS)
+
+
+def _run(waiting: list[Job], books: Books, slots: int) -> None:
+    active: list[Job] = []
+    told = time.monotonic()
     try:
         while waiting or active:
             while len(active) < slots and (job := next((one for one in waiting if one.ready()), None)):
                 waiting.remove(job)
                 job.begin()
                 active.append(job)
-                job.start(threads)
+                job.start(books.worker())
             if time.monotonic() - told >= BEAT_SECONDS:
                 books.still_running()
                 told = time.monotonic()
             over = wait_for([job.worker for job in active if job.worker])
-            active = [job for job in active if job.worker not in over or _advance(job, threads)]
+            active = [job for job in active if job.worker not in over or _advance(job, books)]
     finally:
         for job in active:
             job.close()
 
 
-def _advance(job: Job, threads: int) -> bool:
+def _advance(job: Job, books: Books) -> bool:
     """Hand a job its answer; returns whether it goes on."""
     worker, script = job.worker, job.script
     assert worker is not None
@@ -187,7 +195,7 @@ def _advance(job: Job, threads: int) -> bool:
         if not job.again and worker.verdict and worker.verdict[0] == "lost":
             job.close()
             job.again = True
-            job.start(threads)
+            job.start(books.worker())
             return True
         job.failed(worker)
     except StopIteration as end:

@@ -17,25 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DifflabError, StoreError, StudyError
-from . import checks, environment, epochs, grid, store
+from . import budget, checks, environment, environment_change, forecasts, grid, store
 from .books import Books
-from .catalogue import Catalogue
+from .cluster import homes
+from .cluster.dispatch import Cluster
+from .cluster.link import reach
 from .ledger import Ledger
-from .process import START_SECONDS, Worker, ask
+from .probe import Probe
+from .request import Request
 from .study import Study
 from .study_file import read_study
 
 Emit = Callable[[dict[str, Any]], None]
 
 
-def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path:
+def run(request: Request, emit: Emit) -> Path:
     """Run a study, or what is left of it.
 
     Args:
-        study: the name of a shipped study, or the path of a study file.
-        out: the run folder; ``None`` for ``reports/<study>`` or the next free one.
-        quick: one process per case, at the sizes the study names for it.
-        seed: the seed of problems, data and order.
+        request: what is asked.
         emit: is called with each event of progress.
 
     Returns:
@@ -47,21 +47,27 @@ def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path
     """
     begin = time.monotonic()
     probe = Probe()
-    checked = read_study(study, probe)
+    checked = read_study(request.study, probe)
+    seed, quick = request.seed, request.quick
     blocks = grid.blocks(checked, seed, quick)
     key = grid.key(checked, seed, quick)
-    folder = store.choose_folder(None if out is None else Path(out), checked.name, key)
-    with store.Store(folder) as target:
+    folder = store.choose_folder(None if request.out is None else Path(request.out), checked.name, key)
+    with reach(request.cluster) as link, store.Store(folder) as target:
         ledger = Ledger.of(target.events)
         if ledger.seconds is not None:
             emit({"event": "run", "folder": str(folder), "title": checked.title, "finished": True})
             return folder
-        if not (folder / store.MANIFEST).exists():
-            facts = environment.describe(probe.found, checked.timing.threads)
+        facts = environment.describe(probe.found, checked.timing.threads)
+        if (folder / store.MANIFEST).exists():
+            environment_change.settle(target, ledger, facts, request.allow_env_change)
+        else:
             target.write_manifest(manifest(checked, blocks, key, seed, quick, facts))
         (folder / store.BLOBS).mkdir(exist_ok=True)
-        target.append("run_started", pid=os.getpid(), at=environment.now(), resumed=bool(ledger.begun))
-        books = Books(checked, blocks, target, ledger, emit, seed, quick)
+        began = {"resumed": bool(ledger.begun), "environment": ledger.environment}
+        target.append("run_started", pid=os.getpid(), at=environment.now(), **began)
+        books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables)
+        if books.lock.missing:
+            emit({"event": "note", "text": f"other runs on this machine are not kept apart: {books.lock.missing}"})
         emit(
             {
                 "event": "run",
@@ -73,30 +79,44 @@ def run(study: str, out: str | None, quick: bool, seed: int, emit: Emit) -> Path
             }
         )
         try:
-            measure(books, begin + checked.timing.budget_s)
+            end = begin + checked.timing.budget_s
+            measure(books, end, link and Cluster(books, link, probe.catalogue, facts, end))
         except KeyboardInterrupt:
             target.append("run_interrupted", at=environment.now())
             raise
+        finally:
+            books.close()
         target.append("run_finished", at=environment.now(), seconds=round(time.monotonic() - begin, 3))
     emit({"event": "run_finished", "folder": str(folder), "seconds": round(time.monotonic() - begin, 3)})
     return folder
 
 
-def measure(books: Books, end: float) -> None:
+def measure(books: Books, end: float, cluster: Cluster | None = None) -> None:
     """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
     _settle_judged(books)
+    if cluster is not None:
+        cluster.run()
+    else:
+        homes.bring_all(books)
+        _measure_here(books, end)
+    for block in books.blocks:
+        for case in books.live(block):
+            books.finish(case, "ok", books.ledger.checks[case.id]["reason"], data=budget.ended(books, case))
+
+
+def _measure_here(books: Books, end: float) -> None:
+    """Do on this machine what is left."""
+    if books.study.timed:
+        books.calibrate()
     references = checks.reference_jobs(books)
     if not books.study.timed:
         checks.run_jobs(references + checks.examine_jobs(books), books)
     elif books.quick:
         checks.run_jobs(references, books)
-        epochs.quick(books)
+        budget.quick(books)
     else:
         checks.run_jobs(references + checks.check_jobs(books), books)
-        epochs.spend(books, end)
-    for block in books.blocks:
-        for case in books.live(block):
-            books.finish(case, "ok", books.ledger.checks[case.id]["reason"])
+        budget.spend(books, end)
 
 
 def _settle_judged(books: Books) -> None:
@@ -107,26 +127,6 @@ def _settle_judged(books: Books) -> None:
             if found and (books.once or found["outcome"] != "ok"):
                 phase = "accuracy" if books.study.timed else "examine"
                 books.finish(case, found["outcome"], found["reason"], phase)
-
-
-class Probe:
-    """Asks a worker what there is to choose from; keeps what it says of the machine in ``found``."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Any] = {}
-
-    def __call__(self, backends: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]) -> Catalogue:
-        """The catalogue, with what the study asks for looked up in it."""
-        worker = Worker()
-        try:
-            command = {"do": "describe", "backends": list(backends), "problems": list(problems)}
-            answer = ask(worker, command, START_SECONDS)
-            if answer is None:
-                raise DifflabError(f"difflab's workers do not run here: {(worker.verdict or ('', ''))[1]}")
-        finally:
-            worker.close()
-        self.found = {key: value for key, value in answer.items() if key != "catalogue"}
-        return Catalogue.from_json(answer["catalogue"])
 
 
 def manifest(
@@ -171,7 +171,7 @@ def main() -> None:
     """Serve one request; see the module's text."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    request = json.loads(sys.stdin.readline())
+    request = Request.from_json(json.loads(sys.stdin.readline()))
 
     def emit(event: dict[str, Any]) -> None:
         try:
@@ -180,8 +180,8 @@ def main() -> None:
             raise KeyboardInterrupt from None  # whoever asked is gone
 
     try:
-        folder = run(request["study"], request["out"], request["quick"], request["seed"], emit)
-        emit({"event": "done", "folder": str(folder)})
+        folder = forecasts.run(request, emit) if request.dry_run else run(request, emit)
+        emit({"event": "done", "folder": "" if folder is None else str(folder)})
     except KeyboardInterrupt:
         sys.stdout = open(os.devnull, "w")
         sys.exit(130)

@@ -1,31 +1,49 @@
-"""Timing: epochs of fresh processes per block, exactly one of them computing at a time, and how a budget is spent.
+"""Timing: an epoch of fresh processes of one block, exactly one of them computing at a time.
 
 The workers of a block import side by side; then a token passes in seeded random order.  Its holder prepares, calls
 once and calibrates; then the slices of samples are taken in rounds, every round in a new order, so that drift of the
-machine hits all contestants alike.  A quick run has one epoch, and the same processes are judged after their samples.
+machine hits all contestants alike.  Between the rounds the sentinel says whether the machine moved.  In a quick run
+the same processes are judged after their samples.
 """
 
 from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .amounts import counted
 from .books import Books
 from .checks import SLOTS
 from .grid import Block, Case
 from .process import START_SECONDS, Worker, ask, settle, wait_for
+from .sentinel import Watch
 
-EXPENSIVE = 1.0
 MARGIN = 10.0
+KEPT = (
+    "prepare_s",
+    "first_call_s",
+    "loops",
+    "primal_loops",
+    "call_s",
+    "import_s",
+    "blas",
+    "busy_s",
+    "open_s",
+    "gc_runs",
+    "gc_s",
+    "unsettled",
+)
 
 
 @dataclass
 class Contestant:
-    """One case of an epoch in its worker, and what it has given so far."""
+    """One case of an epoch in its worker, and what it has given so far.
+
+    ``unsettled``: how many of its turns began although a thread of another was still running after 100 ms.
+    """
 
     case: Case
     worker: Worker
@@ -33,6 +51,9 @@ class Contestant:
     begun: float = field(default_factory=time.monotonic)
     samples: list[float] = field(default_factory=list)
     primal: list[float] = field(default_factory=list)
+    gc_runs: int = 0
+    gc_s: float = 0.0
+    unsettled: int = 0
 
 
 class Epoch:
@@ -49,23 +70,41 @@ class Epoch:
         self.books, self.block, self.number, self.judge = books, block, number, judge
         self.order = random.Random(f"{books.seed}:{block.name}:{number}")
         self.active: list[Contestant] = []
+        self.watch = Watch()
+        self.together = uuid.uuid4().hex[:12]  # who was measured side by side: a number may be measured in two goes
 
     def run(self, cases: Sequence[Case]) -> None:
-        """Measure ``cases``; a case that fails has its outcome at once and leaves, the others go on."""
+        """Measure ``cases``; a case that fails has its outcome at once and leaves, the others go on.
+
+        The whole machine is locked meanwhile: no other run of difflab computes while clocks run here.
+        """
+        with self.books.lock.exclusive():
+            self._run(list(cases))
+
+    def _run(self, cases: list[Case]) -> None:
         try:
-            self._open(list(cases))
+            self._open(cases)
             for one in self._shuffled():
                 self.books.still_running()
                 self._prepare(one)
+            self._look()
             for number in range(max((one.found["rounds"] for one in self.active), default=0)):
                 for one in self._shuffled():
                     if number < one.found["rounds"]:
                         self._slice(one)
+                self._look()
             self._close_or_judge()
         finally:
             for one in self.active:
                 one.worker.kill()
                 one.worker.close()
+
+    def _look(self) -> None:
+        """Let the sentinel say how fast the machine is now."""
+        if self.active:
+            settle([one.worker.pid for one in self.active])
+            if (found := self.books.sentinel_reading()) is not None:
+                self.watch.add(found)
 
     def _shuffled(self) -> list[Contestant]:
         return self.order.sample(self.active, len(self.active))
@@ -80,7 +119,7 @@ class Epoch:
                 case, again = waiting.pop(0)
                 if not again:
                     self.books.begin(case, "time")
-                one = Contestant(case, Worker(self.books.study.timing.threads))
+                one = Contestant(case, self.books.worker())
                 self.active.append(one)
                 opening.append((one, again))
                 one.worker.send(self.books.open(case), START_SECONDS)
@@ -115,6 +154,7 @@ class Epoch:
             "rounds": study.timing.rounds,
             "loops": known.get("loops"),
             "primal_loops": known.get("primal_loops"),
+            "gc": study.timing.gc,
         }
         if self._ask(one, command, self.books.patience):
             one.found["busy_s"] = time.monotonic() - start
@@ -127,11 +167,14 @@ class Epoch:
         if self._ask(one, command, seconds):
             one.samples += one.found.pop("samples")
             one.primal += one.found.pop("primal")
+            one.gc_runs += one.found.pop("gc_runs")
+            one.gc_s += one.found.pop("gc_s")
             one.found["busy_s"] += time.monotonic() - start
 
     def _ask(self, one: Contestant, command: dict[str, Any], seconds: float, limit: float | None = None) -> bool:
         """Pass the token: wait until the others are at rest, then let this one compute."""
-        settle([other.worker.pid for other in self.active if other is not one])
+        others = [other.worker.pid for other in self.active if other is not one] + self.books.sentinel_pids()
+        one.unsettled += not settle(others)
         answer = ask(one.worker, command, seconds, limit)
         if answer is None:
             self._lose(one)
@@ -140,19 +183,12 @@ class Epoch:
         return True
 
     def _close_or_judge(self) -> None:
+        if cases := [one.case.id for one in self.active]:  # before the epochs: a kill between must not lose it
+            self.books.record("sentinel", block=self.block.name, epoch=self.number, cases=cases, data=self.watch.result())
         for one in list(self.active):
-            kept = (
-                "prepare_s",
-                "first_call_s",
-                "loops",
-                "primal_loops",
-                "call_s",
-                "import_s",
-                "blas",
-                "busy_s",
-                "open_s",
-            )
-            data = {key: one.found[key] for key in kept} | {"samples": one.samples, "primal": one.primal}
+            one.found |= {"gc_runs": one.gc_runs, "gc_s": one.gc_s, "unsettled": one.unsettled}
+            data = {key: one.found[key] for key in KEPT} | {"samples": one.samples, "primal": one.primal}
+            data["together"] = self.together
             self.books.record("epoch", case=one.case.id, epoch=self.number, data=data)
             if not self.judge:
                 self._leave(one)
@@ -186,80 +222,3 @@ class Epoch:
     def _leave(self, one: Contestant) -> None:
         self.active.remove(one)
         one.worker.close()
-
-
-def quick(books: Books) -> None:
-    """One epoch per block, judged in the same processes."""
-    for block in books.blocks:
-        if cases := books.live(block):
-            books.running(f"{block.name}: {counted(len(cases), 'case')}")
-            Epoch(books, block, 0, judge=True).run(cases)
-
-
-def spend(books: Books, end: float) -> None:
-    """Every block gets its first epoch; further ones follow in turn for all cases that can be brought to the end.
-
-    Args:
-        books: the run.
-        end: the time on the monotonic clock after which nothing more is begun.
-    """
-    for block in books.blocks:
-        if due := [case for case in books.live(block) if not books.ledger.epochs.get(case.id)]:
-            _run(books, block, due)
-    while chosen := affordable(books, end - time.monotonic()):
-        block = min(chosen, key=lambda one: (_done(books, chosen[one]), books.blocks.index(one)))
-        _run(books, block, chosen[block])
-
-
-def _run(books: Books, block: Block, cases: Sequence[Case]) -> None:
-    number = _done(books, cases)
-    books.running(f"timing {block.name}: process {number + 1} of {books.study.timing.processes}")
-    due = [case for case in cases if number not in books.ledger.epochs.get(case.id, {})]
-    Epoch(books, block, number).run(due)
-
-
-def _done(books: Books, cases: Sequence[Case]) -> int:
-    """The number of the first epoch that one of the cases lacks."""
-    number = 0
-    while all(number in books.ledger.epochs.get(case.id, {}) for case in cases):
-        number += 1
-    return number
-
-
-def affordable(books: Books, left: float) -> dict[Block, list[Case]]:
-    """The cases, by block, that ``left`` seconds bring to their full number of processes: as many as possible.
-
-    The cheap cases of a block go together, for they are compared with each other; a case that costs more than a
-    second per process stands for itself.  What needs least is chosen first, so a short budget gives few complete
-    blocks and not many halves.
-    """
-    units: list[tuple[float, Block, list[Case], bool]] = []
-    for block in books.blocks:
-        due = [case for case in books.live(block) if missing(books, case)]
-        cheap = [case for case in due if cost(books, case) <= EXPENSIVE]
-        for cases in [cheap, *[[case] for case in due if case not in cheap]]:
-            if cases:
-                need = sum(cost(books, case) * missing(books, case) for case in cases)
-                units.append((need, block, cases, cases is cheap))
-    chosen: dict[Block, list[Case]] = {}
-    late: set[Block] = set()
-    # cheap cases first: an expensive one without the others of its block has nothing to be compared with
-    for need, block, cases, cheap in sorted(units, key=lambda unit: (not unit[3], unit[0])):
-        if need <= left and block not in late:
-            left -= need
-            chosen.setdefault(block, []).extend(cases)
-        elif cheap:
-            late.add(block)
-    return chosen
-
-
-def missing(books: Books, case: Case) -> int:
-    """How many processes a case lacks."""
-    return max(0, books.study.timing.processes - len(books.ledger.epochs.get(case.id, {})))
-
-
-def cost(books: Books, case: Case) -> float:
-    """Wall seconds that one more process of a case takes, from its last one."""
-    earlier = books.ledger.epochs[case.id]
-    last = earlier[max(earlier)]
-    return last["busy_s"] + last["open_s"] / SLOTS

@@ -1,8 +1,10 @@
 """Limits of a worker and what its death says: set inside the worker, judged by the coordinator.
 
 Memory is limited softly by ``RLIMIT_DATA`` (private writable memory above what the worker had before the case began),
-which gives a clean ``MemoryError``; ``RLIMIT_AS`` would count address space that is only reserved.  Time is kept by
-the coordinator.  ``oom_score_adj`` makes the kernel choose the worker and not the coordinator when memory runs out.
+which gives a clean ``MemoryError``; ``RLIMIT_AS`` would count address space that is only reserved.  What that does not
+see is limited from outside: by a control group (``cgroups.py``) where one is delegated, by a watchdog (``watchdog.py``)
+otherwise.  Time is kept by the coordinator.  ``oom_score_adj`` makes the kernel choose the worker and not the
+coordinator when memory runs out.
 """
 
 from __future__ import annotations
@@ -85,13 +87,14 @@ def limit_memory(nbytes: int | None, used: int | None) -> str | None:
     return "RLIMIT_DATA"
 
 
-def autopsy(code: int | None, phase: str, errors: str) -> tuple[str, str]:
+def autopsy(code: int | None, phase: str, errors: str, witnessed: str | None = None) -> tuple[str, str]:
     """The outcome and reason of a worker that ended without an answer, from evidence only.
 
     Args:
         code: its return code as ``subprocess`` gives it (negative: a signal); ``None`` if it still runs.
         phase: the last phase it announced.
         errors: the end of what it wrote to standard error.
+        witnessed: what ``oom.Witness`` says of a kernel that ended processes for want of memory meanwhile.
 
     Returns:
         The outcome and one line of reason.  A SIGKILL without further evidence is a crash, never guessed to be memory.
@@ -103,6 +106,8 @@ def autopsy(code: int | None, phase: str, errors: str) -> tuple[str, str]:
         return "memory_limit", f"a native library could not allocate memory in phase {phase}: {last_line(errors)}"
     if code is None:
         return "lost", f"the worker closed its channel in phase {phase} without an answer"
+    if code == -signal.SIGKILL and witnessed is not None:
+        return "memory_limit", f"the worker died of SIGKILL in phase {phase}, and {witnessed}"
     if code < 0:
         return "crash", f"the worker died of {signal_name(-code)} in phase {phase}{fault_line(errors)}"
     return "crash", f"the worker ended by itself with exit code {code} in phase {phase} before it had answered"

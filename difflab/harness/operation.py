@@ -143,7 +143,8 @@ class Operation:
         cost = backend.predict(tape, first, wrt)
         matrix = {"jacobian": outputs, "hessian": variables}.get(self.operator, [])
         nbytes = cost.nbytes + block_bytes(matrix, variables)
-        return Cost(passes * cost.primal_calls, passes * cost.flops, nbytes, passes * cost.seconds)
+        works = tuple(work._replace(runs=passes * work.runs) for work in cost.works)
+        return Cost(passes * cost.primal_calls, passes * cost.flops, nbytes, passes * cost.seconds, works)
 
     def prepare(self, backend: Backend) -> Any:
         """Prepare a backend for this.

@@ -1,7 +1,8 @@
-"""The coordinator's end of one worker: start, speak, watch the clock, end it with all its children, judge its death."""
+"""The coordinator's end of one worker: start, speak, watch clock and memory, end it with all it started, judge why."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -10,20 +11,28 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .limits import autopsy, shorten, thread_environment
+from . import cgroups, oom
+from .descendants import end_descendants, end_marked
+from .inbox import Inbox, UnreadableError, read
+from .limits import autopsy, thread_environment
+from .watchdog import LOOK_SECONDS, Watchdog
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 0.5
+DYING_SECONDS = 2.0
+END_SECONDS = 10.0
 TAIL_BYTES = 8192
+MARK = "DIFFLAB_WORKER"
 MODULE = "difflab.harness.worker"
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: the coordinator's, with thread counts set and difflab to be found."""
-    return {**os.environ, **thread_environment(threads), **search_path()}
+def worker_environment(threads: int, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a worker: the coordinator's, with thread counts and ``variables`` set, difflab to be found."""
+    return {**os.environ, **thread_environment(threads), **search_path(), **(variables or {})}
 
 
 def search_path() -> dict[str, str]:
@@ -42,15 +51,17 @@ class Worker:
     Args:
         threads: the thread count set in its environment.
         module: what it runs; another only in tests.
+        variables: what else is set in its environment, such as the core type of ``kernels.Decision``.
 
     After ``send``, ``pump`` is to be called until ``answer`` or ``verdict`` is there: ``answer`` is the reply's data,
     ``verdict`` the outcome and reason of a worker that failed.  ``phase`` is what it last announced.
     """
 
-    def __init__(self, threads: int = 1, module: str = MODULE) -> None:
+    def __init__(self, threads: int = 1, module: str = MODULE, variables: Mapping[str, str] | None = None) -> None:
         command_end, self._commands = os.pipe()
         self._messages, message_end = os.pipe()
         arguments = [str(command_end), str(message_end), str(os.getpid())]
+        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-X", "faulthandler", "-m", module, *arguments],
@@ -58,7 +69,7 @@ class Worker:
                 stdout=subprocess.DEVNULL,  # a case may print for ever
                 stderr=subprocess.PIPE,
                 pass_fds=(command_end, message_end),
-                env=worker_environment(threads),
+                env=worker_environment(threads, {**(variables or {}), MARK: self._mark}),
                 start_new_session=True,
             )
         finally:
@@ -68,21 +79,26 @@ class Worker:
         self._errors = self.process.stderr.fileno()
         os.set_blocking(self._messages, False)
         os.set_blocking(self._errors, False)
-        self._buffer = b""
+        self._inbox = Inbox(self._messages)
         self._errors_open = True
+        self._witness = oom.Witness(oom.counter())
+        self._group = self._own_group()
+        self._watchdog: Watchdog | None = None
+        self._memory: int | None = None
         self.errors = b""
         self.phase = "start"
         self.answer: dict[str, Any] | None = None
         self.verdict: tuple[str, str] | None = None
         self.partial: dict[str, Any] = {}
         self.spent = 0.0
+        self._pid: int | None = None
         self._since: float | None = None
         self._deadline: float | None = None
 
     @property
     def pid(self) -> int:
-        """The worker's process id, which is also that of its process group."""
-        return self.process.pid
+        """The process id of what computes: until it has said it, that of the process above it, its guardian."""
+        return self.process.pid if self._pid is None else self._pid
 
     @property
     def busy(self) -> bool:
@@ -95,6 +111,9 @@ class Worker:
         self._since = time.monotonic()
         self._deadline = self._since + seconds
         self._limit = seconds if limit is None else limit
+        self._inbox.expect_answer()
+        self._witness.begin()
+        self._memory = command.get("memory") if command.get("do") == "open" else None
         try:
             os.write(self._commands, json.dumps(command).encode() + b"\n")
         except OSError:
@@ -103,23 +122,27 @@ class Worker:
     def pump(self) -> bool:
         """Read what has arrived; returns whether the command is over, by an answer, a death or the clock."""
         self._drain_errors()
-        closed = self._read_messages()
+        self._read_messages()
         if self.answer is not None or self.verdict is not None:
-            self._stop_clock()
-            return True
-        if closed or self.process.poll() is not None:
+            return self._over()
+        if self._inbox.closed or self.process.poll() is not None:
             self._read_messages()
             if self.answer is None and self.verdict is None:
                 self._judge()
-            self._stop_clock()
-            return True
+            return self._over()
         if self._deadline is not None and time.monotonic() > self._deadline:
-            reason = f"stopped in phase {self.phase}: the time limit of {self._limit:g} s was over"
-            self.kill()
-            self.verdict = ("timeout", reason)
-            self._stop_clock()
-            return True
+            self._end("timeout", f"stopped in phase {self.phase}: the time limit of {self._limit:g} s was over")
+            return self._over()
+        if self._watchdog is not None and self._watchdog.due(self.phase) and (excess := self._watchdog.excess()):
+            self._end("memory_limit", f"stopped by the watchdog in phase {self.phase}: {excess}")
+            return self._over()
         return False
+
+    @property
+    def longest_sleep(self) -> float:
+        """Seconds after which ``pump`` should be called though nothing has come: when the watchdog wants to look."""
+        nearest = self.remaining() + 0.001
+        return min(nearest, LOOK_SECONDS) if self._watchdog and self._watchdog.watches(self.phase) else nearest
 
     def descriptors(self) -> list[int]:
         """What a selector should wait on."""
@@ -130,12 +153,29 @@ class Worker:
         return 0.0 if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def kill(self) -> None:
-        """End the worker and its process group at once; what it has sent so far can still be read."""
+        """End the worker and all it has started at once; what it has sent so far can still be read."""
+        if self.process.poll() is None:
+            if self._group is not None:
+                self._group.kill()
+            if sys.platform == "linux":
+                self._tell_guardian()
+            else:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel: let the run go on
+                self.process.wait(END_SECONDS)
+        if self.process.returncode == -signal.SIGKILL and sys.platform == "linux":
+            # somebody has killed the guardian, or it has followed its worker: only the mark can tell what is left
+            end_marked(f"{MARK}={self._mark}".encode(), END_SECONDS)
+
+    def _tell_guardian(self) -> None:
+        """Let the guardian end everything below it; what does not obey in time is ended from here."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGCONT)  # a case may have stopped it
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            self.process.poll()
-        self.process.wait()
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            end_descendants(self.process.pid, END_SECONDS)
+            self.process.kill()
 
     def close(self) -> None:
         """End the worker if it still lives and free its descriptors; may be called again, even after an interrupt."""
@@ -146,71 +186,99 @@ class Worker:
             self.process.wait(0.0 if self.busy else GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        if self._group is not None:
+            self._group.remove()
         messages, self._messages = self._messages, -1
         if messages >= 0:
             os.close(messages)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
-    def _stop_clock(self) -> None:
+    def _over(self) -> bool:
         if self._since is not None:
             self.spent += time.monotonic() - self._since
         self._since = self._deadline = None
+        return True
+
+    def _end(self, outcome: str, reason: str) -> None:
+        self.kill()
+        self.answer, self.verdict = None, (outcome, reason)
+
+    def _own_group(self) -> cgroups.Group | None:
+        """The worker in a control group of its own, if one with a limit of memory can be made here."""
+        try:
+            parent = cgroups.delegated()
+            return None if parent is None else cgroups.Group(parent, self.process.pid)
+        except OSError:
+            return None  # the watchdog is there too
 
     def _drain_errors(self) -> None:
-        chunk = _read(self._errors)
+        chunk = read(self._errors)
         if chunk:
             self.errors = (self.errors + chunk)[-TAIL_BYTES:]
         elif chunk is not None:
             self._errors_open = False
 
-    def _read_messages(self) -> bool:
-        """Take in whole lines; returns whether the other end is closed."""
-        while True:
-            chunk = _read(self._messages)
-            if chunk is None:
-                return False
-            if not chunk:
-                return True
-            *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-            for line in lines:
-                self._take(line)
-
-    def _take(self, line: bytes) -> None:
+    def _read_messages(self) -> None:
         try:
-            message = json.loads(line)
-            kind = message["kind"]
-            if kind == "phase":
-                self.phase = str(message["phase"])
-            elif kind == "partial":
-                self.partial.update(message["data"])
-            elif kind == "answer":
-                self.answer = message["data"]
-            elif kind == "verdict":
-                self.verdict = (str(message["outcome"]), shorten(str(message["reason"])))
-        except (ValueError, KeyError, TypeError):
-            self.verdict = ("lost", f"the worker sent something unreadable in phase {self.phase}")
+            for message in self._inbox.take():
+                self._take(message)
+        except UnreadableError as fault:
+            self._end("lost", f"the worker sent {fault} in phase {self.phase}")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = message["kind"]
+        if kind == "hello" and self._pid is None:
+            self._pid = message["pid"]
+        elif kind == "phase":
+            self.phase = message["phase"]
+        elif kind == "partial":
+            self.partial.update(message["data"])
+        elif kind == "answer":
+            self.answer = message["data"]
+            self._limit_memory()
+        elif kind == "verdict":
+            self.verdict = (message["outcome"], message["reason"])
+
+    def _limit_memory(self) -> None:
+        """The case is open: what the worker holds now is its own, what comes on top is the case's."""
+        if self._memory is None or self.answer is None or sys.platform != "linux":
+            return
+        outer = self._limit_group(self._memory)
+        if outer is None:
+            self._watchdog, outer = Watchdog(self.process.pid, self._memory), "watchdog"
+        inner = self.answer.get("memory_enforced")
+        self.answer["memory_enforced"] = enforced = outer if inner is None else f"{inner} + {outer}"
+        self.partial["memory_enforced"] = enforced
+
+    def _limit_group(self, limit: int) -> str | None:
+        try:
+            if self._group is not None:
+                self._group.limit(limit)
+                return "cgroup v2"
+        except OSError:  # a controller that was there has gone
+            return None
+        return None
 
     def _judge(self) -> None:
-        try:
-            code = self.process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(DYING_SECONDS)  # its channel closes before it has quite ended
+        lives = self.process.returncode is None
         self.kill()
+        code = self.process.returncode
+        if lives and code in (-signal.SIGTERM, -signal.SIGKILL):
+            code = None  # it was ended just now, from here
         self._drain_errors()
-        self.verdict = autopsy(code, self.phase, self.errors.decode(errors="replace"))
+        if self._group is not None and (kills := self._group.oom_kills()):
+            self.verdict = (
+                "memory_limit",
+                f"the kernel ended the worker in phase {self.phase}: its control group had reached its limit of memory "
+                f"(cgroup v2, oom_kill {kills})",
+            )
+            return
+        self.verdict = autopsy(code, self.phase, self.errors.decode(errors="replace"), self._witness.evidence())
         if self.phase == "start" and self.verdict[0] == "crash":
             self.verdict = ("lost", f"the worker could not be started: {self.verdict[1]}")
-
-
-def _read(descriptor: int) -> bytes | None:
-    """What a descriptor holds; empty at its end, ``None`` when there is nothing yet."""
-    try:
-        return os.read(descriptor, 1 << 16)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
 
 
 def wait_for(workers: list[Worker], timeout: float = 0.1) -> list[Worker]:
@@ -219,14 +287,14 @@ def wait_for(workers: list[Worker], timeout: float = 0.1) -> list[Worker]:
     Args:
         workers: any workers; only busy ones are looked at.
         timeout: the longest sleep in seconds; deaths that no pipe shows (a grandchild may hold it open) are found then.
+            It is shorter while a watchdog looks.
     """
     busy = [worker for worker in workers if worker.busy]
     with selectors.DefaultSelector() as selector:
         for worker in busy:
             for descriptor in worker.descriptors():
                 selector.register(descriptor, selectors.EVENT_READ)
-        nearest = min((worker.remaining() for worker in busy), default=0.0)
-        selector.select(min(timeout, nearest + 0.001))
+        selector.select(min([timeout, *(worker.longest_sleep for worker in busy)]))
     return [worker for worker in busy if worker.pump()]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import StoreError
+from .files import digest, sync_folder
 
 PARTS = ("high", "low", "radius")
 FACTS = ("value", "bits", "ties", "narrow", "reason", "unproven", "checked")
@@ -66,11 +67,14 @@ class Reference:
             return f"no: {self.reason or 'nothing has checked the enclosures'}"
         return "yes" if self.sampled is None else f"sampled {self.sampled[0]} of {self.sampled[1]}"
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write one ``.npz`` file of plain arrays; complete or not at all.
+    def save(self, path: str | os.PathLike) -> str:
+        """Write one ``.npz`` file of plain arrays; complete or not at all, and on the disk before this returns.
 
         Args:
             path: the file; replaced if it exists.
+
+        Returns:
+            The SHA-256 of the file, in hexadecimal digits.
 
         Raises:
             StoreError: it cannot be written.
@@ -87,27 +91,35 @@ class Reference:
         try:
             with open(partial, "wb") as file:
                 np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            found = digest(partial)
             os.replace(partial, target)
+            sync_folder(target.parent)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreError(
                 f"the reference gradient cannot be written to {target}: {error.strerror or error}"
             ) from error
+        return found
 
     @staticmethod
-    def load(path: str | os.PathLike) -> Reference:
+    def load(path: str | os.PathLike, sha256: str | None = None) -> Reference:
         """Read what ``save`` wrote.
 
         Args:
             path: the file.
+            sha256: what ``save`` returned, where it is known.
 
         Returns:
             The reference.
 
         Raises:
-            StoreError: the file is missing or is not a reference.
+            StoreError: the file is missing, is not a reference, or not the one that was saved.
         """
         try:
+            if sha256 is not None and digest(Path(path)) != sha256:
+                raise ValueError("its content has changed since it was written")
             with np.load(path, allow_pickle=False) as file:
                 facts = json.loads(str(file["facts"]))
                 count = facts.pop("leaves")

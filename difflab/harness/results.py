@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +23,12 @@ COLUMNS = (
 MORE_COLUMNS = (
     "family", "digits", "median_digits", "worst_rel_error", "ulps", "ulp_histogram", "direction_error",
     "rel_error_radius", "error_estimate", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
-    "ratio", "ratio_low", "ratio_high", "verdict", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls",
-    "predicted_flops", "prepare_peak_bytes", "import_s", "threads", "memory_enforced", "phase", "case", "medians",
+    "ratio", "ratio_low", "ratio_high", "verdict", "stopped", "half_width", "noisy_processes", "sentinel_moved",
+    "gc_runs", "gc_s", "outliers_mild", "outliers_severe", "predicted_s", "predicted_calls", "predicted_flops",
+    "predicted_prepare_s", "predicted_call_s", "prepare_over_predicted", "call_over_predicted", "bytes_over_predicted",
+    "import_peak_bytes", "build_peak_bytes", "prepare_peak_bytes", "first_peak_bytes", "call_peak_bytes", "import_s",
+    "threads", "memory_enforced", "phase", "case", "environment", "options",
+    "medians",
 )  # fmt: skip
 
 
@@ -89,7 +94,8 @@ class Results:
         stats = check.get("stats") or {}
         row: dict[str, Any] = dict.fromkeys((*COLUMNS, *MORE_COLUMNS))
         row |= {key: spec[key] for key in ("problem", "size", "dtype", "device", "operator")}
-        row |= {"backend": case["label"], "case": case["id"]}
+        row |= {"backend": case["label"], "case": case["id"], "options": store.canonical(spec.get("options") or {})}
+        row |= {"environment": self.ledger.environments.get(case["id"])}
         row |= {key: check[key] for key in row if key in check and key not in ("outcome", "reason")}
         if self.study.get("answer", "compare") != "compare":
             row["findings"] = check.get("findings")
@@ -97,6 +103,8 @@ class Results:
         row |= {key: value for key, value in stats.items() if key not in row or row[key] is None}
         row |= self._times(case["id"], baseline)
         row |= {"prepare_s": row["prepare_s"] or check.get("prepare_s"), "reason": "", "outcome": "interrupted"}
+        row |= {f"{phase}_peak_bytes": nbytes for phase, nbytes in (check.get("phase_bytes") or {}).items()}
+        row |= _over_predicted(row)
         if end:
             row |= {"outcome": end["outcome"], "reason": end["reason"], "phase": end["phase"]}
         else:
@@ -131,6 +139,8 @@ class Results:
             "calls_timed": sum(len(data["samples"]) * data["loops"] for data in epochs.values()),
             "outliers_mild": mild,
             "outliers_severe": severe,
+            **self._noise(case, epochs),
+            **{key: _total(data.get(key) for data in epochs.values()) for key in ("gc_runs", "gc_s")},
             "medians": [[medians[number], statistics.median(epochs[number]["primal"])] for number in sorted(epochs)],
         }
         for key, values in (("call_s", times), ("work_ratio", works)):
@@ -138,17 +148,56 @@ class Results:
                 found |= {f"{key}_low": bounds.low, f"{key}_high": bounds.high}
         return found | self._ratio(case, baseline, medians)
 
+    def _noise(self, case: str, epochs: Iterable[int]) -> dict[str, Any]:
+        """In how many of the epochs the sentinel found the machine noisy, and by how much it moved at most."""
+        heard = self.ledger.sentinels.get(case, {})
+        known = [heard[number] for number in epochs if number in heard and heard[number]["moved"] is not None]
+        if not known:
+            return {}
+        return {
+            "noisy_processes": sum(one["noisy"] for one in known),
+            "sentinel_moved": max(one["moved"] for one in known),
+        }
+
     def _ratio(self, case: str, baseline: str | None, medians: dict[int, float]) -> dict[str, Any]:
         """The comparison with the baseline, from the epochs that both took part in."""
         if baseline is None or baseline == case:
             return {}
-        others = self.ledger.epochs.get(baseline, {})
-        shared = sorted(set(medians) & set(others))
-        if not shared:
+        own, others = (self.ledger.epochs.get(one, {}) for one in (case, baseline))
+        places = self.ledger.environments
+        shared = [number for number in sorted(set(own) & set(others)) if side_by_side(own[number], others[number])]
+        if not shared or places.get(case) != places.get(baseline):
             return {}
         bases = [statistics.median(others[number]["samples"]) for number in shared]
         found = statistics.compare([medians[number] for number in shared], bases)
         return {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "verdict": found.verdict}
+
+
+def side_by_side(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two cases took turns in one epoch; runs of old say so by the number of the epoch alone."""
+    return one.get("together") == other.get("together")
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    """The sum; nothing where one of them was not counted."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _over_predicted(row: dict[str, Any]) -> dict[str, Any]:
+    """What was measured, divided by what was forecast."""
+    names = ("peak_bytes", "prepare_peak_bytes", "first_peak_bytes", "call_peak_bytes")
+    peaks = [row[name] for name in names if row[name] is not None]
+    pairs = {
+        "prepare": (row["prepare_s"], row["predicted_prepare_s"]),
+        "call": (row["call_s"], row["predicted_call_s"]),
+        "bytes": (max(peaks, default=None), row["predicted_bytes"]),
+    }
+    return {
+        f"{name}_over_predicted": measured / forecast if measured is not None and forecast else None
+        for name, (measured, forecast) in pairs.items()
+    }
 
 
 def load(folder: str | Path) -> Results:
@@ -161,5 +210,7 @@ def load(folder: str | Path) -> Results:
         StoreError: there is no run in it, or it is damaged.
     """
     folder = Path(folder)
-    manifest = store.read_manifest(folder)
-    return Results(folder, manifest, Ledger.of(store.read(folder)))
+    manifest, ledger = store.read_manifest(folder), Ledger.of(store.read(folder))
+    if ledger.nodes:
+        manifest["nodes"] = list(ledger.nodes.values())
+    return Results(folder, manifest, ledger)

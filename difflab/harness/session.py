@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import ForecastError, UnavailableError, UnsupportedError
-from . import amounts, limits
+from . import limits
 from .finite_loss import LossError, fault_of_loss
 
 FAST_CALL = 1.0
@@ -45,9 +44,13 @@ class Session:
         self.channel.phase("import")
         self.spec = spec = command["spec"]
         self.allowed_bytes = command.get("memory")
+        from . import memory
+
+        self.phases = memory.Phases(on=bool(command.get("phases")))
+        self.phases.begin("import")
         start = time.perf_counter()
         from ..backends.ways import how
-        from . import catalogue, memory
+        from . import catalogue
         from .operation import Operation
 
         self.backend = catalogue.find_backend(spec["backend"], spec["options"])
@@ -59,12 +62,14 @@ class Session:
         _warm_up(self.backend, spec["operator"])
         imported = time.perf_counter() - start
         self.channel.phase("build")
+        self.phases.begin("build")
         problem = catalogue.find_problem(spec["problem"])
         self.instance = problem.build(spec["size"], spec["dtype"], spec["seed"])
-        self.source = _source(self.instance.loss, self.instance.args, self.instance.analytic)
+        self.source = source_of(self.instance)
         self.leaves = list(self.source.example)
         # The same vectors in all dtypes but for rounding, and the same for all backends.
         self.operation = Operation.drawn(spec["operator"], self.source, spec["seed"])
+        self.phases.end()
         mechanism = limits.limit_memory(command.get("memory"), memory.status("VmData"))
         data = {
             "n_params": self.instance.n_params,
@@ -81,6 +86,9 @@ class Session:
         """Say what the case will cost, and refuse it where that is over a limit."""
         self.channel.phase("forecast")
         from . import timing
+        from .durations import Durations
+        from .foreseen import foresee, over_limit
+        from .operation import Operation
 
         primal = self._primal()
         value, operator = timing.timed(primal)[1], self.spec["operator"]
@@ -88,29 +96,14 @@ class Session:
             self.channel.say("partial", data={"certified": "no: the loss is no finite number"})
             raise LossError(fault)
         primal_s = min(timing.timed(primal)[0] for _ in range(3))
-        cost = self.operation.predict(self.backend)
-        nbytes = int(cost.nbytes)
-        known = cost.seconds == cost.seconds  # nan means that the backend does not know
-        seconds = cost.seconds if known else cost.primal_calls * primal_s
-        data = {
-            "predicted_bytes": nbytes,
-            "predicted_s": _finite(seconds),
-            "predicted_calls": _finite(cost.primal_calls),
-            "predicted_flops": _finite(cost.flops),
-            "primal_s": primal_s,
-        }
+        prices = Durations(command["speeds"]) if command.get("speeds") else None
+        # of a recording of its own, so that preparing has its own to make whether there was a forecast or not
+        operation = Operation(operator, source_of(self.instance), self.operation.vectors)
+        found = foresee(operation, self.backend, prices, primal_s)
+        data = {key: value for key, value in found.items() if key != "evaluation_s"} | {"primal_s": primal_s}
         self.channel.say("partial", data=data)
-        given = [command.get(key) for key in ("memory", "seconds")]
-        memory, patience = (math.inf if limit is None else limit for limit in given)
-        calls = "" if known else f" ({amounts.count(cost.primal_calls)} evaluations of {amounts.duration(primal_s)})"
-        if seconds > patience:
-            also = f"; it also needs {amounts.size(nbytes)} of {amounts.size(memory)}" if nbytes > memory else ""
-            raise ForecastError(
-                f"the forecast is {amounts.duration(seconds)} to prepare and run once{calls}; "
-                f"the limit is {amounts.duration(patience)}{also}"
-            )
-        if nbytes > memory:
-            raise ForecastError(f"the forecast needs {amounts.size(nbytes)}; the limit is {amounts.size(memory)}")
+        if (why := over_limit(found, command.get("seconds"), command.get("memory"))) is not None:
+            raise ForecastError(why)
         return data
 
     # ------------------------------------------------------------------------- running
@@ -128,7 +121,9 @@ class Session:
 
         peak = None
         if command.get("memory"):
+            self.phases.begin("prepare")
             (seconds, prepared), peak = _peak(lambda: timing.timed(work), self.baseline)
+            self.phases.end()
         else:
             seconds, prepared = timing.timed(work)
         self.prepared: Any = prepared
@@ -156,7 +151,9 @@ class Session:
 
         least, step = command["least"], timing.clock_step()
         gc.collect()
-        gc.freeze()  # the collector stays on: its work on new objects is part of the cost
+        gc.freeze()  # the collector stays on, unless the study says otherwise: its work on new objects is a cost
+        if command.get("gc") is False:
+            gc.disable()
         loops, call_s = command.get("loops") or 1, self.call_s
         if not command.get("loops") and call_s < timing.SLOW_CALL:
             loops, call_s = timing.calibrate(self._call(), least, step)
@@ -173,13 +170,14 @@ class Session:
         plan = timing.plan(command["call_s"], command["loops"], command["samples"], command["rounds"])
         timing.warm_up(call, plan.warm_calls, plan.warm_seconds)
         calls, primals = [], []
-        for _ in range(plan.samples):
-            calls.append(timing.sample(call, plan.loops))
-            timing.warm_up(primal, 1, 0.0)
-            primals.append(timing.sample(primal, command["primal_loops"]))
-            if plan.loops > 1:  # back from the plain loss
-                timing.warm_up(call, 1, 0.0)
-        return {"samples": calls, "primal": primals}
+        with timing.collections() as garbage:
+            for _ in range(plan.samples):
+                calls.append(timing.sample(call, plan.loops))
+                timing.warm_up(primal, 1, 0.0)
+                primals.append(timing.sample(primal, command["primal_loops"]))
+                if plan.loops > 1:  # back from the plain loss
+                    timing.warm_up(call, 1, 0.0)
+        return {"samples": calls, "primal": primals, **garbage}
 
     # ------------------------------------------------------------------------- judging
 
@@ -188,15 +186,23 @@ class Session:
         self.channel.phase("memory")
         from . import timing
 
+        self.phases.begin("first")
         (self.call_s, _), peak = _peak(lambda: timing.timed(self._call()), self.baseline)
-        return {"peak_bytes": peak}
+        self.phases.end()
+        return {"peak_bytes": peak, "phase_bytes": self.phases.found}
 
     def arrays(self, _: dict[str, Any]) -> dict[str, Any]:
         """Bytes of arrays in a further call, unless tracing it would take too long (it slows calls several times)."""
         self.channel.phase("memory")
         from . import memory
 
-        return {"array_bytes": memory.arrays_during(self._call()) if self.call_s < FAST_CALL else None}
+        if self.call_s >= FAST_CALL:
+            return {"array_bytes": None}
+        call = self._call()
+        self.phases.begin("call")
+        call()
+        self.phases.end()
+        return {"array_bytes": memory.arrays_during(call), "phase_bytes": self.phases.found}
 
     def accuracy(self, command: dict[str, Any]) -> dict[str, Any]:
         """The grades of the result, against the reference if there is one."""
@@ -208,7 +214,7 @@ class Session:
         if command.get("reference"):
             from .reference import Reference
 
-            truth = Reference.load(command["reference"])
+            truth = Reference.load(command["reference"], command.get("sha256"))
         family, dtype = self.backend.family, self.spec["dtype"]
         found = accuracy.judge(
             result, operation.expected, family, dtype, truth, command.get("why"), operator=operation.operator
@@ -233,6 +239,11 @@ def blas() -> list[dict[str, Any]]:
 
     keys = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
     return [{key: one[key] for key in keys if key in one} for one in threadpool_info()]
+
+
+def source_of(instance: Any) -> Any:
+    """The function of a problem at its data, not recorded yet."""
+    return _source(instance.loss, instance.args, instance.analytic)
 
 
 def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Callable[..., Any] | None) -> Any:

@@ -2,98 +2,37 @@
 
 Every event is one line with a version, a running number and a checksum, written in one call and synced before the
 coordinator goes on.  A kill can tear only the last line; on opening, the torn bytes are put aside and cut off, so the
-next line never glues to them.  A bad line in the *middle* is not repaired but reported with its place.  One
-coordinator at a time holds the kernel's lock on the file; the lock dies with its process, so there is never a stale
-one.
+next line never glues to them.  A bad line in the *middle* is reported with its place and left to ``difflab repair``.
+One coordinator at a time holds the kernel's lock on the file; the lock dies with its process, so there is never a stale
+one.  A file that a record names (a *blob*) is on the disk before the record is, which holds its SHA-256.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from .files import OUT, cannot_write, digest, free_name, make_folder, sync_folder
+from .files import write_atomically as write_atomically
+from .journal import VERSION, FormatError, next_number
+from .journal import canonical as canonical
+from .journal import decode as decode
+from .journal import encode as encode
+from .journal import scan as scan
 
-VERSION = 1
 EVENTS = "events.jsonl"
 MANIFEST = "manifest.json"
 BLOBS = "blobs"
+DESCRIBED = "manifest"
+"""The kind of the event that holds a copy of the manifest."""
 
 
 class FolderError(StoreError):
     """The folder that was named is not one of this run's: another must be named, nothing is broken."""
-
-
-def canonical(value: Any) -> str:
-    """JSON text that is the same for equal values: sorted keys, no spaces, no NaN.
-
-    >>> canonical({"b": 1, "a": [1.5, None]})
-    '{"a":[1.5,null],"b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def encode(seq: int, data: dict[str, Any]) -> bytes:
-    """One event as a line of bytes."""
-    body = canonical(data)
-    return f'{{"v":{VERSION},"seq":{seq},"crc":"{_checksum(seq, body)}","data":{body}}}\n'.encode()
-
-
-def decode(line: bytes) -> tuple[int, dict[str, Any]]:
-    """The number and data of a line; ``ValueError`` says what is wrong with it."""
-    try:
-        record = json.loads(line)
-        version, seq, crc, data = record["v"], record["seq"], record["crc"], record["data"]
-    except (ValueError, KeyError, TypeError) as fault:
-        raise ValueError("is not an event of difflab") from fault
-    if version != VERSION:
-        raise ValueError(f"has format {version!r}; this difflab reads format {VERSION}")
-    if _checksum(seq, canonical(data)) != crc:
-        raise ValueError("does not match its checksum")
-    return seq, data
-
-
-def _checksum(seq: int, body: str) -> str:
-    return f"{zlib.crc32(f'{VERSION}:{seq}:{body}'.encode()):08x}"
-
-
-def scan(raw: bytes, name: str = EVENTS) -> tuple[list[dict[str, Any]], int]:
-    """All events in the bytes of an event file, and how many of the bytes are good.
-
-    Args:
-        raw: the file's content.
-        name: what to call the file in errors.
-
-    Returns:
-        The events in order, and the length of the good part: what follows is the torn tail of a killed write.
-
-    Raises:
-        StoreError: a line before the last is damaged, or a number is missing.
-    """
-    events: list[dict[str, Any]] = []
-    good = 0
-    lines = raw.split(b"\n")
-    complete = lines[:-1]  # what follows the last newline is empty, or torn
-    for number, line in enumerate(complete, start=1):
-        try:
-            seq, data = decode(line)
-            if seq != len(events):
-                raise ValueError(f"has number {seq}, expected {len(events)}")
-        except ValueError as fault:
-            if number == len(complete):
-                break
-            raise StoreError(
-                f"{name}:{number}: this line {fault}. The file was changed or the disk is damaged; nothing was "
-                f"written to it. Restore the file, or start again in another folder with --out."
-            ) from fault
-        events.append(data)
-        good += len(line) + 1
-    return events, good
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -124,47 +63,40 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / EVENTS).exists() and not _is_blank(folder):
+            raise StoreError(
+                f"{path} is gone. `difflab repair {folder}` makes it again where the events hold a copy."
+            ) from None
         raise FolderError(f"{folder} holds no run of difflab: there is no {MANIFEST} in it.") from None
     except OSError as fault:
         raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
     except ValueError as fault:
-        raise StoreError(f"{path} is not the JSON object that difflab wrote: {fault}.") from fault
+        raise StoreError(
+            f"{path} is not the JSON object that difflab wrote: {fault}. `difflab repair {folder}` makes it again "
+            f"where the events hold a copy."
+        ) from fault
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
-        raise StoreError(f"{path} has another format than this difflab reads (format {VERSION}).")
+        raise FormatError(
+            f"{path} has another format than this difflab reads (format {VERSION}). Read the run with the difflab that "
+            f"wrote it."
+        )
     return manifest
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader sees the old content or the new one, and nothing between."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def lock(descriptor: int, folder: Path) -> None:
+    """Become the only one that changes the run whose event file is open.
+
+    Raises:
+        StoreError: another process is.
+    """
+    import fcntl
+
     try:
-        with open(temporary, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, fault) from fault
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _cannot_write(path: Path, fault: OSError) -> StoreError:
-    why = fault.strerror or str(fault)
-    advice = (
-        "Free some space and run again: the run resumes."
-        if fault.errno == errno.ENOSPC
-        else ("Choose a folder that you may write to with --out DIR.")
-    )
-    return StoreError(f"{path} cannot be written: {why}. {advice}")
+        raise StoreError(
+            f"{folder} is in use by another difflab run. Wait for it, or choose another folder with --out DIR."
+        ) from fault
 
 
 class Store:
@@ -174,7 +106,8 @@ class Store:
         folder: the run folder; made if it does not exist.
 
     Raises:
-        StoreError: it cannot be written, is in use by another coordinator, or its event file is damaged.
+        StoreError: it cannot be written, is in use by another coordinator, its event file is damaged, or, in a run
+            that is not finished, a blob.
 
     >>> import tempfile
     >>> with Store(Path(tempfile.mkdtemp())) as store:
@@ -187,17 +120,18 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.healed: str | None = None
-        path = folder / EVENTS
+        self._descriptor = -1
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError as fault:
-            raise _cannot_write(folder, fault) from fault
-        try:
-            self._lock()
-            self.events = self._heal(path)
+            try:
+                self._open()
+            except OSError as fault:
+                raise fault if isinstance(fault, StoreError) else cannot_write(folder, fault) from fault
+            self.events = self._heal()
+            self._stood_for = next_number(self.events) - len(self.events)  # numbers that were lost
+            if not any(event["kind"] == "run_finished" for event in self.events):
+                check_blobs(folder, self.events)
         except BaseException:
-            os.close(self._descriptor)
+            self.close()
             raise
 
     def __enter__(self) -> Store:
@@ -209,27 +143,33 @@ class Store:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.events)
 
-    def _lock(self) -> None:
-        import fcntl
+    def _open(self) -> None:
+        """Make folder and event file where they are not there, on the disk too, and lock the file."""
+        path = self.folder / EVENTS
+        make_folder(self.folder)
+        while True:
+            new = not path.exists()
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            lock(self._descriptor, self.folder)
+            if _is_at(self._descriptor, path):
+                break
+            self.close()  # a repair has put another file in its place meanwhile
+        if new:
+            sync_folder(self.folder)
+        make_folder(self.folder / BLOBS)
+        for left in leftovers(self.folder):
+            left.unlink()
 
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as fault:
-            raise StoreError(
-                f"{self.folder} is in use by another difflab run. Wait for it, or choose another folder with --out DIR."
-            ) from fault
-
-    def _heal(self, path: Path) -> list[dict[str, Any]]:
+    def _heal(self) -> list[dict[str, Any]]:
+        path = self.folder / EVENTS
         try:
             raw = path.read_bytes()
         except OSError as fault:
             raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
         events, good = scan(raw, str(path))
         if good < len(raw):
-            number = 1
-            while (aside := self.folder / f"events.torn-{number}").exists():
-                number += 1
-            write_atomically(aside, raw[good:])
+            aside = free_name(self.folder, "events.torn-{}")
+            write_atomically(aside, raw[good:], OUT)
             os.ftruncate(self._descriptor, good)
             os.fsync(self._descriptor)
             self.healed = aside.name
@@ -246,7 +186,7 @@ class Store:
             StoreError: the disk is full or gone; what was half-written is cut off again.
         """
         record, count = {"kind": kind, **data}, len(self.events)
-        line = encode(count, record)
+        line = encode(count + self._stood_for, record)
         before = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             written = os.write(self._descriptor, line)
@@ -258,20 +198,73 @@ class Store:
             if len(self.events) == count:
                 os.ftruncate(self._descriptor, before)
             if isinstance(fault, OSError):
-                raise _cannot_write(self.folder / EVENTS, fault) from fault
+                raise cannot_write(self.folder / EVENTS, fault) from fault
             raise
-        return count
+        return count + self._stood_for
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replace ``manifest.json``; the old one stays whole until the new one is on the disk."""
-        text = json.dumps({"version": VERSION, **manifest}, indent=1, sort_keys=True, allow_nan=False)
-        write_atomically(self.folder / MANIFEST, text.encode() + b"\n")
+        """Replace ``manifest.json``; the old one stays whole until the new one is on the disk.
+
+        The event file keeps a copy, from which ``difflab repair`` can make it again.
+        """
+        write_atomically(self.folder / MANIFEST, manifest_text(manifest), OUT)
+        self.append(DESCRIBED, data=manifest)
 
     def close(self) -> None:
         """Let go of the folder; the lock goes with the descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def manifest_text(manifest: dict[str, Any]) -> bytes:
+    """The content of ``manifest.json``."""
+    text = json.dumps({"version": VERSION, **manifest}, indent=1, sort_keys=True, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Half-written files of this module and of workers that a kill has left; only for who holds the lock."""
+    return sorted([*folder.glob(f".{MANIFEST}.tmp"), *folder.glob(".events.*.tmp"), *(folder / BLOBS).glob("*.part")])
+
+
+def blob_fault(folder: Path, record: dict[str, Any]) -> str | None:
+    """What is wrong with the file that a record names as ``file``, or ``None``; old records hold no sum of it."""
+    if not (name := record.get("file")):
+        return None
+    path = folder / name
+    try:
+        found = digest(path)
+    except OSError as fault:
+        return "is missing" if isinstance(fault, FileNotFoundError) else f"cannot be read: {fault.strerror}"
+    return "is not the file that was written" if record.get("sha256", found) != found else None
+
+
+def check_blobs(folder: Path, events: Iterable[dict[str, Any]]) -> None:
+    """See whether the files that records name are there and whole.
+
+    Args:
+        folder: the run folder.
+        events: those of the run.
+
+    Raises:
+        StoreError: one is not.
+    """
+    records = {event["truth"]: event["data"] for event in events if event["kind"] == "reference"}
+    for record in records.values():
+        if (fault := blob_fault(folder, record)) is not None:
+            raise StoreError(
+                f"{folder / record['file']} {fault}. `difflab repair {folder}` takes its record out, so that the next "
+                f"run makes it again."
+            )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether a path still leads to the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def finished(folder: Path) -> bool:
@@ -297,7 +290,7 @@ def choose_folder(out: Path | None, study: str, key: str, root: Path = Path("rep
     number = 1
     while True:
         folder = root / (study if number == 1 else f"{study}-{number}")
-        if not folder.exists() or not any(folder.iterdir()):
+        if _is_blank(folder):
             return folder
         if (folder / MANIFEST).exists() and (folder / EVENTS).exists():
             if read_manifest(folder).get("key") == key and not finished(folder):
@@ -305,15 +298,26 @@ def choose_folder(out: Path | None, study: str, key: str, root: Path = Path("rep
         number += 1
 
 
+def _is_blank(folder: Path) -> bool:
+    """Whether a folder is not there, empty, or left by a run that was killed before it had described itself."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir() or {one.name for one in folder.iterdir()} - {EVENTS, BLOBS, f".{MANIFEST}.tmp"}:
+        return False
+    return not ((folder / EVENTS).exists() and read(folder)) and not any((folder / BLOBS).glob("*"))
+
+
 def _check_named(folder: Path, key: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"{folder} is a file; --out takes a folder.")
-    if not folder.exists() or not any(folder.iterdir()):
+    if _is_blank(folder):
         return
-    names = {entry.name for entry in folder.iterdir()}
-    if MANIFEST not in names:
-        if names <= {EVENTS} and not read(folder):
-            return  # killed between making the folder and describing the run
+    if not (folder / MANIFEST).exists():
+        if (folder / EVENTS).exists():
+            raise StoreError(
+                f"{folder} holds the events of a run, but its {MANIFEST} is gone. `difflab repair {folder}` makes it "
+                f"again where the events hold a copy; or choose a new folder with --out DIR."
+            )
         raise FolderError(f"{folder} is not empty and holds no run of difflab. Choose a new folder with --out DIR.")
     if read_manifest(folder).get("key") != key:
         raise FolderError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..errors import StudyError
 from .catalogue import suggestion
+from .limits import shorten
 from .study_kinds import KINDS, Kind, Steps
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -44,14 +46,23 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """How much is sampled; ``budget_s`` is the wall time after which no further process is started for more samples."""
+    """How much is sampled.
+
+    Every case is timed in ``processes`` fresh processes; then in more, until the half width of its interval is within
+    ``target`` of the median, no longer improves, or ``most_processes`` are done (fewer than six ``processes`` give no
+    interval and stay as few).  ``budget_s`` is the wall time after which no further process is started.  ``gc`` is
+    whether Python collects garbage while clocks run.
+    """
 
     processes: int = 6
+    most_processes: int = 15
+    target: float = 0.02
     samples: int = 9
     sample_ms: float = 1.0
     rounds: int = 3
     budget_s: float = 90.0
     threads: int = 1
+    gc: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,13 +119,14 @@ def locate(study: str | Path) -> Path:
     """
     text = str(study)
     if text.endswith(".toml"):
-        if Path(text).is_file():
+        if os.path.isfile(text):  # Path.is_file raises for a name that is too long
             return Path(text)
-        raise StudyError(f"{text}: there is no such study file (shipped studies: {', '.join(shipped())})")
+        why = "is a folder" if os.path.isdir(text) else "there is no such study file"
+        raise StudyError(f"{shorten(text)}: {why} (shipped studies: {', '.join(shipped())})")
     known = shipped()
     if text in known:
         return known[text]
-    raise StudyError(f"there is no study {text!r} {suggestion(text, list(known))}; a path must end in .toml")
+    raise StudyError(f"there is no study {shorten(text)!r} {suggestion(text, list(known))}; a path must end in .toml")
 
 
 def label_of(name: str, options: dict[str, Any]) -> str:

@@ -5,21 +5,23 @@ A fault is one line, ``digits.toml:14:9: backend[2].name: unknown backend 'rever
 
 from __future__ import annotations
 
+import difflib
 import math
-import re
-import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
+from . import study_text
 from .catalogue import DTYPES, Catalogue, suggestion
+from .stopping import FEWEST
 from .study import BackendChoice, Limits, ProblemChoice, Study, Timing, label_of, locate
 from .study_kinds import KINDS, OPERATORS, RANGES, Steps
-from .study_reader import Reader, tables
+from .study_reader import LONGEST_LABEL, Reader, shown, whole_fits
+from .toml_places import Path as Key
 
-TIMING = ("processes", "samples", "sample_ms", "rounds", "budget_s", "threads")
+TIMING = tuple(one.name for one in fields(Timing))
 Describe = Callable[[Sequence[tuple[str, dict[str, Any]]], Sequence[str]], Catalogue]
 
 
@@ -35,12 +37,8 @@ def read_study(study: str | Path, describe: Describe) -> Study:
     """
     path = locate(study)
     filename = str(study) if str(study).endswith(".toml") else path.name  # as the user knows it
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        why = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
-        raise StudyError(f"{filename}: cannot be read: {why}") from fault
-    return parse(text, filename, describe)
+    filename = "".join(c if c.isprintable() else "?" for c in filename)  # a fault stays on its line
+    return parse(study_text.load(path, filename), filename, describe)
 
 
 def parse(text: str, filename: str, describe: Describe) -> Study:
@@ -54,20 +52,7 @@ def parse(text: str, filename: str, describe: Describe) -> Study:
     Raises:
         StudyError: with one line per fault, all at once.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise StudyError(_syntax_fault(str(fault), text, filename)) from fault
-    return _Study(document, text, filename, describe).study()
-
-
-def _syntax_fault(message: str, text: str, filename: str) -> str:
-    found = re.search(r"\s*\(at line (\d+), column (\d+)\)$", message)
-    if found:
-        return f"{filename}:{found[1]}:{found[2]}: {message[: found.start()]}"
-    lines = text.splitlines() or [""]
-    why = message.replace("(at end of document)", "").strip()
-    return f"{filename}:{len(lines)}:{len(lines[-1]) + 1}: {why} at the end of the file"
+    return _Study(study_text.document(text, filename), text, filename, describe).study()
 
 
 class _Study:
@@ -76,24 +61,25 @@ class _Study:
     def __init__(self, document: dict[str, Any], text: str, filename: str, describe: Describe) -> None:
         self.document, self.text, self.filename = document, text, filename
         self.read = Reader(document, text, filename)
-        named_backends = [one for one in tables(document.get("backend")) if isinstance(one.get("name"), str)]
-        asked = [(one["name"], _options(one)) for one in named_backends]
-        named = [one["name"] for one in tables(document.get("problem")) if isinstance(one.get("name"), str)]
-        self.catalogue = describe(asked, named)
-        self.positions = {id(one): position for position, one in enumerate(named_backends)}
+        self.problems, self.backends = self.read.array("problem"), self.read.array("backend")
+        named = [(path, one) for path, one in self.backends if isinstance(one.get("name"), str)]
+        asked = [(one["name"], _plain_options(one)) for _, one in named]
+        names = [one["name"] for _, one in self.problems if isinstance(one.get("name"), str)]
+        self.catalogue = describe(asked, names)
+        self.positions = {path: position for position, (path, _) in enumerate(named)}
 
     def study(self) -> Study:
         top = self.document
         known = ("title", "question", "look_for", "answer", "operator", "baseline")
         settable = [name for name, kind in KINDS.items() if kind.settings is not None]
         self.read.unknown((), top, (*known, "problem", "backend", "limits", "timing", *settable))
-        title, question = (self.read.string((), top, key) for key in ("title", "question"))
-        look_for = self.read.string((), top, "look_for", "")
+        title, question = self.read.string((), top, "title"), self.read.string((), top, "question", lines=True)
+        look_for = self.read.string((), top, "look_for", "", lines=True)
         answer = self.read.choice((), top, "answer", tuple(KINDS), "compare")
         kind = KINDS.get(answer, KINDS["compare"])
         operator = self.read.choice((), top, "operator", OPERATORS, OPERATORS[0])
-        problems = tuple(self.problem(position, one) for position, one in enumerate(self.read.array("problem")))
-        backends = tuple(self.backend(position, one) for position, one in enumerate(self.read.array("backend")))
+        problems = tuple(self.problem(path, one) for path, one in self.problems)
+        backends = tuple(self.backend(path, one) for path, one in self.backends)
         self.overlap(problems)
         self.unique(backends)
         limits = self.limits(self.read.table("limits"))
@@ -102,10 +88,10 @@ class _Study:
             self.read.fault(("operator",), f'a study with answer = "{answer}" knows the {only} only')
         if not kind.timed:
             self.untimed(answer)
-        baseline = self.baseline([one.label for one in backends]) if kind.timed else ""
-        timing = self.timing(self.read.table("timing"))
+        baseline = self.baseline(backends) if kind.timed else ""
+        timing = self.timing(self.read.table("timing"), kind.timed)
         for name in settable:
-            if answer != name and name in top:
+            if answer != name and name in top and self.read.sound("answer"):
                 only = f'only a study with answer = "{name}" has a table [{name}]'
                 self.read.fault((name,), f'{only}; this one has answer = "{answer}"')
         settings = self.settings(answer, kind.settings, {dtype for one in problems for dtype in one.dtypes})
@@ -128,11 +114,17 @@ class _Study:
             settings,
         )
 
-    def baseline(self, labels: Sequence[str]) -> str:
+    def baseline(self, backends: Sequence[BackendChoice]) -> str:
+        """The label of the baseline; not judged where it may name a backend whose own name or label is wrong."""
+        labels, doubtful = [], []
+        for (path, table), one in zip(self.backends, backends, strict=True):
+            sound = self.read.sound(*path, "label") if "label" in table else self.read.sound(*path)
+            (labels if sound else doubtful).extend([one.label] if sound else [one.label, one.name])
         usual = "reverse" if "reverse" in labels else next(iter(labels), "")
         baseline = self.read.string((), self.document, "baseline", usual)
-        if labels and baseline not in labels:
-            self.read.fault(("baseline",), f"{baseline!r} is none of the backends {suggestion(baseline, labels)}")
+        perhaps = baseline in doubtful or "" in doubtful or difflib.get_close_matches(baseline, doubtful)
+        if baseline and labels and baseline not in labels and not perhaps:
+            self.read.fault(("baseline",), f"{shown(baseline)} is none of the backends {suggestion(baseline, labels)}")
         return baseline
 
     def untimed(self, answer: str) -> None:
@@ -141,20 +133,20 @@ class _Study:
             self.read.fault(
                 ("baseline",), f'a study with answer = "{answer}" compares no times; leave the baseline out'
             )
-        for key in self.read.table("timing"):
+        timing = self.document.get("timing")
+        for key in timing if isinstance(timing, dict) else {}:
             if key in TIMING and key != "threads":
                 self.read.fault(("timing", key), f'a study with answer = "{answer}" times nothing; leave {key} out')
 
-    def problem(self, position: int, table: dict[str, Any]) -> ProblemChoice:
-        path = ("problem", position)
+    def problem(self, path: Key, table: dict[str, Any]) -> ProblemChoice:
         self.read.unknown(path, table, ("name", "sizes", "dtypes", "quick"))
         name = self.read.string(path, table, "name")
         sizes = self.catalogue.problems.get(name)
         if name and sizes is None:
-            known = list(self.catalogue.problems)
-            self.read.fault((*path, "name"), f"unknown problem {name!r} {suggestion(name, known)}")
+            hint = f"unknown problem {shown(name)} {suggestion(name, list(self.catalogue.problems))}"
+            self.read.fault((*path, "name"), self.catalogue.broken.get(name, hint))
         traps, asked = name in self.catalogue.traps, self.document.get("answer") == "traps"
-        if sizes is not None and traps != asked:
+        if sizes is not None and traps != asked and self.read.sound("answer"):
             self.read.fault(
                 (*path, "name"),
                 f'{name!r} is a zoo of traps, for studies with answer = "traps"'
@@ -163,35 +155,34 @@ class _Study:
             )
         chosen = self.read.names(path, table, "sizes", sizes, sizes or [])
         dtypes = self.read.names(path, table, "dtypes", DTYPES, ["float64"])
-        quick = [] if table.get("quick") == [] else self.read.names(path, table, "quick", chosen or sizes, chosen[:2])
+        quickly = chosen if self.read.sound(*path, "sizes") else None if sizes is None else [*chosen, *sizes]
+        quick = self.read.names(path, table, "quick", quickly, chosen[:2], "size") if table.get("quick") != [] else []
         return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick))
 
-    def backend(self, position: int, table: dict[str, Any]) -> BackendChoice:
-        path = ("backend", position)
+    def backend(self, path: Key, table: dict[str, Any]) -> BackendChoice:
         name = self.read.string(path, table, "name")
         options = _options(table)
         known = self.catalogue.options.get(name)
+        refused = self.catalogue.refused.get(self.positions.get(path, -1), [])
         if name and known is None and self.catalogue.backends.get(name) != "unavailable":
-            if (why := self.catalogue.refused.get(self.positions.get(id(table), -1))) is not None:
-                self.read.fault((*path, "name"), why)
-            else:
-                listed = list(self.catalogue.backends)
-                self.read.fault((*path, "name"), f"unknown backend {name!r} {suggestion(name, listed)}")
-        elif known is not None:
-            wrong = [key for key in options if key not in known]
-            for key in wrong:
+            hint = f"unknown backend {shown(name)} {suggestion(name, list(self.catalogue.backends))}"
+            self.read.fault((*path, "name"), refused[0][1] if refused else hint)
+        elif name and known is not None:
+            for key in (key for key in options if key not in known):
                 hint = suggestion(key, known) if known else "(it has no options)"
-                self.read.fault((*path, key), f"backend {name!r} has no option {key!r} {hint}")
-            for key, value in options.items():
-                if not all(map(_plain, value if isinstance(value, list) else [value])):
-                    self.read.fault(
-                        (*path, key),
-                        f"an option must be a text, a finite number, true or false, or a list of these, got {value!r}",
-                    )
-            if not wrong and (why := self.catalogue.refused.get(self.positions[id(table)])) is not None:
-                self.read.fault(path, why)
-        label = self.read.string(path, table, "label", label_of(name, options))
-        return BackendChoice(name, label, options)
+                self.read.fault((*path, key), f"backend {name!r} has no option {shown(key)} {hint}")
+            for key in (key for key, value in options.items() if not _plain(value)):
+                self.read.fault(
+                    (*path, key),
+                    "an option must be a text, a finite number of at most 64 bits, true or false, or a list of these, "
+                    f"got {shown(options[key])}",
+                )
+            for key, why in refused:
+                self.read.fault((*path, key) if key else path, why)
+        label = self.read.string(path, table, "label", label_of(name, _plain_options(table)))
+        if "label" in table and len(label) > LONGEST_LABEL:
+            self.read.fault((*path, "label"), f"a label has at most {LONGEST_LABEL} characters, this one {len(label)}")
+        return BackendChoice(name, label.strip(), options)
 
     def limits(self, table: dict[str, Any]) -> Limits:
         path, default = ("limits",), Limits()
@@ -202,16 +193,27 @@ class _Study:
             self.read.number(path, table, "reference_seconds", default.reference_seconds, 0.1, 86400),
         )
 
-    def timing(self, table: dict[str, Any]) -> Timing:
+    def timing(self, table: dict[str, Any], timed: bool) -> Timing:
         path, default = ("timing",), Timing()
         self.read.unknown(path, table, TIMING)
+        if not timed:
+            table = {key: value for key, value in table.items() if key == "threads"}  # the rest is reported already
+        processes = self.read.whole(path, table, "processes", default.processes, 1, 1000)
+        usual = max(processes, default.most_processes if processes >= FEWEST else 1)
+        most = self.read.whole(path, table, "most_processes", usual, 1, 1000)
+        if most < processes and self.read.sound(*path, "processes") and self.read.sound(*path, "most_processes"):
+            key = "most_processes"
+            self.read.fault((*path, key), f"must be at least processes, which is {processes}; got {most}")
         return Timing(
-            self.read.whole(path, table, "processes", default.processes, 1, 1000),
-            self.read.whole(path, table, "samples", default.samples, 1, 10000),
-            self.read.number(path, table, "sample_ms", default.sample_ms, 0.01, 10000),
-            self.read.whole(path, table, "rounds", default.rounds, 1, 100),
-            self.read.number(path, table, "budget_s", default.budget_s, 0, 1e7),
-            self.read.whole(path, table, "threads", default.threads, 1, 1024),
+            processes=processes,
+            most_processes=most,
+            target=self.read.number(path, table, "target", default.target, 1e-4, 1),
+            samples=self.read.whole(path, table, "samples", default.samples, 1, 10000),
+            sample_ms=self.read.number(path, table, "sample_ms", default.sample_ms, 0.01, 10000),
+            rounds=self.read.whole(path, table, "rounds", default.rounds, 1, 100),
+            budget_s=self.read.number(path, table, "budget_s", default.budget_s, 0, 1e7),
+            threads=self.read.whole(path, table, "threads", default.threads, 1, 1024),
+            gc=self.read.flag(path, table, "gc", default.gc),
         )
 
     def settings(self, name: str, made: type | None, used: Collection[str]) -> Any:
@@ -246,37 +248,47 @@ class _Study:
                 for key, default in zip(("from", "to"), usual, strict=True)
             ]
             ranges[dtype] = (max(ends), min(ends))
-            if ends[0] == ends[1] and dtype in used:
+            if ends[0] == ends[1] and dtype in used and self.read.sound("steps"):
                 path = ("steps", dtype) if own else ("steps",)
                 self.read.fault(path, f"in {dtype} the steps go from {ends[0]:g} to {ends[1]:g}, which is a single one")
         return Steps(ranges, self.read.whole(("steps",), table, "per_decade", Steps().per_decade, 1, 20))
 
     def unique(self, backends: Sequence[BackendChoice]) -> None:
-        for position, one in enumerate(backends):
-            before, what = backends[:position], label_of(one.name, one.options)
-            if not one.name:
-                continue
-            if what in [label_of(other.name, other.options) for other in before]:
-                self.read.fault(("backend", position, "name"), f"{what!r} is listed already; leave one of the two out")
-            elif one.label in [other.label for other in before]:
-                message = f"{one.label!r} is the label of another backend already; give one of them another label"
-                self.read.fault(("backend", position, "label"), message)
+        listed: set[str] = set()
+        labels: set[str] = set()
+        for (path, table), one in zip(self.backends, backends, strict=True):
+            # what has no name, or an option that is none, is reported already and is told from others by its label only
+            known = one.name and _plain_options(table) == one.options
+            what = label_of(one.name, one.options) if known else ""
+            if what and what in listed:
+                self.read.fault((*path, "name"), f"{shown(what)} is listed already; leave one of the two out")
+            elif one.label in labels and (known or "label" in table):
+                message = f"{shown(one.label)} is the label of another backend already; give one of them another label"
+                self.read.fault((*path, "label"), message)
+            listed |= {what}
+            labels |= {one.label} - {""}
 
-    def overlap(self, problems: Sequence[ProblemChoice]) -> None:
+    def overlap(self, problems: Iterable[ProblemChoice]) -> None:
         seen: set[tuple[str, str, str]] = set()
-        for position, one in enumerate(problems):
+        for (path, _), one in zip(self.problems, problems, strict=True):
             wanted = {(one.name, size, dtype) for size in one.sizes for dtype in one.dtypes}
             if one.name and (twice := sorted(wanted & seen)):
                 _, size, dtype = twice[0]
-                self.read.fault(
-                    ("problem", position), f"{one.name!r} at size {size!r} in {dtype} is already listed above"
-                )
+                self.read.fault(path, f"{shown(one.name)} at size {size!r} in {dtype} is already listed above")
             seen |= wanted
 
 
 def _plain(value: Any) -> bool:
-    return isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, list):
+        return all(_plain(one) and not isinstance(one, list) for one in value)
+    if isinstance(value, int):
+        return whole_fits(value)
+    return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _options(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in ("name", "label")}
+
+
+def _plain_options(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _options(table).items() if _plain(value)}

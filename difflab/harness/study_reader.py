@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from . import toml_places
 from .catalogue import suggestion
+from .limits import shorten
 from .study import UNITS
+
+LONGEST_FAULT = 1000
+LONGEST_SHOWN = 60
+LONGEST_LABEL = 120
+WHOLE_BITS = 63
+LARGEST_MEMORY = 2**50
+# marks that turn the direction of writing and ends of lines that few programs know are control characters too
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL_OR_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
+Tables = list[tuple[toml_places.Path, dict[str, Any]]]
 
 
 class Reader:
@@ -25,11 +37,18 @@ class Reader:
         self.places = toml_places.places(text)
         self.faults: list[tuple[tuple[int, int], str]] = []
         self.told: set[tuple[str, ...]] = set()
+        self.wrong: set[toml_places.Path] = set()
 
     def fault(self, path: toml_places.Path, message: str) -> None:
         """One line about what is wrong at a key."""
         place = toml_places.find(self.places, path)
-        self.faults.append((place, f"{self.filename}:{place[0]}:{place[1]}: {toml_places.show(path)}: {message}"))
+        self.wrong.update(path[: length + 1] for length in range(len(path)))
+        text = shorten(f"{toml_places.show(path)}: {message}", LONGEST_FAULT)
+        self.faults.append((place, f"{self.filename}:{place[0]}:{place[1]}: {text}"))
+
+    def sound(self, *path: str | int) -> bool:
+        """Whether nothing at a key or below it has been found wrong so far."""
+        return path not in self.wrong
 
     def unknown(self, path: toml_places.Path, table: dict[str, Any], known: Sequence[str]) -> None:
         """Report keys that are not known; what is allowed is said with the first of them only."""
@@ -42,18 +61,24 @@ class Reader:
             if kind not in self.told:
                 self.told.add(kind)
                 hint += f"; allowed {f'in {kind[0]} ' if kind else ''}are {', '.join(known)}"
-            self.fault((*path, key), f"unknown key {key!r}{hint}")
+            self.fault((*path, key), f"unknown key {shown(key)}{hint}")
 
-    def array(self, key: str) -> list[dict[str, Any]]:
-        """The tables ``[[key]]``, of which there must be one."""
+    def array(self, key: str) -> Tables:
+        """The tables ``[[key]]`` with their paths, of which there must be one; a single ``[key]`` is read as one."""
         value = self.document.get(key)
-        if value is None:
-            self.fault((key,), f"there must be at least one [[{key}]]")
-        elif not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        if isinstance(value, dict):
             self.fault((key,), f"must be written as [[{key}]], once for each {key}")
-        elif not value:
+            return [((key,), value)]
+        if value is None or value == []:
             self.fault((key,), f"there must be at least one [[{key}]]")
-        return tables(value)
+            return []
+        if not isinstance(value, list):
+            self.fault((key,), f"must be written as [[{key}]], once for each {key}")
+            return []
+        for position, one in enumerate(value):
+            if not isinstance(one, dict):
+                self.fault((key, position), f"must be written as a table [[{key}]], got {shown(one)}")
+        return [((key, position), one) for position, one in enumerate(value) if isinstance(one, dict)]
 
     def table(self, key: str) -> dict[str, Any]:
         """The table ``[key]``, empty where there is none."""
@@ -63,13 +88,23 @@ class Reader:
         self.fault((key,), f"must be written as a table [{key}]")
         return {}
 
-    def string(self, path: toml_places.Path, table: dict[str, Any], key: str, default: str | None = None) -> str:
-        """A text that is not empty; without a default it must be there."""
+    def string(
+        self,
+        path: toml_places.Path,
+        table: dict[str, Any],
+        key: str,
+        default: str | None = None,
+        lines: bool = False,
+    ) -> str:
+        """A text that is not empty, of one line or of several ``lines``; without a default it must be there."""
         value = table.get(key, default)
         if value is None:
             self.fault((*path, key), "is missing")
         elif not isinstance(value, str) or (not value.strip() and key in table):
-            self.fault((*path, key), f"must be a text, got {value!r}")
+            self.fault((*path, key), f"must be a text, got {shown(value)}")
+        elif key in table and (found := (_CONTROL if lines else _CONTROL_OR_LINE).search(value.strip(" \t\n"))):
+            what = "a line break" if found[0] == "\n" else f"the control character U+{ord(found[0]):04X}"
+            self.fault((*path, key), f"must be a text without control characters, and this one holds {what}")
         else:
             return value
         return ""
@@ -80,7 +115,7 @@ class Reader:
         """One of the names that are known."""
         value = self.string(path, table, key, default)
         if value and value not in known:
-            self.fault((*path, key), f"unknown {key} {value!r} {suggestion(value, known)}")
+            self.fault((*path, key), f"unknown {key} {shown(value)} {suggestion(value, known)}")
         return value
 
     def names(
@@ -90,18 +125,25 @@ class Reader:
         key: str,
         known: Sequence[str] | None,
         default: Sequence[str],
+        what: str = "",
     ) -> list[str]:
-        """A list of names, each once, of those that are known."""
+        """A list of names, each once, of those that are known; ``what`` is one of them, where the key does not say."""
         value = table.get(key, list(default))
-        if not isinstance(value, list) or (not value and key in table) or not all(isinstance(v, str) for v in value):
-            self.fault((*path, key), f'must be a list of texts such as ["tiny", "small"], got {value!r}')
+        if not isinstance(value, list) or (not value and key in table):
+            self.fault((*path, key), f'must be a list of texts such as ["tiny", "small"], got {shown(value)}')
             return []
+        seen: set[str] = set()
         for position, name in enumerate(value):
-            if known is not None and name not in known:
-                self.fault((*path, key, position), f"unknown {key.rstrip('s')} {name!r} {suggestion(name, known)}")
-            if name in value[:position]:
-                self.fault((*path, key, position), f"{name!r} is listed twice")
-        return value
+            place = (*path, key, position)
+            if not isinstance(name, str):
+                self.fault(place, f"must be a text, got {shown(name)}")
+            elif name in seen:
+                self.fault(place, f"{shown(name)} is listed twice")
+            elif known is not None and name not in known:
+                self.fault(place, f"unknown {what or key.rstrip('s')} {shown(name)} {suggestion(name, known)}")
+            if isinstance(name, str):
+                seen.add(name)
+        return [name for name in value if isinstance(name, str)]
 
     def number(
         self, path: toml_places.Path, table: dict[str, Any], key: str, default: float, low: float, high: float
@@ -109,7 +151,7 @@ class Reader:
         """A number from ``low`` to ``high``."""
         value = table.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            self.fault((*path, key), f"must be a number from {low:g} to {high:g}, got {value!r}")
+            self.fault((*path, key), f"must be a number from {low:g} to {high:g}, got {shown(value)}")
             return default
         return float(value)
 
@@ -117,18 +159,28 @@ class Reader:
         """A whole number from ``low`` to ``high``."""
         value = table.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.fault((*path, key), f"must be a whole number from {low} to {high}, got {value!r}")
+            self.fault((*path, key), f"must be a whole number from {low} to {high}, got {shown(value)}")
             return default
         return value
 
+    def flag(self, path: toml_places.Path, table: dict[str, Any], key: str, default: bool) -> bool:
+        """True or false at a key, or the default where the key is missing."""
+        value = table.get(key, default)
+        if isinstance(value, bool):
+            return value
+        self.fault((*path, key), f"must be true or false, got {shown(value)}")
+        return default
+
     def size(self, path: toml_places.Path, table: dict[str, Any], key: str, default: int) -> int:
         """Bytes, or a text such as ``"2 GiB"``."""
-        value = table.get(key, default)
-        if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", value)):
+        value, hint = table.get(key, default), ""
+        if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([A-Za-z]+)\s*", value)):
             unit = UNITS.get(found[2])
             value = value if unit is None else int(float(found[1]) * unit)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 2**20:
-            self.fault((*path, key), f'must be a size of at least 1 MiB such as "2 GiB" or bytes, got {value!r}')
+            hint = "" if unit is not None else f" (units: {', '.join(UNITS)})"
+        if isinstance(value, bool) or not isinstance(value, int) or not 2**20 <= value <= LARGEST_MEMORY:
+            wanted = 'a size of at least 1 MiB and at most 1024 TiB such as "2 GiB" or bytes'
+            self.fault((*path, key), f"must be {wanted}, got {shown(table[key])}{hint}")
             return default
         return value
 
@@ -143,12 +195,32 @@ class Reader:
         """A list of numbers, all whole where the usual ones are."""
         values = table.get(key, list(default))
         if not isinstance(values, list) or not values:
-            self.fault((*path, key), f"must be a list of numbers such as {list(default)}, got {values!r}")
+            self.fault((*path, key), f"must be a list of numbers such as {list(default)}, got {shown(values)}")
             return default
         entries, place = dict(enumerate(values)), (*path, key)
         return tuple(self.amount(place, entries, k, default[0], low, high) for k in entries)
 
 
-def tables(value: Any) -> list[dict[str, Any]]:
-    """Those of a list that are tables; what is none has been reported, or will be."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def whole_fits(value: int) -> bool:
+    """Whether an integer is one that TOML promises to keep: of 64 bits with its sign."""
+    return value.bit_length() <= WHOLE_BITS
+
+
+def shown(value: Any) -> str:
+    """A value of a document as messages show it: as TOML writes it, and short.
+
+    >>> shown(True), shown("a\\nb"), shown(["a", 1]), shown({}), shown(10**5000)
+    ('true', "'a\\\\nb'", "['a', 1]", 'a table', 'an integer of 16610 bits')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if whole_fits(value) else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return repr(value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "...")
+    if isinstance(value, list):
+        flat = ", ".join("[...]" if isinstance(one, list) and one else shown(one) for one in value[:5])
+        return f"[{flat}{', ...' if len(value) > 5 else ''}]"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return "a table" if isinstance(value, dict) else repr(value)

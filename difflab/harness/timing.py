@@ -8,8 +8,10 @@ is fast).
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -86,9 +88,9 @@ def calibrate(call: Callable[[], object], least: float, step: float | None = Non
 def plan(call_s: float, loops: int, samples: int, rounds: int = 3) -> Plan:
     """How much sampling a call of ``call_s`` seconds deserves in one process.
 
-    Fast calls get all ``samples`` in interleaved rounds after four untimed calls; calls over 5 ms one sample per
-    round. A call over 10 ms warms the caches by itself: one untimed call is enough, and none over 50 ms, where what
-    was cold is a small part.  Calls over 0.3 s get one sample after their first.
+    Fast calls get all ``samples`` in interleaved rounds; calls over 5 ms one sample per round. Each round begins with
+    four untimed calls and ten milliseconds of them at least; over 50 ms, where what was cold is a small part, with one
+    untimed call. Calls over 0.3 s get one sample after their first.
 
     >>> plan(1e-5, 100, 9), plan(2.0, 1, 9).calls
     (Plan(loops=100, rounds=3, samples=3, warm_calls=4, warm_seconds=0.01), 1)
@@ -96,7 +98,7 @@ def plan(call_s: float, loops: int, samples: int, rounds: int = 3) -> Plan:
     if call_s > 0.3:
         return Plan(1, 1, 1, 0, 0.0)
     if call_s > SLOW_CALL:
-        return Plan(1, rounds, 1, 1 if call_s < 5 * SLOW_CALL else 0, 0.0)
+        return Plan(1, rounds, 1, WARM_CALLS if call_s < 5 * SLOW_CALL else 1, WARM_SECONDS)
     per_round = 1 if call_s > SLOW_CALL / 2 else max(1, round(samples / rounds))
     return Plan(loops, rounds, per_round, WARM_CALLS, WARM_SECONDS)
 
@@ -109,6 +111,33 @@ def warm_up(call: Callable[[], object], calls: int, seconds: float) -> int:
         call()
         made += 1
     return made
+
+
+@contextlib.contextmanager
+def collections() -> Iterator[dict[str, float]]:
+    """Count what Python's collector of garbage does meanwhile: ``gc_runs``, and the ``gc_s`` seconds they took.
+
+    >>> with collections() as found:
+    ...     _ = gc.collect()
+    >>> found["gc_runs"]
+    1
+    """
+    found: dict[str, float] = {"gc_runs": 0, "gc_s": 0.0}
+    begun = 0
+
+    def note(phase: str, _: dict[str, int]) -> None:
+        nonlocal begun
+        if phase == "start":
+            begun = time.perf_counter_ns()
+        else:
+            found["gc_runs"] += 1
+            found["gc_s"] += (time.perf_counter_ns() - begun) * 1e-9
+
+    gc.callbacks.append(note)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(note)
 
 
 def timed(call: Callable[[], Result]) -> tuple[float, Result]:

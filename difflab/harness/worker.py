@@ -15,10 +15,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ForecastError, TraceError, UnavailableError, UnsupportedError
-from . import limits
+from ..errors import ForecastError, StoreError, TraceError, UnavailableError, UnsupportedError
+from . import limits, sentinel
 from .finite_loss import LossError
-from .session import Session, blas
+from .guardian import guard
+from .session import Session
 
 
 class Channel:
@@ -46,20 +47,47 @@ class Channel:
         self.say("phase", phase=name)
 
 
-def describe(command: dict[str, Any]) -> dict[str, Any]:
-    """What there is to choose from, what computes, and whether memory can be measured."""
-    from . import catalogue, memory
+def describe() -> dict[str, Any]:
+    """What computes, and whether memory can be measured."""
+    import numpy  # noqa: F401  # its BLAS is what computes
 
-    found = catalogue.collect([tuple(one) for one in command["backends"]], command["problems"])
-    return {"catalogue": found.to_json(), "blas": blas(), "memory_self_test": memory.self_test()}
+    from . import kernels, memory
+
+    tested = {**memory.self_test(), "arrays": memory.array_self_test()}
+    return {"blas": kernels.loaded(), "memory_self_test": tested}
+
+
+def look(channel: Channel, question: dict[str, Any]) -> dict[str, Any]:
+    """What there is to choose from: one question, which may import a module of the study."""
+    channel.phase("look-up")
+    from . import catalogue
+
+    return catalogue.look(question)
+
+
+def inspect_kernels(command: dict[str, Any]) -> dict[str, Any]:
+    """Which kernels compute, whether they do so rightly, and how fast."""
+    from . import kernels
+
+    return kernels.inspect(command)
+
+
+def trial(command: dict[str, Any]) -> dict[str, Any]:
+    """Try what ``difflab doctor`` asks for."""
+    from . import trials
+
+    return trials.trial(command)
 
 
 def truth(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
-    """Compute the reference of a problem and write it to a file."""
+    """Compute the reference of a problem and write it to a file; ``unwritten`` says why that could not be written."""
     channel.phase("reference")
     from . import accuracy
 
-    return accuracy.make_reference(command["spec"], command["path"], command["seconds"])
+    try:
+        return accuracy.make_reference(command["spec"], command["path"], command["seconds"])
+    except StoreError as fault:
+        return {"unwritten": str(fault)}
 
 
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +95,21 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     session.channel.phase("examine")
     way = importlib.import_module(f".examinations.{command['kind']}", __package__)
     return way.examine(session, command)
+
+
+def measure_speeds(channel: Channel) -> dict[str, Any]:
+    """A calibration of this machine, for forecasts of times."""
+    channel.phase("calibrate")
+    from . import calibration
+
+    return calibration.measure()
+
+
+def survey(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
+    """Forecasts of the cases of a block."""
+    from . import survey as block
+
+    return block.survey(channel, command, verdict)
 
 
 def verdict(fault: BaseException) -> tuple[str, str]:
@@ -89,7 +132,7 @@ def verdict(fault: BaseException) -> tuple[str, str]:
 def _message(fault: BaseException) -> str:
     try:
         return str(fault)
-    except Exception:  # a user's exception may fail to print itself
+    except BaseException:  # a user's exception may fail to print itself, and in any way
         return ""
 
 
@@ -97,10 +140,13 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
     """Answer commands until there are no more; ``granted`` is what ``limits.settle`` was allowed."""
     session = Session(channel)
     steps: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-        "describe": lambda command: {**describe(command), "worker_limits": granted},
+        "describe": lambda _: {**describe(), "worker_limits": granted},
+        "look": lambda command: look(channel, command["question"]),
         "reference": lambda command: truth(channel, command),
         "open": session.open,
         "forecast": session.forecast,
+        "measure_speeds": lambda _: measure_speeds(channel),
+        "survey": lambda command: survey(channel, command),
         "prepare": session.prepare,
         "first": session.first,
         "calibrate": session.calibrate,
@@ -108,13 +154,16 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
         "memory": session.memory,
         "arrays": session.arrays,
         "accuracy": session.accuracy,
+        "kernels": inspect_kernels,
+        "trial": trial,
+        "sentinel": lambda _: sentinel.reading(),
         "examine": lambda command: examine(session, command),
     }
     while (command := channel.next()) is not None:
         try:
             answer = steps[command["do"]](command)
             channel.say("answer", data=answer)
-        except (Exception, SystemExit, KeyboardInterrupt) as fault:
+        except BaseException as fault:  # whatever a case raises is a verdict on it
             outcome, reason = verdict(fault)
             del fault
             channel.say("verdict", outcome=outcome, reason=reason)
@@ -123,9 +172,12 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
 def main() -> None:
     """Run as ``python -m difflab.harness.worker COMMANDS MESSAGES PARENT``: two descriptors and a process id."""
     commands, messages, parent = (int(argument) for argument in sys.argv[1:4])
-    granted = limits.settle(parent)
+    guarded = guard(parent, (commands, messages))
+    granted = {**limits.settle(os.getppid() if guarded else parent), "guarded": guarded}
     sys.path.append(os.getcwd())  # last: a study's own modules are found and cannot shadow any other
-    serve(Channel(commands, messages), granted)
+    channel = Channel(commands, messages)
+    channel.say("hello", pid=os.getpid())
+    serve(channel, granted)
     os._exit(0)  # nothing to tidy: libraries' exit handlers only take time
 
 

@@ -49,7 +49,8 @@ class Case:
 
     ``n_params`` is 0 where no case of this problem and size has been begun; ``ulp_histogram`` counts coordinates by
     their error in units of the last place, see ``ulps.EDGES``; ``findings`` are those of a study that
-    examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss.
+    examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss;
+    ``options`` are those of the backend, as JSON.
     """
 
     case: str
@@ -96,6 +97,20 @@ class Case:
     ulp_histogram: tuple[int, ...] = ()
     findings: Any = None
     chunks: float | None = None
+    predicted_call_s: float | None = None
+    import_peak_bytes: float | None = None
+    build_peak_bytes: float | None = None
+    prepare_peak_bytes: float | None = None
+    first_peak_bytes: float | None = None
+    call_peak_bytes: float | None = None
+    predicted_prepare_s: float | None = None
+    chunk: float | None = None
+    options: str = ""
+    stopped: str = ""
+    noisy_processes: float | None = None
+    sentinel_moved: float | None = None
+    outliers_mild: float | None = None
+    outliers_severe: float | None = None
     medians: tuple[tuple[float, float], ...] = ()
 
     @property

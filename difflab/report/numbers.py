@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..harness.amounts import LONG_TIMES
+from ..execution.amounts import LONG_TIMES
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 MICRO = "\N{MICRO SIGN}"

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from ..errors import StoreError
 from ..harness import study_kinds
 from . import answer as answers
 from . import cases as readings
-from . import figures, kinds, nouns, numbers, style, tables, words
+from . import figures, forecasts, kinds, machines, nouns, numbers, self_tests, style, tables, words
 
 FILENAME = "index.html"
 TEMPLATES = ("page.html.j2", "style.css", "sort.js")
@@ -75,8 +76,11 @@ def answer(results: Run) -> answers.Answer:
     """
     kind, cases = kinds.kind_of(results.manifest), readings.read(results.rows)
     if kind in kinds.KINDS:
-        return kinds.sections(kind, cases).answer
-    return answers.answer(cases, quick=bool(results.manifest.get("quick")))
+        found = kinds.sections(kind, cases).answer
+    else:
+        found = answers.answer(cases, quick=bool(results.manifest.get("quick")))
+    untested = self_tests.caveats(results.manifest.get("environment") or {})
+    return replace(found, caveats=(*found.caveats, *untested))
 
 
 def write(results: Stored, folder: str | Path | None = None) -> Path:
@@ -149,6 +153,8 @@ def contents(results: Run) -> dict[str, Any]:
         charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
         found = answers.answer(cases, quick=bool(manifest.get("quick")))
         boards = tables.scoreboard(groups)
+    if timed and (chart := forecasts.measured_over_forecast(groups, looks)) is not None:
+        charts.append(chart)
     return {
         "name": name,
         "kind": "comparison" if manifest.get("command") else "study",
@@ -156,7 +162,7 @@ def contents(results: Run) -> dict[str, Any]:
         "question": readings.printable(study.get("question")),
         "look_for": readings.printable(study.get("look_for")),
         "answer": found.sentences,
-        "caveats": found.caveats,
+        "caveats": (*found.caveats, *self_tests.caveats(environment)),
         "summary": f"{numbers.counted(len(cases), 'case')}: {readings.tally_words(cases)}." if cases else "",
         "quick": bool(manifest.get("quick")),
         "created": readings.printable(manifest.get("created")),
@@ -175,7 +181,7 @@ def contents(results: Run) -> dict[str, Any]:
             *(words.method(manifest, cases) if timed else words.examined(manifest)),
             *(own.method if own else ()),
         ],
-        "machine": tables.machine(environment),
+        "machine": [*tables.machine(environment), *machines.others(manifest, results.rows)],
         "references": words.references(_named(results.reference, cases)),
         "processes": tables.processes(cases, results.samples),
         "manifest": readings.printable(_json(manifest)),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import axes, numbers
+from ..harness.stopping import WORDS
+from . import axes, numbers, self_tests
 from .cases import NOT_BEGUN, YARDSTICKS, Case, Group, backends, family_of, method
 from .nouns import noun
 
@@ -137,6 +138,10 @@ def _bytes(column: str) -> Callable[[Case], Cell]:
     return lambda case: _cell(getattr(case, column), numbers.size_in_bytes)
 
 
+def _peak(column: str) -> Callable[[Case], Cell]:
+    return lambda case: _cell(getattr(case, column), numbers.peak)
+
+
 def _count(column: str) -> Callable[[Case], Cell]:
     return lambda case: _cell(getattr(case, column), numbers.count)
 
@@ -173,6 +178,11 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("To the baseline", lambda case: _cell(case.ratio, _factor)),
     ("Verdict", _text("verdict")),
     ("Peak", lambda case: _cell(case.peak_bytes, numbers.peak)),
+    ("Peak, import", _peak("import_peak_bytes")),
+    ("Peak, build", _peak("build_peak_bytes")),
+    ("Peak, prepare", _peak("prepare_peak_bytes")),
+    ("Peak, first call", _peak("first_peak_bytes")),
+    ("Peak, later call", _peak("call_peak_bytes")),
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
     ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
@@ -213,6 +223,9 @@ def all_rows(cases: Sequence[Case]) -> Table:
 def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[float]]]) -> Table | None:
     """What each process measured: the median per call of every worker process, and the spread of all samples.
 
+    Beside them stand the outliers (kept), the processes in which the noise sentinel found the machine moving, and why
+    there were no more processes.
+
     Args:
         cases: in the order of the study.
         samples: seconds per call by case id, one list per process.
@@ -234,7 +247,8 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
                     Cell(case.backend, under=case.place), Cell(case.dtype),
                     _cell(len(lists), numbers.count), _cell(len(every), numbers.count),
                     _cell(min(every), numbers.seconds), _cell(median(every), numbers.seconds),
-                    _cell(max(every), numbers.seconds), Cell(medians),
+                    _cell(max(every), numbers.seconds), _outliers(case), _noisy(case), Cell(WORDS.get(case.stopped, "")),
+                    Cell(medians),
                 )
             )  # fmt: skip
     if not rows:
@@ -247,9 +261,29 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
         "Least",
         "Middle",
         "Most",
+        "Outliers",
+        "Noisy",
+        "No more because",
         "Median of each",
     )
     return Table(columns, tuple(rows))
+
+
+def _outliers(case: Case) -> Cell:
+    """Tukey's outliers among all samples, which are counted and kept."""
+    mild, severe = case.outliers_mild, case.outliers_severe
+    if mild is None or severe is None:
+        return Cell("", None, numeric=True)
+    text = f"{numbers.count(mild)} mild, {numbers.count(severe)} severe" if mild or severe else "none"
+    return Cell(text, mild + severe, numeric=True)
+
+
+def _noisy(case: Case) -> Cell:
+    """In how many processes the noise sentinel found that the machine moved, and by how much at most."""
+    if case.noisy_processes is None or case.sentinel_moved is None:
+        return Cell("", None, numeric=True)
+    text = f"{numbers.count(case.noisy_processes)} (moved by {100 * case.sentinel_moved:.0f} %)"
+    return Cell(text, case.noisy_processes, numeric=True)
 
 
 # ------------------------------------------------------------------------------------------------ facts
@@ -267,6 +301,7 @@ def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
         for one in environment.get("blas") or []
     ]
     memory = environment.get("memory_bytes")
+    kernels = environment.get("kernels") or {}
     git = environment.get("git") or {}
     commit = str(git.get("commit") or "")[:12]
     python = [str(environment[key]) for key in ("implementation", "python") if environment.get(key)]
@@ -274,10 +309,12 @@ def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Processor", _words(environment.get("cpu"))),
         ("Processors usable", _words(environment.get("cores"))),
         ("Memory", numbers.size_in_bytes(memory) if memory else ""),
+        ("Self-test of memory", self_tests.row(environment)),
         ("System", _words(environment.get("platform"))),
         ("Python", " ".join(python)),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items() if version)),
         ("Numerical libraries", ", ".join(dict.fromkeys(libraries))),
+        ("Kernels of OpenBLAS", f"{kernels['used']}, set by difflab: {kernels['why']}" if kernels.get("used") else ""),
         ("Threads per worker", _words(environment.get("threads"))),
         ("Source", f"commit {commit}{', with local changes' if git.get('changed') else ''}" if commit else ""),
     ]

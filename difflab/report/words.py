@@ -106,7 +106,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Memory. Peak: by how much the process grew at most while it prepared and computed one gradient; memory that "
         "it held already is used again without growth, and growth below 256 KiB is noise of pages. Arrays: all that "
         "NumPy had allocated at once, from new memory or old, so they can exceed the peak. Forecast: what the backend "
-        "announced before anything was allocated.",
+        "announced before anything was allocated. The peaks of import, build (the problem and its data), prepare, the "
+        "first call and a later one are each above what the process held when that began.",
     ),
 )
 
@@ -155,6 +156,7 @@ def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
             "the medians of the processes; its interval is read from their order and assumes no distribution (it needs "
             "six processes)."
         )
+        said += _enough(cases, timing)
     if (sample := timing.get("sample_ms")) is not None:
         said.append(
             f"A sample is as many calls as take {numbers.trimmed(numbers.seconds(sample / 1e3))} or more, after calls "
@@ -183,6 +185,27 @@ def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
         said.append(
             "The vectors are random numbers of unit length together, drawn in double precision with the seed of the "
             "run and rounded to the dtype: the same for all backends."
+        )
+    return said
+
+
+def _enough(cases: Sequence[Case], timing: Mapping[str, Any]) -> list[str]:
+    """Why there were no more processes, and whether the machine was quiet meanwhile."""
+    said = []
+    if any(case.stopped for case in cases) and timing.get("target") is not None:
+        said.append(
+            "More processes were started while they might help: until half the width of the interval was within "
+            f"{100 * timing['target']:g} % of the time, no longer became smaller, or the study's processes or time "
+            "were used up. Why each case stopped is in the table of processes; the rule never looks at who is faster."
+        )
+    if heard := [case for case in cases if case.noisy_processes is not None and case.processes]:
+        noisy, every = (int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes"))
+        most = max(case.sentinel_moved or 0.0 for case in heard)
+        said.append(
+            "Between the rounds a fixed piece of work was timed as a sentinel: in "
+            f"{numbers.grouped(noisy)} of {numbers.counted(every, 'process', 'processes')} its time moved by more than "
+            f"5 % (at most by {100 * most:.0f} %), which is noise of the machine. Nothing was dropped for it: turns are "
+            "so short that all backends meet the same noise."
         )
     return said
 

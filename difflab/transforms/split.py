@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 
 from ..tape import Equation, Tape
 
@@ -18,7 +18,8 @@ def split(tape: Tape, late: int, outputs: int, early: Set[int] | None = None) ->
 
     Returns:
         ``(first, second)``.  ``first`` returns those outputs and then the residuals, ``second`` takes the residuals and
-        the late inputs and returns the other outputs.
+        the late inputs and returns the other outputs.  Constants and views of them are no residuals: both tapes have
+        those that they read, so that nobody copies them at every call.
 
     Example:
         >>> import numpy as np
@@ -43,8 +44,12 @@ def split(tape: Tape, late: int, outputs: int, early: Set[int] | None = None) ->
             after.append(equation)
     made_late = {equation.output for equation in after} | set(late_inputs)
     read = [number for equation in after for number in equation.inputs] + list(tape.outputs[outputs:])
-    literal_or_late = made_late | set(tape.literals)
-    residuals = tuple(dict.fromkeys(number for number in read if number not in literal_or_late))
+    views = _views(tape)
+    needed = _needed(views, read)
+    shared = [equation for equation in before if equation.output in needed]
+    constants = {number: constant for number, constant in tape.constants.items() if number in needed}
+    own = made_late | set(tape.literals) | set(constants) | {equation.output for equation in shared}
+    residuals = tuple(dict.fromkeys(number for number in read if number not in own))
     first = Tape(
         avals=tape.avals,
         inputs=early_inputs,
@@ -59,11 +64,31 @@ def split(tape: Tape, late: int, outputs: int, early: Set[int] | None = None) ->
     second = Tape(
         avals=tape.avals,
         inputs=(*residuals, *late_inputs),
-        constants={},
+        constants=constants,
         literals=tape.literals,
-        equations=tuple(after),
+        equations=(*shared, *after),
         outputs=tape.outputs[outputs:],
         quiet_from=0,
         names=tape.names,
     )
     return first, second
+
+
+def _views(tape: Tape) -> dict[int, int | None]:
+    """Constants, and views of constants with what they are views of."""
+    found: dict[int, int | None] = dict.fromkeys(tape.constants)
+    for equation in tape.equations:
+        if equation.primitive.view and equation.inputs[0] in found:
+            found[equation.output] = equation.inputs[0]
+    return found
+
+
+def _needed(views: Mapping[int, int | None], read: Iterable[int]) -> set[int]:
+    """The constants and views that are read, with all that they are views of."""
+    needed: set[int] = set()
+    for number in read:
+        here: int | None = number if number in views else None
+        while here is not None:
+            needed.add(here)
+            here = views[here]
+    return needed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from .mirror import Mirror, mirror
 from .spelling import OWN_FUNCTION, Term, dtype_text, helpers_of, spelt
 
 WIDTH = 120
+_TOKENS = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[\[({\])}]|, """)
 SMALL = 8
 """Closed-over arrays of at most so many elements are printed; others are passed."""
 
@@ -94,8 +96,9 @@ class _Writer:
 
     def fresh(self, wanted: str) -> str:
         """An identifier like ``wanted`` that nothing has yet."""
-        name = re.sub(r"\W+", "_", wanted).strip("_") or "value"
-        if name[0].isdigit():
+        wanted = unicodedata.normalize("NFKC", wanted)  # as Python reads names; other letters may be none in a name
+        name = re.sub(r"\W+", "_", "".join(c if f"x{c}".isidentifier() else "_" for c in wanted)).strip("_") or "value"
+        if not name.isidentifier():
             name = f"x{name}"
         while name in self.taken or keyword.iskeyword(name):
             name += "_"
@@ -336,7 +339,7 @@ def _container(function: Callable, structure: Structure, texts: list[str]) -> st
 
 
 def _key(key: Any) -> str:
-    return f'"{key}"' if isinstance(key, str) and not re.search(r'["\\\n]', key) else repr(key)
+    return f'"{key}"' if isinstance(key, str) and key.isprintable() and not re.search(r'["\\]', key) else repr(key)
 
 
 def _on_a_line(leaf: Any) -> str:
@@ -360,15 +363,20 @@ def _listed(array: np.ndarray) -> str:
 
 
 def _wrapped(line: str, *, comment: bool = False, least: int = 8) -> list[str]:
-    """A line broken behind commas, where it is longer than the page is wide."""
+    """A line broken behind commas inside brackets and outside texts, where it is longer than the page is wide."""
     lead = "    # " if comment else " " * least
-    lines = []
-    while len(line) > WIDTH:
-        cut = line.rfind(", ", len(lead), WIDTH)
-        if cut < 0:
-            cut = line.find(", ")
-            if cut < 0:
-                break
-        lines.append(line[: cut + 1])
-        line = lead + line[cut + 2 :]
-    return [*lines, line]
+    lines: list[str] = []
+    start, depth, cuts = 0, 0, []
+    for token in _TOKENS.finditer(line):
+        depth += (token[0] in "([{") - (token[0] in ")]}")
+        if token[0] == ", " and (depth or comment):
+            cuts.append(token.start())
+    while len(line) - start + len(lead) * bool(lines) > WIDTH:
+        room = start + WIDTH - len(lead) * bool(lines)
+        ahead = [cut for cut in cuts if cut > start]
+        if not ahead:
+            break
+        cut = max([cut for cut in ahead if cut < room], default=ahead[0])
+        lines.append(lead * bool(lines) + line[start : cut + 1])
+        start = cut + 2
+    return [*lines, lead * bool(lines) + line[start:]]

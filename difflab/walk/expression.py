@@ -42,6 +42,7 @@ OPERATORS: dict[type[ast.AST], Callable] = {
 }
 LONGEST = 10_000
 """Characters of an expression."""
+TOO_DEEP = "the expression is nested too deep to be read; split it into parts"
 
 
 def _extreme(of_two: Callable, of_one: Callable) -> Callable:
@@ -115,13 +116,16 @@ def parse(text: str) -> Expression:
         reader.check(tree)
         names = tuple(reader.names)
     except RecursionError:
-        raise InputError("the expression is nested too deep to be read; split it into parts") from None
+        raise InputError(TOO_DEEP) from None
     signature = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
     def function(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs).arguments
         given = {name: np.float64(value) if type(value) in (int, float) else value for name, value in bound.items()}
-        return reader.value(tree, given)
+        try:
+            return reader.value(tree, given)
+        except RecursionError:  # computing goes deeper than reading
+            raise InputError(TOO_DEEP) from None
 
     function.__name__ = function.__qualname__ = reader.text
     function.__signature__ = signature  # what inspect looks for

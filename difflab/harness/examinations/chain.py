@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import InputError, UnsupportedError
+from ...errors import InputError, UnavailableError, UnsupportedError
 from .. import limits, memory, timing
 from . import block_structure
 from .shapes import tolerance
@@ -288,4 +288,7 @@ def _cost(make: Callable[[], Callable[[], Any]]) -> tuple[int, float]:
     call = make()
     call()
     seconds = float(np.median([timing.timed(call)[0] for _ in range(REPEATS)]))
-    return memory.arrays_during(make()), seconds
+    nbytes = memory.arrays_during(make())
+    if nbytes is None:
+        raise UnavailableError(f"this study measures bytes of arrays, and they cannot be: {memory.arrays_refused()}")
+    return nbytes, seconds

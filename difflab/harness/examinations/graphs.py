@@ -246,7 +246,7 @@ def _graded(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     """The gradient of the backend itself against the certified one."""
     from ..reference import Reference
 
-    truth = Reference.load(command["reference"]) if command.get("reference") else None
+    truth = Reference.load(command["reference"], command.get("sha256")) if command.get("reference") else None
     prepared = session.backend.prepare(session.source, "value_and_gradient", session.leaves)
     variables = [np.asarray(session.leaves[position]) for position in session.source.wrt]
     result, family = prepared.value_and_gradient(session.leaves)[1], session.backend.family

@@ -51,7 +51,7 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         return {"outcome": "unsupported", "reason": f"nothing to measure against: {why}", "findings": None}
     from ..reference import Reference
 
-    truth = Reference.load(command["reference"])
+    truth = Reference.load(command["reference"], command.get("sha256"))
     eps = float(np.finfo(session.spec["dtype"]).eps)
     gradient = _gradient(session, session.backend)
     if (fault := fault_of_form(gradient, [session.leaves[position] for position in session.source.wrt])) is not None:

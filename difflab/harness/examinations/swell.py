@@ -155,7 +155,7 @@ def _median(call: Callable[[], Any]) -> float:
 def _graded(session: Session, command: dict[str, Any], prepared: Any) -> dict[str, Any]:
     from ..reference import Reference
 
-    truth = Reference.load(command["reference"]) if command.get("reference") else None
+    truth = Reference.load(command["reference"], command.get("sha256")) if command.get("reference") else None
     result = prepared.value_and_gradient(session.leaves)[1]
     variables = [np.asarray(session.leaves[position]) for position in session.source.wrt]
     family, dtype = session.backend.family, session.spec["dtype"]

@@ -1,13 +1,18 @@
-"""The Jacobian wall: the Jacobians of one layer formed up to a limit, forecast beyond it, beside the implicit product.
+"""The Jacobian wall: the product with the Jacobian of one layer in three ways, each as far as memory and time allow.
 
-A layer has a Jacobian for each of its variables.  The product is the one that the backend gives with the fewest passes:
-a cotangent times the Jacobian (vjp) for what goes backward, the Jacobian times a tangent (jvp) for what goes forward.
+A layer has a Jacobian for each of its variables.  *Explicit*: the Jacobian is formed, and multiplied by a vector.  *In
+chunks*: its rows or columns are computed as many at a time as a chunk holds, multiplied, and dropped; so a product in
+the direction against the backend's own comes about (reverse mode: the Jacobian times a tangent, row by row; forward
+mode and differences: a cotangent times the Jacobian, column by column).  *Implicit*: the product that the backend gives
+with the fewest passes, a cotangent times the Jacobian (vjp) for what goes backward, the Jacobian times a tangent (jvp)
+for what goes forward.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,10 +28,11 @@ if TYPE_CHECKING:
 
 STRUCTURED = 1 << 22  # entries of the largest Jacobian whose structure is searched
 SLOW = 0.3  # seconds; what takes longer is timed once
+CHUNKS = (("lanes", "chunk"), ("chunks", "chunks"))  # what is said of chunks, and by which name a backend notes it
 
 
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
-    """Form the Jacobians of the open layer as far as memory and time allow, and measure its products beside them.
+    """Measure the products with the Jacobians of the open layer in the three ways, and forecast them all.
 
     Args:
         session: with the case open; its loss is a layer, its first argument a dict of the layer's variables.
@@ -36,10 +42,13 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         ``outcome``, ``reason``, ``certified`` and ``findings``: ``layer`` (a title), ``size`` (its dimensions),
         ``limit`` in bytes, and ``parts``, one for each variable.  A part holds ``variable``, ``out`` and ``into``
         (shapes), ``entries``, ``array_bytes`` (of the Jacobian, from shapes and dtype), ``plan_bytes`` and ``flops``
-        (what the backend forecasts), ``way`` (vjp or jvp); ``product`` with ``bytes`` and ``seconds``; ``jacobian``
-        with ``outcome`` and ``reason``, and where it was formed ``bytes``, ``seconds``, ``product_seconds`` (what the
-        product with it takes), ``difference`` of the two products, ``zeros`` (a count), ``structure`` and, where it
-        is small, ``matrix``.
+        (what the backend forecasts of forming it), ``way`` (vjp or jvp, of the implicit product).  ``product``, the
+        implicit one, has ``plan_bytes``, ``bytes`` and ``seconds``.  ``chunked`` and ``jacobian`` have ``outcome`` and
+        ``reason``, and where they were computed ``bytes`` and ``seconds``; ``chunked`` besides ``way``, ``plan_bytes``,
+        ``flops``, and then ``lanes`` of a chunk, ``chunks`` and ``difference``: for a cotangent u and a tangent v, how
+        far u (J v) is from (u J) v, one in chunks and the other implicit, relative to the length of the first;
+        ``jacobian``: ``product_seconds`` (what the product with it takes), ``difference`` of that and the implicit
+        product, ``zeros`` (a count), ``structure`` and, where it is small, ``matrix``.
     """
     from .. import catalogue
 
@@ -52,14 +61,19 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warm_up(session: Session, problem: Problem) -> None:
-    """Everything once with the layer at its smallest: what is imported and compiled for it should count nowhere."""
+    """Everything once with the layer at its smallest: what is imported and compiled for it should count nowhere.
+
+    Nor should the work memory of BLAS, which it takes once and keeps: as much as a product with many columns needs.
+    """
     from ..operation import Operation
 
     session.channel.phase("warm up")
+    dtype = np.dtype(session.spec["dtype"])
+    np.dot(np.ones((512, 512), dtype), np.ones((512, 4096), dtype))
     least = problem.build(next(iter(problem.sizes)), session.spec["dtype"], session.spec["seed"])
     for name in least.args[0]:
         made = _source(least, name)
-        for operation in (_product(session, made)[1], Operation("jacobian", made)):
+        for operation in (*_products(session, made), Operation("jacobian", made)):
             operation.result(operation.prepare(session.backend))
 
 
@@ -76,36 +90,40 @@ def _part(session: Session, name: str, command: Mapping[str, Any]) -> dict[str, 
     settings, variable = command["settings"], session.instance.args[0][name]
     made = _source(session.instance, name)
     out = made.tape.avals[made.tape.outputs[0]]
-    way, product = _product(session, made)
-    repeats = settings["repeats"]
+    product, other = _products(session, made)
     session.channel.phase(f"product by {name}")
-    implicit, cost = _measured(session, product, repeats)
+    result, cost = _measured(session, product, settings["repeats"], brief=True)
+    implicit = np.asarray(result[0])
     found = {
         "variable": name,
         "out": list(out.shape),
         "into": list(variable.shape),
         "entries": math.prod(out.shape) * variable.size,
-        "way": way,
-        "product": cost,
+        "way": product.operator,
+        "product": {"plan_bytes": int(product.predict(session.backend).nbytes), **cost},
     }
+    primal = min(timing.timed(lambda: made.call(made.example))[0] for _ in range(2))
+    session.channel.phase(f"product in chunks by {name}")
+    found["chunked"] = _chunked(session, product, other, implicit, primal, settings)
     session.channel.phase(f"jacobian by {name}")
-    return found | _jacobian(session, made, product, np.asarray(implicit[0]), repeats, settings)
+    return found | _jacobian(session, made, product, implicit, primal, settings)
 
 
-def _product(session: Session, made: Source) -> tuple[str, Operation]:
-    """The product that takes the fewer passes, along random vectors of unit length."""
+def _products(session: Session, made: Source) -> tuple[Operation, Operation]:
+    """The product that takes the fewer passes and the other one, along random vectors of unit length."""
     from ..operation import Operation
 
     seed, backend = session.spec["seed"], session.backend
-    ways = {way: Operation.drawn(way, made, seed) for way in ("vjp", "jvp")}
-    way = min(ways, key=lambda one: ways[one].predict(backend).primal_calls)
-    return way, ways[way]
+    both = [Operation.drawn(way, made, seed) for way in ("vjp", "jvp")]
+    few, many = sorted(both, key=lambda one: one.predict(backend).primal_calls)
+    return few, many
 
 
-def _measured(session: Session, operation: Operation, repeats: int) -> tuple[Any, dict[str, Any]]:
+def _measured(session: Session, operation: Operation, repeats: int, brief: bool) -> tuple[Any, dict[str, Any]]:
     """The result of an operation, with the peak of memory of preparing and running it, and the seconds of a run.
 
-    The first run is measured by its peak, and its seconds count only where it is slow or nothing is repeated.
+    The peak is that of the first run.  Where runs are ``brief`` it is counted in small pages and not timed; otherwise
+    its seconds count, unless it turns out to be quick.
     """
     baseline = memory.resident()
     prepared: list[Any] = []
@@ -114,50 +132,87 @@ def _measured(session: Session, operation: Operation, repeats: int) -> tuple[Any
         prepared.append(operation.prepare(session.backend))
         return timing.timed(lambda: operation.result(prepared[0]))
 
-    peak, both = memory.peak_during(first, baseline)
+    with memory.small_pages() if brief else contextlib.nullcontext():
+        peak, both = memory.peak_during(first, baseline)
     seconds, result = cast(tuple[float, Any], both)
-    if seconds < SLOW and repeats > 1:
+    del both  # of two results one would be kept while the next is made
+    if brief or (seconds < SLOW and repeats > 1):
         spent = []
-        for _ in range(repeats):
+        for _ in range(repeats if seconds < SLOW else 1):
             result = None  # so that two of them never take memory at once
             seconds, result = timing.timed(lambda: operation.result(prepared[0]))
             spent.append(seconds)
         seconds = float(np.median(spent))
-    return result, {"bytes": peak, "seconds": seconds}
+    chunks = {name: prepared[0].stats[key] for name, key in CHUNKS if key in prepared[0].stats}
+    return result, {"bytes": peak, "seconds": seconds, **chunks}
+
+
+def _refused(session: Session, needed: int, seconds: float, settings: Mapping[str, Any]) -> str:
+    """Why something is not begun; empty where it is."""
+    allowed = session.allowed_bytes
+    if allowed is not None and needed > allowed:
+        return f"the forecast needs {amounts.size(needed)}; the limit is {amounts.size(allowed)}"
+    if seconds > settings["seconds"]:
+        return f"the forecast is {amounts.duration(seconds)}; the limit is {amounts.duration(settings['seconds'])}"
+    return ""
+
+
+def _tried(work: Callable[[], dict[str, Any]], refused: str) -> dict[str, Any]:
+    """What came of some work, or why nothing did."""
+    if refused:
+        return {"outcome": "skipped_predicted", "reason": refused}
+    try:
+        return {"outcome": "ok", "reason": "", **work()}
+    except MemoryError as fault:
+        why = limits.shorten(str(fault)) or "MemoryError: the memory limit was reached"
+        return {"outcome": "memory_limit", "reason": why}
+
+
+def _chunked(
+    session: Session, product: Operation, other: Operation, implicit: np.ndarray, primal: float,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The product in the other direction, for which the Jacobian is gone through chunk by chunk."""
+    forecast = other.predict(session.backend)
+    seconds = forecast.primal_calls * primal
+
+    def compute() -> dict[str, Any]:
+        result, cost = _measured(session, other, settings["repeats"], seconds < SLOW)
+        found = np.asarray(result[0])
+        one = float(np.vdot(product.vectors[0], found).real)
+        two = float(np.vdot(other.vectors[0], implicit).real)
+        length = float(np.linalg.norm(found.astype(np.float64)))
+        return {**cost, "difference": abs(one - two) / length if length else abs(one - two)}
+
+    refused = _refused(session, int(forecast.nbytes), seconds, settings)
+    about = {"way": other.operator, "plan_bytes": int(forecast.nbytes), "flops": float(forecast.flops)}
+    return about | _tried(compute, refused)
 
 
 def _jacobian(
-    session: Session, made: Source, product: Operation, implicit: np.ndarray, repeats: int, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+    session: Session, made: Source, product: Operation, implicit: np.ndarray, primal: float,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """The forecast of the Jacobian, and the Jacobian itself where the forecast allows it."""
     from ..operation import Operation
 
     operation = Operation("jacobian", made)
     forecast = operation.predict(session.backend)
     array = sum(math.prod(one.shape) * one.dtype.itemsize for one in operation.expected)
-    found: dict[str, Any] = {"array_bytes": array, "plan_bytes": int(forecast.nbytes), "flops": float(forecast.flops)}
-    needed, allowed = max(array, int(forecast.nbytes)), session.allowed_bytes
-    seconds = forecast.primal_calls * min(timing.timed(lambda: made.call(made.example))[0] for _ in range(2))
-    if allowed is not None and needed > allowed:
-        why = f"the forecast needs {amounts.size(needed)}; the limit is {amounts.size(allowed)}"
-        return found | {"jacobian": {"outcome": "skipped_predicted", "reason": why}}
-    if seconds > settings["seconds"]:
-        why = f"the forecast is {amounts.duration(seconds)}; the limit is {amounts.duration(settings['seconds'])}"
-        return found | {"jacobian": {"outcome": "skipped_predicted", "reason": why}}
-    try:
-        formed = _formed(session, operation, product, implicit, repeats, settings)
-    except MemoryError as fault:
-        why = limits.shorten(str(fault)) or "MemoryError: the memory limit was reached"
-        return found | {"jacobian": {"outcome": "memory_limit", "reason": why}}
-    return found | {"jacobian": {"outcome": "ok", "reason": "", **formed}}
+    seconds = forecast.primal_calls * primal
+    refused = _refused(session, max(array, int(forecast.nbytes)), seconds, settings)
+    formed = _tried(lambda: _formed(session, operation, product, implicit, settings, seconds < SLOW), refused)
+    return {
+        "array_bytes": array, "plan_bytes": int(forecast.nbytes), "flops": float(forecast.flops), "jacobian": formed
+    }  # fmt: skip
 
 
 def _formed(
-    session: Session, operation: Operation, product: Operation, implicit: np.ndarray, repeats: int,
-    settings: Mapping[str, Any],
+    session: Session, operation: Operation, product: Operation, implicit: np.ndarray, settings: Mapping[str, Any],
+    brief: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Form it, measure it, multiply it, look at its zeros."""
-    blocks, cost = _measured(session, operation, repeats)
+    blocks, cost = _measured(session, operation, settings["repeats"], brief)
     jacobian = np.asarray(blocks[0])
     vector = np.asarray(product.vectors[0])
     backward = product.operator == "vjp"

@@ -12,8 +12,8 @@ from ..kinds import Listing, Sections
 from ..style import Look, drawing, key_mark, looks
 from ..svg import inline
 from ..tables import Cell, Table
+from . import cost_laws, timed
 from . import ratio_panels as drawn
-from . import timed
 from .exponents import BOUND, LEAST, Growth, formula, growths, local, threshold
 from .ratio_answer import sentences
 
@@ -72,7 +72,9 @@ def sections(cases: Sequence[Case]) -> Sections:
     with drawing():
         charts = (_work(found, styles), *_exponents(found, styles))
     answer = Answer(sentences(found), timed.caveats(cases))
-    return Sections(answer, charts, (_table(found),), glossary=GLOSSARY, method=METHOD)
+    every = [growth for _, own in found for growth in own]
+    tables = (_table(found), cost_laws.listing(every))
+    return Sections(answer, charts, tables, glossary=GLOSSARY, method=METHOD)
 
 
 # ------------------------------------------------------------------------------------------------ charts

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ...harness import statistics
 from .. import numbers
 from ..cases import Group, method
+from . import cost_laws, timed
 from . import ratio_panels as drawn
-from . import timed
 from .crossings import paired
 from .exponents import BOUND, Fit, Growth, formula, line, threshold
 
@@ -137,7 +137,8 @@ def _counted(every: Sequence[Growth]) -> str:
     text = f"evaluations counted at every size: {numbers.listed(parts)}" if parts else ""
     if odd:
         text += f"; {numbers.listed(odd)}" if text else f"evaluations counted: {numbers.listed(odd)}"
-    return text
+    law = cost_laws.sentence(every)
+    return f"{text}; {law}" if text and law else text
 
 
 def _pairs(every: Sequence[Growth], name: str) -> list[tuple[int, int]]:

@@ -8,11 +8,10 @@ from statistics import median
 from .. import numbers
 from ..answer import Answer
 from ..cases import ROUNDING, Case, family_of, method
-from ..kinds import Listing, Sections
-from ..style import drawing, looks
-from ..tables import Cell, Table
-from . import examined, tensor_words, wall_charts
-from .wall_parts import Panel, Part, panels_of, ratio
+from ..kinds import Sections
+from ..style import drawing
+from . import examined, tensor_words, wall_charts, wall_plan, wall_tables
+from .wall_parts import CHUNKED, EXPLICIT, Panel, Part, panels_of, ratio
 
 LECTURE = {"examples": 64, "inputs": 4096, "outputs": 4096}
 GLOSSARY = (
@@ -22,6 +21,17 @@ GLOSSARY = (
         "Product without it",
         "A cotangent times the Jacobian (vjp) or the Jacobian times a tangent (jvp), computed from the rules of the "
         "layer, so that the Jacobian is never there. Backpropagation needs nothing but the first.",
+    ),
+    (
+        "In chunks",
+        "Rows or columns of the Jacobian are computed, as many at a time as a chunk holds, multiplied, and dropped. "
+        "All of them are computed, as for forming it, but only a chunk has to be in memory, where it can stay in the "
+        "cache.",
+    ),
+    (
+        "Plan",
+        "The bytes that a backend forecasts before anything is allocated: what its programs hold, their buffers, the "
+        "results, and what is alive beside them.",
     ),
     ("Product with it", "The same product as one matrix product with the Jacobian that was formed."),
     (
@@ -35,8 +45,13 @@ METHOD = (
     "Each backend forms the Jacobian by each variable in its own way (reverse mode row by row, forward mode and finite "
     "differences column by column, several at once) as long as its forecast stays within the memory limit of the case, "
     "and multiplies it by a random vector of unit length; beside it the product with the same vector is computed "
-    "without the Jacobian. Memory is the peak of the process above what it held before; a time is the middle of a few "
-    "runs, or the only run of what takes long, and memory that the process takes for the first time is part of it.",
+    "without the Jacobian. The product in chunks goes in the other direction, along another such vector: reverse mode "
+    "computes rows and multiplies them by a tangent, forward mode and finite differences compute columns and multiply "
+    "them by a cotangent; it is checked by u (J v) = (u J) v.",
+    "Memory is the peak of the process above what it held before, when it had done everything once with the layer at "
+    "its smallest and BLAS had taken its own work memory; what is quick is counted in small pages, in a run of its "
+    "own, as huge pages round every large array up to 2 MiB. A time is the middle of a few runs, or the only run of "
+    "what takes long, and memory that the process takes for the first time is part of it.",
     "Structure is found from the entries: a pair of axes blocks the Jacobian where every entry with different indices "
     "on them is zero. Zeros are counted in every Jacobian that was formed.",
 )
@@ -51,10 +66,10 @@ def sections(cases: Sequence[Case]) -> Sections:
     panels = panels_of(cases)
     if not panels:
         return Sections(examined.nothing(cases, "No layer was examined", examined.caveats(cases)))
-    styles = looks(list(cases))
     with drawing():
-        charts = (wall_charts.memory(panels, styles), wall_charts.time(panels, styles), wall_charts.zeros(panels))
-    tables = (_summary(panels), _structures(panels), _everything(panels))
+        charts = (wall_charts.memory(panels), wall_charts.time(panels), wall_charts.zeros(panels))
+    tables = (wall_tables.summary(panels), wall_plan.listing(panels), wall_tables.structures(panels),
+              wall_tables.everything(panels))  # fmt: skip
     return Sections(
         Answer(tuple(_sentences(panels)), (*examined.caveats(cases), *_lecture(panels))),
         charts, tables=tables, glossary=GLOSSARY, method=METHOD,
@@ -65,7 +80,7 @@ def sections(cases: Sequence[Case]) -> Sections:
 
 
 def _sentences(panels: Sequence[Panel]) -> list[str]:
-    said = [_largest(panels), _wall(panels), _count(panels), _agreement(panels)]
+    said = [_largest(panels), _wall(panels), _chunks(panels), _count(panels), _agreement(panels)]
     return [sentence for sentence in said if sentence]
 
 
@@ -107,6 +122,31 @@ def _wall(panels: Sequence[Panel]) -> str:
     return f"{text}, {less} time."
 
 
+def _chunks(panels: Sequence[Panel]) -> str:
+    """What chunks save where the Jacobian was formed, and what they would take at the first layer's largest size."""
+    every = [part for panel in panels for part in panel.main]
+    both = [part for part in every if part.formed and CHUNKED in part.ways and part.ways[CHUNKED].done]
+    if not both:
+        return ""
+    part = max(both, key=lambda one: one.bytes)
+    way = part.ways[CHUNKED]
+    most = numbers.counted(way.lanes, "row or column", "rows or columns") if way.lanes else "a few rows or columns"
+    text = f"In chunks, with {most} there at a time, {part.name} of the {part.layer.lower()} at {part.where} took "
+    text += _took(way.bytes, way.seconds)
+    if part.peak and way.bytes and part.peak >= numbers.RESOLUTION:
+        text += f" instead of {_took(part.peak, part.seconds)}"
+    beyond = []
+    for panel in panels:
+        last = panel.main[-1]
+        if (panel.layer, panel.dtype) == (panels[0].layer, panels[0].dtype) and (late := last.ways.get(CHUNKED)):
+            seconds = panel.forecast(last, CHUNKED)
+            if seconds is not None:
+                beyond.append(f"{numbers.size_in_bytes(late.plan)} and {numbers.seconds(seconds)} for {last.name}")
+    if beyond:
+        text += f"; at {panels[0].main[-1].where} the forecast is {numbers.listed(beyond)}"
+    return f"{text}."
+
+
 def _count(panels: Sequence[Panel]) -> str:
     """In how many cases the product was the cheaper way."""
     formed = [part for panel in panels for part in panel.parts if part.formed]
@@ -141,28 +181,35 @@ def _of(number: int, total: int, rest: str) -> str:
 
 
 def _agreement(panels: Sequence[Panel]) -> str:
-    """How well the product with the Jacobian and the product without it agree, by dtype, for rules and differences."""
-    formed = [part for panel in panels for part in panel.parts if part.formed]
-    if not formed:
+    """How well the products of the three ways agree, by dtype, for rules and differences."""
+    every = [way for panel in panels for part in panel.parts for way in part.ways.values()]
+    found = [(way.part, way.difference, way.name) for way in every if way.done and way.difference is not None]
+    if not found:
         return ""
-    if apart := [part for part in formed if part.data["jacobian"]["difference"] > _allowed(part)]:
-        worst = max(apart, key=lambda part: part.data["jacobian"]["difference"])
+    if apart := [one for one in found if one[1] > _allowed(one[0])]:
+        part, worst, name = max(apart, key=lambda one: one[1])
+        which = "with the Jacobian" if name == EXPLICIT else "in chunks"
         return (
-            f"In {numbers.grouped(len(apart))} of {numbers.counted(len(formed), 'case')} the products with the "
-            f"Jacobian and without it do not agree: {method(worst.case)} differs by "
-            f"{numbers.scaled(worst.data['jacobian']['difference'])} on {worst.case.place} in {worst.case.dtype}."
+            f"In {numbers.grouped(len(apart))} of {numbers.counted(len(found), 'comparison')} the products {which} and "
+            f"without it do not agree: {method(part.case)} differs by {numbers.scaled(worst)} on {part.case.place} in "
+            f"{part.case.dtype}."
         )
     told = []
     for rough in (False, True):
-        own = [part for part in formed if (family_of(part.case) == "finite") is rough]
+        own = [(part, difference) for part, difference, _ in found if (family_of(part.case) == "finite") is rough]
         worst_of = [
             f"{numbers.scaled(most) if most else '0'} in {dtype}"
-            for dtype in dict.fromkeys(part.case.dtype for part in own)
-            for most in [max(p.data["jacobian"]["difference"] for p in own if p.case.dtype == dtype)]
+            for dtype in dict.fromkeys(part.case.dtype for part, _ in own)
+            for most in [max(difference for part, difference in own if part.case.dtype == dtype)]
         ]
-        who = numbers.listed(list(dict.fromkeys(method(part.case) for part in own)))
+        who = numbers.listed(list(dict.fromkeys(method(part.case) for part, _ in own)))
         told += [f"up to {numbers.listed(worst_of)} by {who}"] if own else []
-    return f"With the Jacobian and without it the product is the same: {', '.join(told)} (relative, at worst)."
+    how = (
+        "With the Jacobian, in chunks and without it"
+        if any(name == CHUNKED for *_, name in found)
+        else ("With the Jacobian and without it")
+    )
+    return f"{how} the product is the same: {', '.join(told)} (relative, at worst)."
 
 
 def _allowed(part: Part) -> float:
@@ -199,110 +246,3 @@ def _lecture(panels: Sequence[Panel]) -> tuple[str, ...]:
         f"{by_x.arithmetic} = {_bytes(by_x.bytes)}. The other, {by_w.name}, is {by_w.arithmetic} = "
         f"{_bytes(by_w.bytes)}, {times} times as much.",
     )
-
-
-# ------------------------------------------------------------------------------------------------ the tables
-
-
-def _summary(panels: Sequence[Panel]) -> Listing:
-    columns = (
-        "Jacobian", "Size", "Dtype", "Entries", "By its shape", "Formed", "In", "Product", "Its bytes", "Quicker",
-    )  # fmt: skip
-    rows = []
-    for panel in panels:
-        for part in panel.main:
-            times = ratio(part.seconds, part.product["seconds"])
-            late = panel.forecast(part)
-            rows.append(
-                (
-                    Cell(f"{part.name}", under=part.layer),
-                    Cell(f"{part.case.size}: {part.where}", part.case.n_params),
-                    Cell(part.case.dtype),
-                    Cell(numbers.large(part.data["entries"]), part.data["entries"], True),
-                    Cell(_bytes(part.bytes), part.bytes, True),
-                    Cell(numbers.peak(part.peak) if part.formed else "not formed", part.peak, True),
-                    Cell(numbers.seconds(part.seconds), part.seconds, True)
-                    if part.formed
-                    else Cell("" if late is None else f"forecast {numbers.seconds(late)}", late, True),
-                    Cell(numbers.seconds(part.product["seconds"]), part.product["seconds"], True),
-                    Cell(numbers.peak(part.product["bytes"]), part.product["bytes"], True),
-                    Cell("" if times is None else f"{numbers.factor(times)} {numbers.TIMES}", times, True),
-                )
-            )
-    who = numbers.listed(list(dict.fromkeys(method(part.case) for panel in panels for part in panel.main)))
-    text = (
-        f"Measured by {who}. By its shape: what the entries take, computed. Formed and In: peak of memory and time of "
-        "writing the Jacobian out; where that was not possible, a forecast of the time by operations from the largest "
-        "that was formed. Product and Its bytes: the product without the Jacobian. Quicker: by what factor."
-    )
-    return Listing("wall", "The wall", text, Table(columns, tuple(rows)))
-
-
-def _structures(panels: Sequence[Panel]) -> Listing:
-    columns = ("Jacobian", "Size", "Shape", "Entries", "Not zero", "Zeros", "Structure")
-    rows = []
-    for panel in panels:
-        if any(other.layer == panel.layer and other.name == panel.name for other in panels[: panels.index(panel)]):
-            continue  # in another dtype the zeros are the same
-        for part in panel.main:
-            if part.formed:
-                entries, zeros = part.data["entries"], part.formed["zeros"]
-                shape = f"{tensor_words.shape(part.data['out'])} + {tensor_words.shape(part.data['into'])}"
-                text = tensor_words.structure(part.formed.get("structure"))
-                rows.append(
-                    (
-                        Cell(part.name, under=part.layer),
-                        Cell(f"{part.case.size}: {part.where}", part.case.n_params),
-                        Cell(shape),
-                        Cell(numbers.grouped(entries), entries, True),
-                        Cell(numbers.grouped(entries - zeros), entries - zeros, True),
-                        Cell(_share(zeros, entries), zeros / entries, True),
-                        Cell(text),
-                    )
-                )
-    text = "What was counted and found in the Jacobians that were formed: shape of the output + shape of the variable."
-    return Listing("structure", "Zeros and structure", text, Table(columns, tuple(rows)))
-
-
-def _share(zeros: int, entries: int) -> str:
-    """A share with as many digits as tell it from all."""
-    rest = 1 - zeros / entries
-    return f"{100 * zeros / entries:.{2 if rest > 1e-3 else 4}f} %" if zeros < entries or not rest else "100 %"
-
-
-def _everything(panels: Sequence[Panel]) -> Listing:
-    columns = (
-        "Jacobian", "Backend", "Size", "Dtype", "Plan", "Peak", "Peak to plan", "Formed in", "Product with it", "Way",
-        "Product without it", "Its bytes", "Difference", "Why not",
-    )  # fmt: skip
-    rows = []
-    for panel in panels:
-        for part in panel.parts:
-            formed, plan = part.formed, part.data["plan_bytes"]
-            told = formed is not None and part.peak is not None and part.peak >= numbers.RESOLUTION
-            share = ratio(part.peak, plan) if told else None
-            rows.append(
-                (
-                    Cell(part.name, under=part.layer),
-                    Cell(part.case.backend),
-                    Cell(f"{part.case.size}: {part.where}", part.case.n_params),
-                    Cell(part.case.dtype),
-                    Cell(numbers.size_in_bytes(plan), plan, True),
-                    Cell(numbers.peak(part.peak) if formed else "", part.peak, True),
-                    Cell("" if share is None else numbers.factor(share), share, True),
-                    Cell(numbers.seconds(part.seconds) if formed else "", part.seconds, True),
-                    Cell(numbers.seconds(formed["product_seconds"]) if formed else "",
-                         formed["product_seconds"] if formed else None, True),
-                    Cell(part.data["way"]),
-                    Cell(numbers.seconds(part.product["seconds"]), part.product["seconds"], True),
-                    Cell(numbers.peak(part.product["bytes"]), part.product["bytes"], True),
-                    Cell(numbers.scientific(formed["difference"]) if formed else "",
-                         formed["difference"] if formed else None, True),
-                    Cell(part.data["jacobian"]["reason"]),
-                )
-            )  # fmt: skip
-    text = (
-        "Every backend. Plan: the bytes that the backend forecasts for forming it, its work space included. "
-        "Difference: of the products with the Jacobian and without it, relative."
-    )
-    return Listing("every", "Every backend", text, Table(columns, tuple(rows)))

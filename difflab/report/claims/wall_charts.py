@@ -8,117 +8,191 @@ from typing import TYPE_CHECKING, Any
 
 from .. import axes as scales
 from .. import figures, numbers
+from ..cases import method
 from ..figures import Chart
 from ..panels import _line, _mark, _moved
 from ..pictures import pictures
-from ..style import LIMIT, MUTED, Look, canvas, key_mark
+from ..style import LIMIT, Look, canvas, key_mark
 from ..svg import inline
-from . import tensor_words
-from .wall_parts import Panel, Part
+from . import tensor_words, wall_plan
+from .wall_parts import CHUNKED, EXPLICIT, IMPLICIT, WAYS, Panel, Part, Way
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDEST = 32  # cells across a picture at least, so that small ones stay small
-SPREAD = 7.0  # points between the marks of one size
+SPREAD = 6.0  # points between the marks of one size
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 31_557_600.0
 TICKS = (*(10.0**power for power in range(-9, 3)), 60.0 * 10, HOUR, DAY, 30 * DAY, *(YEAR * 10**k for k in range(8)))
 X_LABEL = "numbers in the layer's input and weights"
+LOOKS = {EXPLICIT: Look(1), CHUNKED: Look(2), IMPLICIT: Look(0)}
+KEYS = {EXPLICIT: "the Jacobian, formed", CHUNKED: "a product in chunks", IMPLICIT: "the product without it"}
+
+Read = Callable[[Panel, Way], tuple[float, bool] | None]
+Words = Callable[[float | None], str]
 
 
-def memory(panels: Sequence[Panel], looks: dict[str, Look]) -> Chart:
-    """Peak of memory of forming a Jacobian and of the product without it, against the size of the layer."""
-    heading = "Memory: the Jacobian and the product without it"
+def _bytes_of(_: Panel, way: Way) -> tuple[float, bool] | None:
+    """The bytes of a way and whether they were measured; otherwise those of the plan."""
+    value = way.bytes if way.done else way.plan
+    return None if value is None else (max(float(value), numbers.RESOLUTION), way.done)
 
-    def formed(part: Part) -> float | None:
-        return None if part.peak is None else max(part.peak, numbers.RESOLUTION)
 
-    def product(part: Part) -> float | None:
-        return None if part.product["bytes"] is None else max(part.product["bytes"], numbers.RESOLUTION)
+def _seconds_of(panel: Panel, way: Way) -> tuple[float, bool] | None:
+    """The seconds of a way and whether they were measured; otherwise a forecast."""
+    value = way.seconds if way.done else panel.forecast(way.part, way.name)
+    return None if not value else (value, way.done)
 
+
+def memory(panels: Sequence[Panel]) -> Chart:
+    """Peak of memory of the three ways against the size of the layer.
+
+    Args:
+        panels: of a run.
+    """
+    heading = "Memory: formed, in chunks, and without the Jacobian"
     caption = (
-        "Both axes are logarithmic. A mark is the highest memory of the process above what it held before. The dotted "
-        "line is no measurement: it is the product of the two shapes and the bytes of a number.",
+        "Both axes are logarithmic. A solid mark is the highest memory of the process above what it held before; a "
+        f"hollow one was not measured: it is the plan. {wall_plan.sentence(panels)}".strip(),
         "Peaks below 256 KiB are noise of what the system hands out, and are drawn at 256 KiB.",
     )
-    known = [panel for panel in panels if any(formed(part) or product(part) for part in panel.parts)]
-    if not known:
+    measured = [panel for panel in panels if any(way.bytes for part in panel.parts for way in part.ways.values())]
+    if not measured:
         return Chart("memory", heading, (), missing="Nothing to show: this system does not say what a process takes.")
-    drawn, notes = _several(known)
+    drawn, notes = _several(measured)
     made = []
     for place, panel in enumerate(drawn):
         figure, axes = canvas("bytes", X_LABEL)
-        scales.set_sizes(axes, panel.sizes)
-        promised = [(float(part.case.n_params), float(part.bytes)) for part in panel.main]
         limit = panel.parts[0].limit
-        values = [value for part in panel.parts for value in (formed(part), product(part)) if value]
-        scales.set_bytes(axes, "y", [*values, *(y for _, y in promised), *([limit] if limit else [])])
-        axes.plot(*zip(*promised, strict=True), color=MUTED, linewidth=1.3, dashes=(1, 1.6), zorder=2)
+        points = _points(panel, _bytes_of)
+        scales.set_sizes(axes, panel.sizes)
+        scales.set_bytes(axes, "y", [*_values(points), *([limit] if limit else [])])
         if limit is not None:
             axes.axhline(limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
-        tips = _marks(axes, panel, looks, formed, product, numbers.peak)
-        svg = inline(figure, f"wallmem{place}", f"{heading}: {panel.title}", _words(panel, "bytes", numbers.peak), tips)
-        made.append(figures.Panel(panel.title, svg))
-    keys = [*_keys(panels, looks), {"text": "bytes of the Jacobian by its shape", **key_mark(None, line="primal")}]
+        tips = _draw(axes, points, numbers.peak, "planned")
+        words = _words(panel, points, "bytes", numbers.peak, "planned")
+        svg = inline(figure, f"wallmem{place}", f"{heading}: {panel.title}", words, tips)
+        made.append(figures.Panel(_titled(panel), svg))
+    keys = _keys(drawn, _bytes_of, "the plan")
     if any(panel.parts[0].limit is not None for panel in drawn):
         limit = next(panel.parts[0].limit for panel in drawn if panel.parts[0].limit is not None)
         said = numbers.trimmed(numbers.size_in_bytes(limit))
         keys.append({"text": f"the limit, {said}", **key_mark(None, line="limit")})
-    columns = ("Jacobian", "Size", "Backend", "By its shape", "Plan of the backend", "Formed", "Product without it")
+    columns = ("Jacobian", "Size", "Backend", "By its shape", *(f"{name.capitalize()}" for name in WAYS))
     rows = tuple(
         (panel.title, part.case.size, part.case.backend, numbers.size_in_bytes(part.bytes),
-         numbers.size_in_bytes(part.data["plan_bytes"]), numbers.peak(part.peak) if part.formed else "not formed",
-         numbers.peak(part.product["bytes"]))
-        for panel in known for part in panel.parts
+         *(_told(panel, part, name, _bytes_of, numbers.peak, "planned") for name in WAYS))
+        for panel in measured for part in panel.parts
     )  # fmt: skip
     return Chart("memory", heading, caption, tuple(keys), tuple(made), columns, rows, notes=notes)
 
 
-def time(panels: Sequence[Panel], looks: dict[str, Look]) -> Chart:
-    """Seconds of forming a Jacobian and of the product without it, against the size of the layer."""
-    heading = "Time: the Jacobian and the product without it"
+def time(panels: Sequence[Panel]) -> Chart:
+    """Seconds of the three ways against the size of the layer.
+
+    Args:
+        panels: of a run.
+    """
+    heading = "Time: formed, in chunks, and without the Jacobian"
     caption = (
-        "A thin dotted line goes on where nothing was formed: the time of the largest Jacobian that this backend "
-        "formed, multiplied by the ratio of the operations that the backend forecasts.",
-        "The product is what the backend gives with the fewest passes: a cotangent times the Jacobian in reverse mode, "
-        "the Jacobian times a tangent in forward mode and for differences.",
+        "A hollow mark on a dotted line was not measured: it is the time of the largest that this backend did in the "
+        "same way, multiplied by the ratio of the operations that the backend forecasts.",
+        "The product without the Jacobian is what the backend gives with the fewest passes: a cotangent times the "
+        "Jacobian in reverse mode, the Jacobian times a tangent in forward mode and for differences. That in chunks is "
+        "the other one, for which all rows or columns are computed, multiplied and dropped.",
     )
-
-    def formed(part: Part) -> float | None:
-        return part.seconds
-
-    def product(part: Part) -> float | None:
-        return part.product["seconds"]
-
     drawn, notes = _several(panels)
     made = []
     for place, panel in enumerate(drawn):
         figure, axes = canvas("seconds", X_LABEL)
+        points = _points(panel, _seconds_of)
         scales.set_sizes(axes, panel.sizes)
-        beyond = {name: _beyond(panel, name) for name in looks}
-        values = [value for part in panel.parts for value in (formed(part), product(part)) if value]
-        values += [seconds for points in beyond.values() for _, seconds in points]
-        set_long_time(axes, values)
-        for name, points in beyond.items():
-            if points:
-                colour = looks[name].colour
-                axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, dashes=(1, 1.8), zorder=2)
-        tips = _marks(axes, panel, looks, formed, product, numbers.seconds)
-        words = _words(panel, "seconds", numbers.seconds)
+        set_long_time(axes, _values(points))
+        tips = _draw(axes, points, numbers.seconds, "forecast")
+        words = _words(panel, points, "seconds", numbers.seconds, "forecast")
         svg = inline(figure, f"walltime{place}", f"{heading}: {panel.title}", words, tips)
-        made.append(figures.Panel(panel.title, svg))
-    columns = ("Jacobian", "Size", "Backend", "Formed", "Forecast", "Product without it", "Product with it")
+        made.append(figures.Panel(_titled(panel), svg))
+    names = tuple(name.capitalize() for name in WAYS)
+    columns = ("Jacobian", "Size", "Backend", *names, "Product with it, once formed")
     rows = tuple(
-        (panel.title, part.case.size, part.case.backend, numbers.seconds(part.seconds) if part.formed else "not formed",
-         "" if (seconds := panel.forecast(part)) is None else numbers.seconds(seconds),
-         numbers.seconds(part.product["seconds"]),
+        (panel.title, part.case.size, part.case.backend,
+         *(_told(panel, part, name, _seconds_of, numbers.seconds, "forecast") for name in WAYS),
          numbers.seconds(part.formed["product_seconds"]) if part.formed else "")
         for panel in panels for part in panel.parts
     )  # fmt: skip
-    keys = _keys(panels, looks)
-    if any(_beyond(panel, name) for panel in panels for name in looks):
-        keys.append({"text": "thin and dotted: forecast", **key_mark(None, line="primal")})
+    keys = _keys(drawn, _seconds_of, "a forecast")
     return Chart("time", heading, caption, tuple(keys), tuple(made), columns, rows, notes=notes)
+
+
+def _titled(panel: Panel) -> str:
+    """The panel's title with who computed what is drawn."""
+    who = dict.fromkeys(method(part.case) for part in panel.main)
+    return f"{panel.title}, by {numbers.listed(list(who))}"
+
+
+def _points(panel: Panel, read: Read) -> dict[str, list[tuple[Part, float, bool]]]:
+    """What is drawn: by way the part, its value, and whether that was measured, small to large."""
+    found: dict[str, list[tuple[Part, float, bool]]] = {}
+    for name in WAYS:
+        own = [(part, read(panel, way)) for part in panel.main if (way := part.ways.get(name)) is not None]
+        found[name] = [(part, *value) for part, value in own if value is not None]
+    return found
+
+
+def _values(points: dict[str, list[tuple[Part, float, bool]]]) -> list[float]:
+    return [value for own in points.values() for _, value, _ in own]
+
+
+def _draw(axes: Axes, points: dict[str, list[tuple[Part, float, bool]]], unit: Words, beyond: str) -> dict[str, str]:
+    """Solid marks on a line for what was measured, hollow ones on a dotted line for what was not."""
+    tips: dict[str, str] = {}
+    for place, (name, own) in enumerate(points.items()):
+        look, moved = LOOKS[name], _moved(axes, SPREAD * (place - 1))
+        spots = [(float(part.case.n_params), value, measured) for part, value, measured in own]
+        solid = [(x, y) for x, y, measured in spots if measured]
+        _line(axes, look, [x for x, _ in solid], [y for _, y in solid], moved)
+        late = [(x, y) for x, y, measured in spots if not measured]
+        if late:
+            xs, ys = zip(*([solid[-1]] if solid else []), *late, strict=True)
+            axes.plot(xs, ys, color=look.colour, linewidth=1.0, dashes=(1, 1.8), zorder=2, transform=moved)
+        for (part, value, measured), (x, y, _) in zip(own, spots, strict=True):
+            gid = f"mark-{len(tips)}"
+            _mark(axes, look, x, y, gid, hollow=not measured, moved=moved)
+            tips[gid] = (
+                f"{KEYS[name]}, {part.case.size} ({part.where}), {'' if measured else f'{beyond} '}{unit(value)}"
+            )
+    return tips
+
+
+def _keys(panels: Sequence[Panel], read: Read, beyond: str) -> list[dict[str, Any]]:
+    """A key for each way that is drawn, and for what is not measured."""
+    drawn = [_points(panel, read) for panel in panels]
+    keys: list[dict[str, Any]] = [
+        {"text": KEYS[name], **key_mark(LOOKS[name])} for name in WAYS if any(points[name] for points in drawn)
+    ]
+    if any(not measured for points in drawn for own in points.values() for _, _, measured in own):
+        hollow = key_mark(Look(0), hollow=True, bare=True)
+        keys.append({"text": f"hollow: not measured, {beyond}", **hollow, "stroke": "muted", "dashes": ""})
+    return keys
+
+
+def _told(panel: Panel, part: Part, name: str, read: Read, unit: Words, beyond: str) -> str:
+    """A cell: what was measured, or what was planned or forecast."""
+    way = part.ways.get(name)
+    found = None if way is None else read(panel, way)
+    if way is None or found is None:
+        return "" if way is None or way.done else "not done"
+    value, measured = found
+    return unit(value) if measured else f"{beyond} {unit(value)}"
+
+
+def _words(panel: Panel, points: dict[str, list[tuple[Part, float, bool]]], what: str, unit: Words, beyond: str) -> str:
+    """What a panel shows, for those who do not see it."""
+    said = [f"{panel.title}: {what} against the size of the layer."]
+    for name, own in points.items():
+        told = [f"{part.case.size} {'' if measured else f'{beyond} '}{unit(value)}" for part, value, measured in own]
+        said += [f"{KEYS[name].capitalize()}: {', '.join(told)}."] if told else []
+    return " ".join(said)
 
 
 def _several(panels: Sequence[Panel]) -> tuple[list[Panel], tuple[str, ...]]:
@@ -154,57 +228,6 @@ def _time_of(tick: float) -> str:
     """``1 h`` and ``1 day`` for one of them, which other texts do not write."""
     names = {HOUR: "1 hour", DAY: "1 day", YEAR: "1 year"}
     return names.get(tick) or numbers.trimmed(numbers.seconds(tick))
-
-
-def _beyond(panel: Panel, backend: str) -> list[tuple[float, float]]:
-    """The points of a forecast in seconds: from the largest that was formed."""
-    own = panel.of(backend)
-    found = [(float(part.case.n_params), seconds) for part in own if (seconds := panel.forecast(part)) is not None]
-    formed = [part for part in own if part.formed]
-    if not found or not formed:
-        return []
-    last = max(formed, key=lambda part: part.case.n_params)
-    return [(float(last.case.n_params), last.seconds or 0.0), *(pair for pair in found if pair[0] > last.case.n_params)]
-
-
-def _marks(
-    axes: Axes, panel: Panel, looks: dict[str, Look], formed: Callable[[Part], float | None],
-    product: Callable[[Part], float | None], unit: Callable[[float | None], str],
-) -> dict[str, str]:  # fmt: skip
-    """Filled marks for Jacobians and hollow ones for products, each backend a little aside of the others."""
-    tips: dict[str, str] = {}
-    names = [name for name in looks if panel.of(name)]
-    for place, name in enumerate(names):
-        moved = _moved(axes, SPREAD * (place - (len(names) - 1) / 2))
-        for read, hollow, words in ((formed, False, "formed"), (product, True, "product without it")):
-            points = [(part, value) for part in panel.of(name) if (value := read(part)) is not None]
-            _line(axes, looks[name], [float(part.case.n_params) for part, _ in points], [v for _, v in points], moved)
-            for part, value in points:
-                gid = f"mark-{len(tips)}"
-                _mark(axes, looks[name], float(part.case.n_params), value, gid, hollow=hollow, moved=moved)
-                tips[gid] = f"{name}, {part.case.size} ({part.where}), {words}: {unit(value)}"
-    return tips
-
-
-def _keys(panels: Sequence[Panel], looks: dict[str, Look]) -> list[dict[str, Any]]:
-    shown = [name for name in looks if any(panel.of(name) for panel in panels)]
-    keys: list[dict[str, Any]] = [{"text": name, **key_mark(looks[name])} for name in shown]
-    neutral = {"stroke": "muted", "dashes": ""}
-    if any(part.formed for panel in panels for part in panel.parts):
-        filled = key_mark(Look(0), bare=True) | {"fill": "muted"}
-        keys.append({"text": "filled: the Jacobian, formed", **filled, **neutral})
-    keys.append({"text": "hollow: the product without it", **key_mark(Look(0), hollow=True), **neutral})
-    return keys
-
-
-def _words(panel: Panel, what: str, unit: Callable[[float | None], str]) -> str:
-    """What a panel shows, for those who do not see it."""
-    said = [f"{panel.title}: {what} against the size of the layer."]
-    for part in panel.parts:
-        value = (part.peak if what == "bytes" else part.seconds) if part.formed else None
-        formed = f"formed {unit(value)}" if part.formed else "not formed"
-        said.append(f"{part.case.backend} at {part.case.size}: {formed}, product {unit(part.product[what])}.")
-    return " ".join(said)
 
 
 def zeros(panels: Sequence[Panel]) -> Chart:

@@ -15,6 +15,35 @@ SYMBOLS = {  # how sizes are said, in this order
 }  # fmt: skip
 
 
+EXPLICIT, CHUNKED, IMPLICIT = "formed", "in chunks", "without it"
+WAYS = (EXPLICIT, CHUNKED, IMPLICIT)
+"""How a product with a Jacobian is computed."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of one part: what the backend planned and forecast, and what was measured where it was done.
+
+    ``lanes`` are the rows or columns of a chunk, ``difference`` how far its product is from another way's.
+    """
+
+    name: str
+    part: Part
+    done: bool
+    reason: str
+    plan: int | None
+    bytes: float | None
+    seconds: float | None
+    flops: float | None
+    lanes: int | None = None
+    difference: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The bytes of the plan as a fraction of those measured, where both exist."""
+        return ratio(self.plan, self.bytes)
+
+
 @dataclass(frozen=True)
 class Part:
     """The Jacobian of a layer by one variable in one case; ``data`` is what the examination found of it."""
@@ -51,6 +80,15 @@ class Part:
         return self.data["product"]
 
     @property
+    def ways(self) -> dict[str, Way]:
+        """The ways that the run looked at, by name."""
+        formed, chunked = self.data["jacobian"], self.data.get("chunked")
+        found = [_way(EXPLICIT, self, {**formed, "plan_bytes": self.data["plan_bytes"], "flops": self.data["flops"]})]
+        found += [_way(CHUNKED, self, chunked)] if chunked else []
+        found.append(_way(IMPLICIT, self, {"outcome": "ok", "reason": "", **self.product}))
+        return {way.name: way for way in found}
+
+    @property
     def bytes(self) -> int:
         """The bytes of the entries, from shapes and dtype."""
         return self.data["array_bytes"]
@@ -66,6 +104,13 @@ class Part:
         extents = [*self.data["out"], *self.data["into"]]
         width = self.bytes // self.data["entries"]
         return f" {numbers.TIMES} ".join([*map(str, extents), f"{width} B"])
+
+
+def _way(name: str, part: Part, found: Mapping[str, Any]) -> Way:
+    return Way(
+        name, part, found["outcome"] == "ok", found["reason"], found.get("plan_bytes"), found.get("bytes"),
+        found.get("seconds"), found.get("flops"), found.get("lanes"), found.get("difference"),
+    )  # fmt: skip
 
 
 def said(size: Mapping[str, int]) -> str:
@@ -117,17 +162,17 @@ class Panel:
             found.append(next((part for part in own if part.data["way"] == "vjp"), own[0]))
         return found
 
-    def forecast(self, part: Part) -> float | None:
-        """Seconds that forming would take: those of the largest formed by the same backend, by operations.
+    def forecast(self, part: Part, name: str = EXPLICIT) -> float | None:
+        """Seconds that a way would take: those of the largest that the same backend did in this way, by operations.
 
-        Nothing where that backend formed none, or the part itself was formed.
+        Nothing where that backend did none, or the part itself was done.
         """
-        formed = [one for one in self.of(part.case.backend) if one.formed]
-        if part.formed or not formed:
+        way = part.ways.get(name)
+        done = [one for other in self.of(part.case.backend) if (one := other.ways.get(name)) and one.done and one.flops]
+        if way is None or way.done or way.flops is None or not done:
             return None
-        largest = max(formed, key=lambda one: one.data["flops"])
-        seconds = largest.seconds or 0.0
-        return seconds * part.data["flops"] / largest.data["flops"] if largest.data["flops"] else None
+        largest = max(done, key=lambda one: one.flops or 0.0)
+        return (largest.seconds or 0.0) * way.flops / (largest.flops or 1.0)
 
 
 def panels_of(cases: Sequence[Case]) -> list[Panel]:

@@ -1,0 +1,1 @@
+"""What ``difflab doctor`` looks at, by subject; every module gives findings."""

@@ -1,0 +1,114 @@
+"""What computes: the BLAS and its kernels, threads, graphics processors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import amounts, environment, hardware, kernels, statistics
+from ..process import START_SECONDS, Worker, ask
+from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
+
+ROUNDS = 9
+PRODUCT = 512
+
+
+def gpu() -> Finding:
+    """Graphics processors."""
+    cards = hardware.gpus()
+    if cards is None:
+        return Finding("GPU", OK, "none found; everything runs on the processor")
+    names = ", ".join(
+        one["name"] + (f" ({amounts.size(one['memory_bytes'])})" if one["memory_bytes"] else "") for one in cards
+    )
+    if any(environment.version_of(name) for name in ("cupy-cuda12x", "cupy-cuda13x")):
+        return Finding("GPU", OK, f"{names}, driver {cards[0]['driver']}")
+    return Finding("GPU", NOTE, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
+
+
+def blas(libraries: list[dict[str, Any]]) -> Finding:
+    """The libraries that multiply matrices."""
+    names = []
+    for one in libraries:
+        if one.get("user_api") == "blas":
+            of, architecture = one.get("of"), one.get("architecture")
+            words = [of and f"{of}:", one.get("internal_api"), one.get("version"), architecture and f"({architecture})"]
+            names.append(" ".join(str(word) for word in words if word))
+    if not names:
+        advice = "Install NumPy's wheel from PyPI: without a BLAS, products of matrices are slow."
+        return Finding("BLAS", NOTE, "threadpoolctl knows none that is loaded", advice)
+    return Finding("BLAS", OK, ", ".join(names))
+
+
+def core_type(decision: kernels.Decision) -> Finding:
+    """Whether the BLAS has the right kernels, and what better ones gain, measured."""
+    what, core = "BLAS kernels", decision.used
+    chosen = " and ".join(dict.fromkeys(decision.chosen_by_library))
+    if decision.by_user:
+        better, _ = kernels.candidates(decision.chosen_by_library, hardware.flags(hardware.blocks()))
+        core = better[0] if better else None
+        if core is None:
+            return Finding(what, OK, f"{chosen}, as {kernels.VARIABLE}={decision.by_user} says")
+    if core is None:
+        return Finding(what, OK, f"{chosen or 'not OpenBLAS'}: {decision.why}")
+    gains = gain(core)
+    if isinstance(gains, str):
+        return Finding(what, PROBLEM, f"{chosen}; {core} could not be measured: {gains}", REINSTALL)
+    figure = f"{chosen} chosen, {core} possible. A product of two {PRODUCT} x {PRODUCT} matrices takes "
+    figure += " and ".join(
+        f"{one.ratio:.2f} times as long [{one.low:.2f}, {one.high:.2f}] in {dtype}" for dtype, one in gains.items()
+    )
+    figure += f" with {chosen} as with {core}"
+    if all(one.high is not None and one.high < 1 for one in gains.values()):
+        keep = decision.by_user or decision.chosen_by_library[0]
+        return Finding(what, NOTE, figure, f"To keep the faster ones: export {kernels.VARIABLE}={keep}")
+    if decision.by_user:
+        advice = f"Unset {kernels.VARIABLE}: difflab then chooses {core} for its workers."
+        return Finding(what, NOTE, figure, advice)
+    advice = f"Runs use {core} by themselves. For your own programs: export {kernels.VARIABLE}={core}"
+    return Finding(what, NOTE, figure, advice)
+
+
+def gain(core: str) -> dict[str, statistics.Ratio] | str:
+    """How much longer a product takes as things are than with a core type: two workers by turns, paired ratios.
+
+    Args:
+        core: the core type.
+
+    Returns:
+        The ratio of each dtype, above 1 where the core type gains, or what went wrong.
+    """
+    command = {"do": "kernels", "size": PRODUCT, "repeat": 2}
+    times: dict[str, tuple[list[float], list[float]]] = {"float32": ([], []), "float64": ([], [])}
+    pair = Worker(), Worker(variables={kernels.VARIABLE: core})
+    try:
+        for number in range(ROUNDS):
+            for position in (0, 1) if number % 2 else (1, 0):
+                answer = ask(pair[position], command, START_SECONDS)
+                if answer is None:
+                    return (pair[position].verdict or ("", "no answer"))[1]
+                if not answer["right"]:
+                    return "a product of matrices of whole numbers came out wrong"
+                for dtype, both in times.items():
+                    both[position].append(answer[f"{dtype}_s"])
+    finally:
+        for worker in pair:
+            worker.close()
+    return {dtype: statistics.compare(*both) for dtype, both in times.items()}
+
+
+def threads() -> Finding:
+    """Whether the libraries take the thread count they are given."""
+    found = {}
+    for count in (1, 2):
+        answer = answer_of(Worker(count), {"do": "kernels"})
+        if isinstance(answer, str):
+            return Finding("threads", PROBLEM, f"a worker with {count} could not be asked: {answer}", REINSTALL)
+        found[count] = {one["num_threads"] for one in answer["blas"] if one.get("user_api") == "blas"}
+        if (environment.usable_cores() or 1) < 2:
+            break
+    wrong = [count for count, taken in found.items() if taken - {count}]
+    if wrong:
+        taken = ", ".join(map(str, sorted(found[wrong[0]])))
+        advice = "Look for variables such as OMP_NUM_THREADS that a start-up file of Python sets."
+        return Finding("threads", PROBLEM, f"{wrong[0]} asked for, {taken} taken", advice)
+    return Finding("threads", OK, f"asked for {' and '.join(map(str, found))}, and so many were taken")

@@ -1,0 +1,123 @@
+"""One lock for the whole machine: any number of runs may compute at once, but where clocks run, one runs alone.
+
+The kernel's ``flock`` on a file in the folder for temporary files: shared for work without a clock that matters,
+exclusive for timing.  Whoever waits for the exclusive lock holds the turnstile, a second file through which everybody
+passes, so a stream of untimed work cannot keep it waiting for ever.  Both locks die with their process, so there is
+never a stale one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+FOLDER_VARIABLE = "DIFFLAB_LOCK_FOLDER"
+NAME = "difflab-host.lock"
+TURNSTILE = "difflab-host.turnstile"
+POLL_SECONDS = 0.05
+QUIET_SECONDS = 1.0
+
+
+def default_folder() -> Path:
+    """The folder named by ``DIFFLAB_LOCK_FOLDER``, or the one for temporary files."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
+
+
+class HostLock:
+    """The lock of this machine, not held yet.
+
+    Args:
+        waiting: is called with a sentence, once for each wait of more than a second.
+        folder: where the files of the lock are; all runs on the machine must agree.
+
+    Where the files cannot be opened, nothing is locked and ``missing`` says why.
+
+    >>> import tempfile
+    >>> lock = HostLock(print, Path(tempfile.mkdtemp()))
+    >>> with lock.exclusive():
+    ...     lock.holder()
+    'exclusive'
+    """
+
+    def __init__(self, waiting: Callable[[str], None], folder: Path | None = None) -> None:
+        self._waiting = waiting
+        self._held = ""
+        self.missing: str | None = None
+        self._files: list[int] = []
+        folder = default_folder() if folder is None else folder
+        try:
+            for name in (TURNSTILE, NAME):
+                self._files.append(_open(folder / name))
+        except OSError as fault:
+            self.missing = f"{fault.filename} cannot be opened: {fault.strerror}"
+            self.close()
+
+    def holder(self) -> str:
+        """How this process holds it: ``exclusive``, ``shared`` or nothing."""
+        return self._held
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold it beside others that hold it shared; for work that loads the machine without being timed."""
+        yield from self._hold(fcntl.LOCK_SH, "shared")
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold it alone; for everything between the first and the last reading of a clock."""
+        yield from self._hold(fcntl.LOCK_EX, "exclusive")
+
+    def close(self) -> None:
+        """Let go of it for good."""
+        files, self._files = self._files, []
+        for file in files:
+            os.close(file)
+
+    def _hold(self, kind: int, name: str) -> Iterator[None]:
+        if self._held:
+            raise AssertionError(f"the host lock is held already ({self._held})")
+        if self._files:
+            turnstile, lock = self._files
+            began = time.monotonic()
+            told = self._acquire(turnstile, fcntl.LOCK_EX, began, False)
+            try:
+                self._acquire(lock, kind, began, told)
+            finally:
+                fcntl.flock(turnstile, fcntl.LOCK_UN)
+        self._held = name
+        try:
+            yield
+        finally:
+            self._held = ""
+            if self._files:
+                fcntl.flock(self._files[1], fcntl.LOCK_UN)
+
+    def _acquire(self, file: int, kind: int, began: float, told: bool) -> bool:
+        """Wait for one of the files; returns whether the wait has been told."""
+        while True:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+                return told
+            except BlockingIOError:
+                if not told and time.monotonic() - began > QUIET_SECONDS:
+                    self._waiting("waiting for another difflab run on this machine")
+                    told = True
+                time.sleep(POLL_SECONDS)
+
+
+def _open(path: Path) -> int:
+    """The file, made if it is not there, for every user of the machine; never through a link."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags)  # without O_CREAT: Linux forbids it for other users' files in a shared folder
+    except FileNotFoundError:
+        try:
+            file = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return os.open(path, flags)
+        os.fchmod(file, 0o666)  # whatever the umask: the next user must be able to lock it
+        return file

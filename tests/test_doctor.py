@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import machines
+import pytest
+from conftest import RunCommand
+
+from difflab import cli_doctor
+from difflab.backends import Available
+from difflab.harness import doctor, environment, hardware, host_lock, kernels, trials
+from difflab.harness.checkup import libraries, memory, software, surroundings
+from difflab.harness.checkup.finding import NOTE, OK, PROBLEM, Finding, answer_of
+from difflab.harness.process import Worker
+from difflab.harness.statistics import Ratio
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[list[Finding], list[str]]:
+    """What is found on this machine, and what was told meanwhile."""
+    told: list[str] = []
+    return doctor.examine(Path.cwd(), told.append), told
+
+
+def test_everything_is_looked_at_and_nothing_twice(whole: tuple[list[Finding], list[str]]) -> None:
+    found, told = whole
+    names = [one.what for one in found]
+    assert {
+        "Python", "packages", "backends", "C compiler", "GPU", "BLAS", "threads", "memory self-test", "memory",
+        "memory limit", "control groups", "out of memory", "orphans", "clock", "clock speed", "other runs",
+        "BLAS kernels", "noise", "disk", "free disk",
+    } <= set(names)  # fmt: skip
+    assert len(set(names)) == len(names)
+    assert told
+    for one in found:
+        assert one.state in (OK, NOTE, PROBLEM)
+        assert one.figure
+        assert one.state == OK or one.advice or one.what in ("control groups", "out of memory", "orphans", "C compiler")
+
+
+def test_this_machine_can_run_difflab(whole: tuple[list[Finding], list[str]]) -> None:
+    states = {one.what: one.state for one in whole[0]}
+    assert states["packages"] == states["backends"] == states["BLAS"] == states["disk"] == OK
+    assert states["threads"] == states["memory limit"] == states["memory self-test"] == OK
+
+
+def test_the_page_has_100_columns(whole: tuple[list[Finding], list[str]]) -> None:
+    lines = cli_doctor.findings_text(whole[0]).splitlines()
+    assert max(map(len, lines)) <= cli_doctor.WIDTH
+    assert len(lines) > len(whole[0])
+    assert any(line.startswith("ok       memory limit        RLIMIT_DATA: 256 MiB were refused") for line in lines)
+
+
+def test_the_document_is_json_without_secrets(run_command: RunCommand, tmp_path: Path) -> None:
+    done = run_command("doctor", "--json", DIFFLAB_LOCK_FOLDER=str(tmp_path), MY_TOKEN="a-secret")
+    found = json.loads(done.stdout)
+    assert found["ok"] is (done.returncode == 0)
+    assert {"what", "state", "figure", "advice"} == set(found["findings"][0])
+    assert found["environment"]["packages"]["numpy"]
+    assert "a-secret" not in done.stdout
+
+
+def test_a_problem_is_counted_and_changes_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Finding("disk", PROBLEM, "it is full", "Free some space."), Finding("GPU", OK, "none")]
+    monkeypatch.setattr(doctor, "examine", lambda folder, say: found)
+    text, well = cli_doctor.doctor_text(False)
+    assert not well
+    assert text.splitlines()[0] == "1 problem, no notes."
+    assert text.splitlines()[2:4] == ["problem  disk                it is full", " " * 29 + "Free some space."]
+    monkeypatch.setattr(doctor, "examine", lambda folder, say: found[1:])
+    assert cli_doctor.doctor_text(True)[1]
+
+
+# ---------------------------------------------------------------------------- software
+
+
+def test_a_missing_package_is_a_problem_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [("numpy", ""), ("no-such-package", ""), ("jax", "peers"), ("no-such-peer", "peers"), ("pytest", "test")]
+    monkeypatch.setattr(software, "requirements", lambda: known)
+    (found,) = software.packages()
+    assert found == Finding("packages", PROBLEM, "missing: no-such-package", "pip install no-such-package")
+    (extra,) = software.extras()
+    assert extra.state == NOTE
+    assert "no-such-peer" in extra.figure
+    assert extra.advice == 'pip install "difflab[peers]"'
+
+
+def test_requirements_come_from_the_metadata() -> None:
+    found = dict(software.requirements())
+    assert found.get("numpy", "") == ""
+    if found:
+        assert found["torch"] == "peers"
+        assert found["distributed"] == "cluster"
+
+
+def test_a_backend_that_is_missing_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [
+        Available("reverse", "reverse", ("gradient",), None, {}),
+        Available("jax", "", (), "it needs jax: pip install jax", {}),
+    ]
+    monkeypatch.setattr("difflab.backends.listing", lambda: known)
+    first, second = software.backends()
+    assert first == Finding("backends", OK, "1 of 2: reverse")
+    assert second == Finding("backend jax", NOTE, "it needs jax: pip install jax")
+
+
+def test_a_debug_build_of_python_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = {**environment.python_build(), "debug": True}
+    monkeypatch.setattr(environment, "python_build", lambda: build)
+    assert software.python().state == NOTE
+    build |= {"debug": False, "free_threading": False}
+    assert software.python().state == OK
+
+
+def test_no_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    found = software.compiler()
+    assert found.state == NOTE
+    assert "no-such-compiler" in found.figure
+
+
+# ---------------------------------------------------------------------------- libraries
+
+
+def decision(chosen: str = "Haswell", used: str | None = "SkylakeX", by_user: str | None = None) -> kernels.Decision:
+    return kernels.Decision([chosen], used, by_user, "a reason")
+
+
+def gains(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Ratio(ratio, ratio - 0.01, ratio + 0.01, None, 9)
+    monkeypatch.setattr(libraries, "gain", lambda core: {"float32": found, "float64": found})
+
+
+def test_better_kernels_are_told_with_what_they_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains(1.6, monkeypatch)
+    found = libraries.core_type(decision())
+    assert found.state == NOTE
+    assert "1.60 times as long [1.59, 1.61] in float32" in found.figure
+    assert found.advice.endswith("export OPENBLAS_CORETYPE=SkylakeX")
+
+
+def test_better_kernels_that_are_slower_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains(0.8, monkeypatch)
+    assert libraries.core_type(decision()).advice == "To keep the faster ones: export OPENBLAS_CORETYPE=Haswell"
+
+
+def test_the_users_own_older_choice_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gains(1.6, monkeypatch)
+    processors = hardware.blocks(machines.server(tmp_path))
+    monkeypatch.setattr(hardware, "blocks", lambda: processors)
+    found = libraries.core_type(decision(used=None, by_user="Haswell"))
+    assert found.state == NOTE
+    assert found.advice.startswith("Unset OPENBLAS_CORETYPE")
+    assert libraries.core_type(decision("SkylakeX", None, "SkylakeX")).state == OK
+
+
+def test_kernels_that_are_right_are_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert libraries.core_type(decision(used=None)) == Finding("BLAS kernels", OK, "Haswell: a reason")
+    monkeypatch.setattr(libraries, "gain", lambda core: "the worker died")
+    assert libraries.core_type(decision()).state == PROBLEM
+
+
+def test_the_gain_is_a_ratio_of_workers_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "PRODUCT", 64)
+    found = libraries.gain("Nehalem")
+    assert isinstance(found, dict)
+    for one in found.values():
+        assert one.pairs == libraries.ROUNDS
+        assert one.low is not None
+        assert one.high is not None
+        assert 0 < one.low <= one.ratio <= one.high
+
+
+def test_a_library_that_takes_other_threads_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert libraries.threads().state == OK
+    taken = {"blas": [{"user_api": "blas", "num_threads": 4}]}
+
+    def answer(worker: Worker, _: dict[str, Any]) -> dict[str, Any]:
+        worker.close()
+        return taken
+
+    monkeypatch.setattr(libraries, "answer_of", answer)
+    found = libraries.threads()
+    assert (found.state, found.figure) == (PROBLEM, "1 asked for, 4 taken")
+
+
+def test_graphics_processors_need_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [{"name": "Card", "driver": "580.1", "memory_bytes": 2**37}]
+    monkeypatch.setattr(hardware, "gpus", lambda: cards)
+    monkeypatch.setattr(environment, "version_of", lambda name: None)
+    found = libraries.gpu()
+    assert found == Finding("GPU", NOTE, "Card (128 GiB); CuPy is not installed", 'pip install "difflab[gpu]"')
+    monkeypatch.setattr(environment, "version_of", lambda name: "13.0")
+    assert libraries.gpu() == Finding("GPU", OK, "Card (128 GiB), driver 580.1")
+    monkeypatch.setattr(hardware, "gpus", lambda: None)
+    assert libraries.gpu().state == OK
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(0.019, OK), (-0.019, OK), (0.021, PROBLEM), (-0.5, PROBLEM), (None, NOTE)]
+)
+def test_the_self_test_of_memory_must_be_within_two_per_cent(error: float | None, state: str) -> None:
+    assert memory.self_test({"expected": 2**20, "measured": 0, "error": error}).state == state
+
+
+def test_a_limit_that_stops_nothing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: dict[str, Any] = {"mechanism": "RLIMIT_DATA", "stopped": False, "allowed": 1, "taken": 2}
+
+    def answer(worker: Worker, _: dict[str, Any]) -> dict[str, Any] | str:
+        worker.close()
+        return tried or "the worker died"
+
+    monkeypatch.setattr(memory, "answer_of", answer)
+    first, *others = memory.limits({})
+    assert (first.state, first.figure) == (PROBLEM, "RLIMIT_DATA stops no allocation here")
+    assert {one.what: one.state for one in others}["orphans"] == NOTE
+    tried["mechanism"] = None
+    assert next(iter(memory.limits({}))).figure == "no limit of memory can be set here"
+    tried.clear()
+    assert next(iter(memory.limits({}))).state == PROBLEM
+
+
+def test_a_limited_worker_is_refused_what_a_free_one_gets() -> None:
+    found = answer_of(Worker(), {"do": "trial", "try": "memory_limit"})
+    assert isinstance(found, dict)
+    assert found["stopped"] is (found["mechanism"] is not None)
+
+
+def test_without_a_mechanism_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials.limits, "limit_memory", lambda nbytes, used: None)
+    assert trials.limited()["stopped"] is False
+
+
+def test_swap_and_the_limit_of_a_container_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = machines.server(tmp_path)
+    amount, limits = hardware.memory(root), hardware.limits(root)
+    monkeypatch.setattr(hardware, "memory", lambda: amount)
+    monkeypatch.setattr(hardware, "limits", lambda: limits)
+    found = memory.amount()
+    assert (found.state, found.figure) == (NOTE, "64 GiB, swap 2 GiB; the container allows 16 GiB")
+
+
+# ---------------------------------------------------------------------------- clocks, noise, other runs, disk
+
+
+def test_governor_and_turbo(tmp_path: Path) -> None:
+    root = machines.server(tmp_path / "server")
+    found = surroundings.frequency(root)
+    assert (found.state, found.figure) == (NOTE, "governor powersave (intel_pstate), turbo off")
+    for policy in (0, 1):
+        (root / machines.CPU / f"cpufreq/policy{policy}/scaling_governor").write_text("performance\n")
+    assert surroundings.frequency(root).state == OK
+    assert surroundings.frequency(machines.arm(tmp_path / "arm")) == Finding("clock speed", OK, "governor not visible")
+
+
+def test_a_coarse_clock_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings.timing, "clock_step", lambda: 1e-3)
+    assert surroundings.clock().state == NOTE
+
+
+@contextlib.contextmanager
+def held(path: Path, kind: int) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+@pytest.mark.parametrize("kind", [fcntl.LOCK_SH, fcntl.LOCK_EX])
+def test_another_run_is_seen(tmp_path: Path, kind: int) -> None:
+    assert surroundings.other_run(tmp_path)[1] is False
+    with held(tmp_path / host_lock.NAME, kind):
+        found, busy = surroundings.other_run(tmp_path)
+        assert (found.state, busy) == (NOTE, True)
+    assert surroundings.other_run(tmp_path)[0].state == OK
+
+
+def test_another_run_is_left_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held(tmp_path / host_lock.NAME, fcntl.LOCK_EX):
+        monkeypatch.setenv(host_lock.FOLDER_VARIABLE, str(tmp_path))
+        states = {one.what: one.state for one in doctor.examine(tmp_path)}
+        assert states["noise, kernels"] == NOTE
+        assert not {"noise", "BLAS kernels"} & set(states)
+
+
+def test_a_lock_that_cannot_be_opened_is_noted(tmp_path: Path) -> None:
+    (tmp_path / host_lock.NAME).mkdir()
+    found, busy = surroundings.other_run(tmp_path)
+    assert (found.state, busy) == (NOTE, False)
+    assert host_lock.FOLDER_VARIABLE in found.advice
+
+
+def test_noise_is_judged_by_the_slowest_twentieth_and_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {"samples": 2000, "median_s": 1e-3, "half": 0.01, "late": 0.02}
+    counters = iter([{"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1e9}, {}, {}])
+    monkeypatch.setattr(surroundings, "ask", lambda *_: said)
+    monkeypatch.setattr(surroundings.sentinel, "counters", lambda: next(counters))
+    quiet, stolen = surroundings.noise(0.0), surroundings.noise(0.0)
+    assert (quiet.state, stolen.state) == (OK, NOTE)
+    assert "the host took 0.0 %" in quiet.figure
+    said["late"] = 0.3
+    assert surroundings.noise(0.0).state == NOTE
+    monkeypatch.setattr(surroundings, "ask", lambda *_: None)
+    monkeypatch.setattr(surroundings.sentinel, "counters", dict)
+    assert surroundings.noise(0.0).state == PROBLEM
+
+
+def test_the_noise_of_a_worker_is_measured() -> None:
+    found = trials.noise(0.05)
+    assert found["samples"] >= 20
+    assert found["median_s"] > 0
+    assert found["half"] >= 0
+    assert found["late"] >= 0
+
+
+def test_a_folder_that_is_not_there_yet_is_judged_by_the_one_above(tmp_path: Path) -> None:
+    first, second = surroundings.disk(tmp_path / "a" / "b")
+    assert str(tmp_path) in first.figure
+    assert second.what == "free disk"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_read_only_slow_or_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(surroundings, "sync_times", lambda folder: [0.1, 0.2, 0.3])
+    assert [one.state for one in surroundings.disk(tmp_path)] == [NOTE, PROBLEM]
+
+    def refuse(folder: Path) -> list[float]:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(surroundings, "sync_times", refuse)
+    (found,) = surroundings.disk(tmp_path)
+    assert found.state == PROBLEM
+    assert "Read-only file system" in found.figure
