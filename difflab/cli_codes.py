@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,5 +38,5 @@ def store_code(error: StoreError, folder: Path | None) -> int:
 
     if isinstance(error, FolderError):
         return BAD_INPUT
-    stores = Path("reports").glob("*/events.jsonl") if folder is None else folder.glob("events.jsonl")
-    return STORE if any(True for _ in stores) else BAD_INPUT
+    stores = Path("reports").glob("*/events.jsonl") if folder is None else [folder / "events.jsonl"]
+    return STORE if any(os.path.exists(one) for one in stores) else BAD_INPUT

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_codes import BAD_INPUT, OK, STORE
+from .cli_codes import BAD_INPUT, NOTHING, OK, STORE
 from .errors import StoreError
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ digits.parquet; difflab export reports/digits --table samples --to samples.csv
 
 Tables: cases (one row per case, all columns of Results.frame), samples (one row per sample, in seconds per call) and
 runs (one row: study, settings, machine). An SQLite file holds all three, and views over them. Parquet needs the extra
-difflab[export].
+difflab[export]. For pandas, read_csv takes a label such as null for a missing value unless it is told
+keep_default_na=False, na_values=[""].
+
+Exit codes: 0 written; 2 bad input, or a file that cannot be written; 4 the run is damaged.
 """
 DIFF_EPILOG = """
 Example: difflab diff reports/digits reports/digits-2
@@ -39,7 +42,7 @@ Example: difflab diff reports/digits reports/digits-2
 A time has regressed where its 95% interval lies wholly beyond 1.03 times the earlier one; memory, where the peak grew
 by more than 10 per cent and 256 KiB; accuracy, where more than half a digit is lost.
 
-Exit codes: 0 nothing regressed; 1 something did; 2 bad input; 4 a run is damaged.
+Exit codes: 0 nothing regressed; 1 something did; 2 bad input; 4 a run is damaged; 5 no case is in both runs.
 """
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")]
@@ -103,7 +106,7 @@ def attach(app: typer.Typer, show: Callable[[str], None], say: Callable[[str], N
 
         found = _stored(say, lambda: diff_runs(before, after, across_machines=across_machines))
         show(_json(difference_document(found)) if as_json else difference_text(found))
-        raise typer.Exit(REGRESSED if found.regressed else OK)
+        raise typer.Exit(REGRESSED if found.regressed else OK if found.cases else NOTHING)
 
 
 def _stored(say: Callable[[str], None], work: Callable[[], Any]) -> Any:
@@ -199,7 +202,12 @@ def export_text(folder: Path, targets: Sequence[Path], table: str | None, force:
         return export.csv_text(tables(found)[table or "cases"]).removesuffix("\n")
     for target in targets:
         export.check(target, table, force)
-    written = [export.export(found, target, table, force) for target in targets]
+    if twice := [target for number, target in enumerate(targets) if target in targets[:number]]:
+        raise InputError(f"{twice[0]} is named twice; name each file once.")
+    try:
+        written = [export.export(found, target, table, force) for target in targets]
+    except StoreError as fault:  # of the file named, and nothing is wrong with the run
+        raise InputError(str(fault)) from fault
     return "\n".join(f"wrote {path}" for path in written)
 
 
@@ -246,6 +254,8 @@ def difference_text(found: Difference) -> str:
         parts.append("\n".join(_wrapped(f"Note: {note}.") for note in found.notes))
     worse = [_wrapped(f"  {case.block} {case.backend}: {'; '.join(case.regressions)}") for case in found.regressed]
     total = _count(len(found.cases), "case")
+    if not found.cases:
+        return "\n\n".join([*parts, "No case is in both runs, so nothing was compared."])
     if worse:
         parts.append("\n".join([f"{len(worse)} of {total} regressed from {found.before} to {found.after}:", *worse]))
     else:

@@ -99,7 +99,7 @@ def tolerated(count: int) -> int:
 def replay(found: Sequence[tuple[str, list[tuple[float, float]]]], times: int) -> dict[str, float]:
     """Which fractions of comparisons, replayed from stored epochs with exchanged names, get each verdict."""
     generator = random.Random(0)
-    verdicts = dict.fromkeys(statistics.VERDICTS, 0)
+    verdicts: dict[str, int] = dict.fromkeys(statistics.VERDICTS, 0)
     for _ in range(times):
         _, stored = generator.choice(found)
         pairs: list[tuple[float, float]] = []

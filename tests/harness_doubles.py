@@ -160,9 +160,10 @@ class Double:
 
 @dataclass(frozen=True)
 class Slow:
-    """A backend whose call takes a known time."""
+    """A backend whose call takes a known time, and the first one another, if it compiles something."""
 
     milliseconds: float = 5.0
+    first_milliseconds: float | None = None
 
     name = "slow"
     family = "reverse"
@@ -175,8 +176,10 @@ class Slow:
         return Cost(1.0, 10.0, 0.0, 0.0)
 
     def prepare(self, source: Any, operator: str, example: Any) -> Any:
+        waits = [] if self.first_milliseconds is None else [self.first_milliseconds]
+
         def call(leaves: list[Any]) -> tuple[Any, list[Any]]:
-            time.sleep(self.milliseconds / 1000)
+            time.sleep((waits.pop() if waits else self.milliseconds) / 1000)
             return 0.0, [2 * leaves[0] * leaves[1]]
 
         return SimpleNamespace(stats={}, value_and_gradient=call)

@@ -1,4 +1,4 @@
-"""Sixty SIGKILLs: coordinators of real runs are killed at random moments, the next one goes on, nothing is lost or twice.
+"""Sixty SIGKILLs of coordinators at random moments of real runs: the next one goes on, nothing is lost or twice.
 
     python tests/kills.py [--kills N] [--seed N]
 

@@ -1,4 +1,4 @@
-"""Neighbours with pools of threads: a matrix product and its derivative in OpenBLAS, PyTorch or JAX, again and again."""
+"""Neighbours with pools of threads: a matrix product and its derivative in OpenBLAS, PyTorch or JAX."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import INSTALLED, RunCommand
 
 import difflab
-from difflab import cli, cli_progress, cli_tables
+from difflab import cli, cli_codes, cli_progress, cli_tables
 from difflab.problems import PROBLEMS
 
 MINI = """
@@ -290,7 +290,7 @@ def test_damaged_store_is_code_4(run_command: RunCommand, mini: str, tmp_path: P
     ],
 )
 def test_exit_code_of_outcomes(outcomes: list[str], code: int) -> None:
-    assert cli.code_of([{"outcome": outcome} for outcome in outcomes]) == code
+    assert cli_codes.code_of([{"outcome": outcome} for outcome in outcomes]) == code
 
 
 def test_our_own_fault_shows_a_traceback_and_says_so(
@@ -300,7 +300,7 @@ def test_our_own_fault_shows_a_traceback_and_says_so(
         raise ZeroDivisionError("made up")
 
     monkeypatch.setattr(cli_tables, "catalogue", broken)
-    assert invoke("list") == cli.FAULT
+    assert invoke("list") == cli_codes.FAULT
     error = capsys.readouterr().err
     assert "ZeroDivisionError: made up" in error
     assert error.endswith("difflab: this is a fault of difflab and not yours; please report it with the lines above.\n")

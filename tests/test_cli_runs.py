@@ -104,6 +104,17 @@ def test_export_writes_what_is_asked_for(folder: Path, tmp_path: Path, capsys: p
     assert invoke("export", folder, "--to", targets[1], "--force") == 0
 
 
+def test_a_file_that_cannot_be_written_or_is_named_twice_is_bad_input(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke("export", folder, "--to", tmp_path / "nowhere" / "run.csv") == 2
+    assert "run.csv cannot be written: No such file or directory. Name another" in capsys.readouterr().err
+    target = tmp_path / "run.csv"
+    assert invoke("export", folder, "--to", target, "--to", target) == 2
+    assert "run.csv is named twice; name each file once." in capsys.readouterr().err
+    assert not target.exists()
+
+
 def test_export_prints_csv_where_no_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("export", folder, "--table", "samples") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -173,3 +184,21 @@ def test_diff_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_diff_of_what_is_no_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("diff", OLD / "full", tmp_path) == 2
     assert "holds no run of difflab" in capsys.readouterr().err
+
+
+def test_runs_without_a_case_in_common_are_not_called_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((folder / store.MANIFEST).read_text())
+    for case in manifest["blocks"][0]["cases"]:
+        case["id"] = case["id"][::-1]
+        case["spec"]["problem"] = "another"
+    (folder / store.MANIFEST).write_text(json.dumps(manifest))
+    assert invoke("diff", OLD / "full", folder) == 5
+    text = capsys.readouterr().out
+    assert text.endswith("No case is in both runs, so nothing was compared.\n")
+    assert "regressed" not in text
+
+
+@pytest.mark.parametrize("command", ["repair", "export", "report"])
+def test_a_path_that_no_file_can_have_is_one_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(command, "a" * 300) == 2
+    assert capsys.readouterr().err.endswith("cannot be read: File name too long.\n")

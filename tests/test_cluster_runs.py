@@ -14,6 +14,8 @@ import difflab
 from difflab.harness import results
 from difflab.harness.results import Results
 
+pytestmark = pytest.mark.long
+
 HOWS = ("well", "null", "wrong")
 
 

@@ -258,8 +258,8 @@ def interrupted(whole: Path, folder: Path, **packages: str) -> Path:
         for event in store.read(whole):
             if event["kind"] in ("finished", "run_finished"):
                 break
-            data = {key: value for key, value in event.items() if key != "kind"}
-            target.append(event["kind"], **data)
+            if event["kind"] != store.DESCRIBED:
+                target.append(event["kind"], **{key: value for key, value in event.items() if key != "kind"})
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
@@ -81,6 +82,15 @@ def test_what_cannot_be_ended_is_told(tree: subprocess.Popen, monkeypatch: pytes
     assert not descendants.end_descendants(tree.pid, 0.05)
     assert not descendants.end_marked(_mark(tree), 0.05)
     monkeypatch.undo()
+
+
+def test_what_forks_faster_than_it_is_stopped_cannot_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[signal.Signals, set[int]] = {signal.SIGSTOP: set(), signal.SIGKILL: set()}
+    fresh = itertools.count(2**22 + 1)
+    monkeypatch.setattr(descendants, "descendants", lambda pid: [next(fresh)])
+    monkeypatch.setattr(descendants, "_signal", lambda pids, number: sent[number].update(pids))
+    assert not descendants.end_descendants(os.getpid(), 0.05)
+    assert sent[signal.SIGSTOP] == sent[signal.SIGKILL] != set()  # nothing is left stopped
 
 
 def _mark(process: subprocess.Popen) -> bytes:
@@ -232,7 +242,9 @@ def test_a_line_without_end_is_refused_when_it_is_too_long(pipe: tuple[Inbox, in
         b'{"kind": "partial", "data": 3}',
         b'{"kind": "verdict", "outcome": "splendid", "reason": ""}',
         b'{"kind": "verdict", "outcome": [], "reason": ""}',
+        b'{"kind": "answer", "data": {"call_s": 1e999}}',
         b'{"kind": "hello", "pid": "x"}',
+        b'{"kind": "hello", "pid": 1e999}',
         b'{"kind": ["phase"], "phase": "x"}',
         b"9" * 10_000,
     ],

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from harness_runs import double, run, start, write_study
 
 from difflab.harness import results, store
 from difflab.harness.results import Results
+
+pytestmark = pytest.mark.long
 
 
 def _kill_when(process: subprocess.Popen, folder: Path, lines: int) -> bool:

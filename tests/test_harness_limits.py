@@ -21,6 +21,8 @@ from difflab.harness.process import Worker, ask, wait_for
 from difflab.harness.results import Results
 from difflab.harness.watchdog import Watchdog
 
+pytestmark = pytest.mark.long
+
 MARK = "DIFFLAB_TEST_OF_LIMITS"
 UNREADABLE = "the worker sent something unreadable in phase memory"
 KILLED = "the worker died of SIGKILL (killed from outside; nothing says by whom) in phase "

@@ -85,6 +85,19 @@ def test_calibration_stops_when_a_sample_is_long_enough() -> None:
     assert len(seen) < 100
 
 
+def test_a_trial_that_was_interrupted_does_not_end_the_calibration() -> None:
+    interruptions = [0.05]
+
+    def call() -> None:
+        time.sleep(interruptions.pop() if interruptions else 1e-5)
+
+    assert timing.calibrate(call, 0.01, step=1e-9)[0] > 1
+
+
+def test_samples_of_slow_calls_are_as_long_as_the_study_asks() -> None:
+    assert timing.plan(0.02, 5, 9).loops == timing.plan(0.4, 5, 9).loops == 5
+
+
 def test_a_coarse_clock_asks_for_longer_samples() -> None:
     loops, seconds = timing.calibrate(lambda: None, 1e-9, step=1e-6)
     assert loops * seconds >= 0.9e-3

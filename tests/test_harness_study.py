@@ -37,7 +37,11 @@ memory = "1.5 GiB"
 
 
 def _describe(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]) -> Catalogue:
-    refused = {k: [("scheme", "it must be 'central' or 'forward'")] for k, (_, o) in enumerate(asked) if o.get("scheme") == "no"}
+    refused = {
+        k: [("scheme", "it must be 'central' or 'forward'")]
+        for k, (_, o) in enumerate(asked)
+        if o.get("scheme") == "no"
+    }
     return Catalogue(
         {"digits-mlp": ["tiny", "small"], "digits-cnn": ["tiny"]},
         {"reverse": "reverse", "finite": "finite"},

@@ -36,6 +36,7 @@ def slope_of_chain(x: np.ndarray, count: int) -> np.ndarray:
     return slope
 
 
+@pytest.mark.long
 def test_a_chain_of_100_000_operations_differentiates():
     x = np.array([0.5, 2.0])
     tape = trace_leaves(lambda leaves: [chain(100_000)(leaves[0])], [x])

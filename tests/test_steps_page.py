@@ -11,7 +11,7 @@ from typing import Any
 import made_up_runs as made
 import pytest
 
-from difflab import cli, cli_tables
+from difflab import cli_codes, cli_tables
 from difflab.report import answer, cases, kinds, render
 from difflab.report.claims import curves, steps
 from difflab.report.numbers import TIMES
@@ -231,8 +231,8 @@ def test_the_command_line_has_a_fitting_table() -> None:
 
 
 def test_a_wrong_gradient_is_a_finding_and_no_failure() -> None:
-    assert cli.code_of([{"outcome": "ok"}, {"outcome": "unsupported"}]) == cli.OK
-    assert cli.code_of([{"outcome": "ok"}, {"outcome": "crash"}]) == cli.UNEXPECTED
+    assert cli_codes.code_of([{"outcome": "ok"}, {"outcome": "unsupported"}]) == cli_codes.OK
+    assert cli_codes.code_of([{"outcome": "ok"}, {"outcome": "crash"}]) == cli_codes.UNEXPECTED
 
 
 def test_a_frame_with_nothing_found_is_read() -> None:

@@ -15,8 +15,8 @@ from scipy.stats import mannwhitneyu
 
 import difflab
 from difflab.errors import StoreError
-from difflab.harness import results, store, two_samples
-from difflab.harness.difference import Difference, diff_runs
+from difflab.harness import results, statistics, stopping, store, two_samples
+from difflab.harness.difference import SEQUENTIAL, Difference, diff_runs
 from difflab.harness.ledger import Ledger
 from difflab.harness.results import Results
 
@@ -82,6 +82,26 @@ def test_the_interval_covers_the_true_factor_as_often_as_it_says(shape: str, fir
     assert abs(covered / 2000 - exact) <= 4 * math.sqrt(exact * (1 - exact) / 2000)
 
 
+def _stopped_early(generator: random.Random, draw: Callable[[random.Random], float], factor: float) -> list[float]:
+    times = [factor * draw(generator) for _ in range(6)]
+    while stopping.rule(times, 6, 15, 0.05) is None:
+        times.append(factor * draw(generator))
+    return times
+
+
+def test_where_a_run_stopped_when_its_interval_was_narrow_the_factor_is_covered_as_often() -> None:
+    """A sample that stops when it looks narrow is narrow by chance sometimes: at 95 % it would cover less often."""
+    generator, draw = random.Random(5), SHAPES["with rare slow ones"]
+    covered = {statistics.CONFIDENCE: 0, SEQUENTIAL: 0}
+    for _ in range(1500):
+        before, after = (_stopped_early(generator, draw, factor) for factor in (1.0, 1.25))
+        for confidence in covered:
+            _, found = two_samples.factor(before, after, confidence)
+            assert found is not None
+            covered[confidence] += found.low <= 1.25 <= found.high
+    assert covered[statistics.CONFIDENCE] / 1500 < 0.95 <= covered[SEQUENTIAL] / 1500
+
+
 def test_the_other_way_round_it_is_the_inverse() -> None:
     generator = random.Random(3)
     one, other = [[generator.lognormvariate(0, 0.1) for _ in range(7)] for _ in range(2)]
@@ -141,6 +161,18 @@ def test_times_have_one_of_four_verdicts_and_only_clearly_longer_ones_are_worse(
     assert call.interval.low < factor < call.interval.high
     assert [clause for clause in _only(found) if "times as long" in clause] == _only(found)
     assert bool(_only(found)) == worse
+
+
+def test_a_run_that_might_have_taken_more_processes_has_the_wider_interval() -> None:
+    def more(_: list[dict[str, Any]], manifest: dict[str, Any]) -> None:
+        manifest["study"]["timing"]["most_processes"] = 15
+
+    for one, other, confidence in ((_run(), _run(), statistics.CONFIDENCE), (_run(), _run(more), SEQUENTIAL)):
+        calls = [case.call for case in diff_runs(one, other).cases]
+        medians = [median for median, _ in one.rows[0]["medians"]]
+        assert calls[0] is not None
+        assert calls[0].interval == two_samples.factor(medians, medians, confidence)[1]
+    assert two_samples.rank(6, 6, SEQUENTIAL) != two_samples.rank(6, 6)
 
 
 def test_noise_is_ambiguous_and_not_worse() -> None:

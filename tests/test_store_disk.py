@@ -6,6 +6,7 @@ made from several processes is made from those that are known, in which case ``p
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -20,9 +21,11 @@ from harness_runs import HERE, double, run, start, write_study
 
 from difflab import lab
 from difflab.errors import StoreError
-from difflab.harness import reference, results, store
+from difflab.harness import journal, reference, results, store
 from difflab.harness.ledger import Ledger
 from difflab.harness.results import Results
+
+pytestmark = pytest.mark.long
 
 OLD = HERE / "old_runs" / "format-1"
 # Figures made from several processes: a row may show others when it knows of fewer.
@@ -33,6 +36,17 @@ FROM_PROCESSES = {
 }  # fmt: skip
 # What is said of a case that has no outcome yet.
 OPEN = {"outcome", "reason", "phase"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("study"), double("well"), processes=1)
+
+
+@pytest.fixture(scope="module")
+def whole(study: Path) -> Results:
+    """A finished run of one case."""
+    return run(study, study.parent / "whole")
 
 
 # ---------------------------------------------------------------------------- cut at every byte
@@ -69,7 +83,8 @@ def _no_wrong_number(cut: Results, whole: Results) -> None:
             assert (row["call_s_low"] is None) == (len(here) < 6)
 
 
-def test_cut_at_every_byte_a_run_loads_and_no_number_is_wrong(tmp_path: Path) -> None:
+def test_cut_at_every_byte_a_run_loads_and_no_number_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "decode", functools.cache(journal.decode))  # what a line says depends on it alone
     folder = Path(shutil.copytree(OLD / "full", tmp_path / "run"))
     whole = results.load(OLD / "full")
     path, raw = folder / store.EVENTS, (OLD / "full" / store.EVENTS).read_bytes()
@@ -86,21 +101,30 @@ def test_cut_at_every_byte_a_run_loads_and_no_number_is_wrong(tmp_path: Path) ->
         before = (lines, cut.ledger)
 
 
-def test_cut_in_any_line_a_run_is_resumed_to_the_same_cases(tmp_path: Path) -> None:
-    path = write_study(tmp_path, double("well"), processes=1)
-    whole = run(path, tmp_path / "whole")
-    raw = (whole.folder / store.EVENTS).read_bytes()
+def _states(whole: Results) -> list[int]:
+    """The lengths of an event file that end in the middle of a line, one for each state that a run can be found in.
+
+    Lines that only tell what begins leave the state as it was.  The last one is the length of the whole.
+    """
+    lengths, end, before = [], 0, None
+    events, lines = store.read(whole.folder), (whole.folder / store.EVENTS).read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        known = [event for event in events[:number] if event["kind"] not in ("run_started", "started")]
+        if known != before:
+            lengths.append(end + len(line) // 2)
+        before, end = known, end + len(line)
+    return [*lengths, end]
+
+
+def test_cut_in_any_line_a_run_is_resumed_to_the_same_cases(study: Path, whole: Results, tmp_path: Path) -> None:
     calm = {row["case"]: row["outcome"] for row in whole.rows}
-    lengths, end = [len(raw)], 0
-    for line in raw.splitlines(keepends=True):  # in the middle of each line, and not at all
-        lengths.append(end + len(line) // 2)
-        end += len(line)
-    assert len(lengths) >= 10
-    for some in (lengths[:4], lengths[4:8], lengths[8:]):
+    lengths = _states(whole)
+    assert len(lengths) >= 9
+    for some in (lengths[:3], lengths[3:6], lengths[6:]):
         folders = [Path(shutil.copytree(whole.folder, tmp_path / f"cut-{length}")) for length in some]
         for folder, length in zip(folders, some, strict=True):
             os.truncate(folder / store.EVENTS, length)
-        processes = [start(path, folder) for folder in folders]
+        processes = [start(study, folder) for folder in folders]
         for folder, process in zip(folders, processes, strict=True):
             assert process.stdout is not None
             said = process.stdout.read()
@@ -157,25 +181,33 @@ def _ended_once(folder: Path) -> None:
         assert len(seen) == len(set(seen))
 
 
-@pytest.mark.parametrize("room", [1, 4, 6])
-def test_a_full_disk_ends_the_run_with_a_sentence_and_the_run_resumes(room: int, tmp_path: Path) -> None:
-    """A disk of a few pages, in which the manifest, the reference or an event no longer has room."""
-    study = write_study(tmp_path, double("well"))
+ROOMS = (1, 4, 6)
+"""Pages of a disk in which the manifest, then the reference, then an event has no room any more."""
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_the_run_resumes(study: Path, tmp_path: Path) -> None:
+    """Three times the disk is full and gets a little larger, then there is room for all."""
     disk, out = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
     command = " ".join([*RUN, str(study), "--out", f"{disk}/run"])
     if MOUNTS:
-        small, large = f"mount -t tmpfs -o nr_blocks={room} tmpfs {disk}", f"mount -o remount,size=64m {disk}"
+        rooms = [f"mount -o remount,nr_blocks={room} {disk}" for room in ROOMS]
+        rooms[0] = f"mount -t tmpfs -o nr_blocks={ROOMS[0]} tmpfs {disk}"
+        large = f"mount -o remount,size=64m {disk}"
     else:  # the kernel refuses files of more than some KiB
-        small, large = f"ulimit -S -f {2 * room + 4}", "ulimit -S -f unlimited"
+        rooms, large = [f"ulimit -S -f {2 * room + 4}" for room in ROOMS], "ulimit -S -f unlimited"
     request = json.dumps({"study": str(study), "out": f"{disk}/run"})
     again = f"echo '{request}' | {sys.executable} -m {lab.COORDINATOR} >&2"  # the same without the page
-    steps = [small, command, "echo CODE $?", large, again, "echo CODE $?", f"cp -r {disk}/run {out}"]
-    done = _shell("; ".join(steps), *MOUNTS or ())
-    assert _codes(done) == [4, 0], done.stderr
-    fault = next(line for line in done.stderr.splitlines() if line.startswith("difflab: "))
-    assert "cannot be written" in fault
-    assert "Free some space and run again: the run resumes." in fault
+    steps = [part for room in rooms for part in (room, command, "echo CODE $?")]
+    done = _shell("; ".join([*steps, large, again, "echo CODE $?", f"cp -r {disk}/run {out}"]), *MOUNTS or ())
+    assert _codes(done) == [4, 4, 4, 0], done.stderr
+    faults = [line for line in done.stderr.splitlines() if line.startswith("difflab: ")]
+    assert len(faults) == len(ROOMS)
+    for fault in faults:
+        assert "cannot be written" in fault
+        assert "Free some space and run again: the run resumes." in fault
+    if MOUNTS:
+        assert len({fault.partition(" cannot be written")[0] for fault in faults}) == len(ROOMS), faults
     assert "Traceback" not in done.stderr
     _ended_once(out)
 
@@ -228,10 +260,9 @@ def test_the_second_of_two_coordinators_ends_and_the_first_goes_on(tmp_path: Pat
     assert [row["outcome"] for row in results.load(tmp_path / "run").rows] == ["ok", "timeout"]
 
 
-def test_a_clock_that_was_set_back_changes_nothing(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_back_changes_nothing(study: Path, whole: Results, tmp_path: Path) -> None:
     """The first coordinator ran in 2099 by its clock; the next one resumes today."""
-    study = write_study(tmp_path, double("well"))
-    folder = run(study, tmp_path / "run").folder
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "run"))
     manifest = store.read_manifest(folder) | {"created": "2099-12-31T23:59:59Z"}
     events = [
         {**event, **({"at": "2099-12-31T23:59:59Z"} if "at" in event else {})}

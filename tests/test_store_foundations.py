@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from damage import OLD, find, spoil
+from damage import OLD, find, lines_of, spoil, write_lines
 
 from difflab.errors import StoreError
-from difflab.harness import repair, results, store
+from difflab.harness import environment_change, journal, repair, results, store
+from difflab.harness.books import Books
 from difflab.harness.ledger import Ledger
 
 
@@ -92,6 +95,65 @@ def test_what_was_measured_before_a_lost_change_of_environment_goes(tmp_path: Pa
     assert ledger.epochs["c"] == {0: {"machine": "second"}}
 
 
+def _on_two_machines(folder: Path) -> None:
+    """A case that was timed in one process on one machine, and then afresh in two on another."""
+    case = {"id": "c", "label": "l", "spec": {}}
+    manifest = {
+        "study": {"answer": "compare", "timing": {"processes": 2}},
+        "blocks": [{"name": "b", "truth": "t", "cases": [case]}],
+    }
+    study: Any = SimpleNamespace(kind=SimpleNamespace(reference=False), timed=True, timing=SimpleNamespace(processes=2))
+    with store.Store(folder) as target:
+        target.write_manifest(manifest)
+        books = Books(study, [], target, Ledger(), lambda _: None, 0, False)
+        books.record("reference", truth="t", data={})
+        books.record("checked", case="c", data={"machine": "first"})
+        books.record("epoch", case="c", epoch=0, data={"machine": "first"})
+        books.record("environment_changed", number=1, changes=[], environment={"cpu": "second"})
+        books.record("run_started", environment=1)
+        books.record("checked", case="c", data={"machine": "second"})
+        for epoch in range(2):
+            books.record("epoch", case="c", epoch=epoch, data={"machine": "second"})
+        books.record("finished", case="c", outcome="ok", reason="", phase="", data={})
+
+
+def test_whatever_range_is_lost_no_case_is_of_two_machines(tmp_path: Path) -> None:
+    """A hole in the file may take the change of environment and all that would show that a case was measured anew."""
+    _on_two_machines(tmp_path)
+    lines, alone = lines_of(tmp_path), 0
+    for first in range(2, len(lines)):
+        for last in range(first, len(lines)):
+            write_lines(tmp_path, [line for number, line in enumerate(lines) if not first <= number <= last])
+            repair.repair(tmp_path)
+            ledger = Ledger.of(store.read(tmp_path))
+            known = [*ledger.checks.values(), *ledger.epochs.get("c", {}).values()]
+            assert len({data["machine"] for data in known}) <= 1, (first, last)
+            if "c" in ledger.ends:
+                assert [data["machine"] for data in known] == ["second"] * 3, (first, last)
+                alone += 1
+    assert alone >= 5  # what rests on nothing that is lost stands
+
+
+def test_nothing_is_added_to_what_an_environment_measured_that_is_not_described(tmp_path: Path) -> None:
+    _on_two_machines(tmp_path)
+    change = find(tmp_path, "environment_changed")
+    lines = lines_of(tmp_path)
+    write_lines(tmp_path, [line for number, line in enumerate(lines[:-1]) if number not in (change, change + 1)])
+    assert "the description of its environment is lost" in repair.repair(tmp_path).withdrawn.values()
+    assert Ledger.of(store.read(tmp_path)).checks == {}
+    # where the next beginning still says that there was a change, resuming on the first machine is another one
+    (tmp_path / store.EVENTS).unlink()
+    write_lines(tmp_path, [*lines[:change], *lines[change + 1 : change + 3]])
+    repair.repair(tmp_path)
+    with store.Store(tmp_path) as target:
+        ledger = Ledger.of(target.events)
+        assert ledger.environment == 1
+        assert environment_change.settle(target, ledger, {}, allowed=False) == []
+        assert (ledger.environment, ledger.checks) == (2, {})
+        assert environment_change.settle(target, ledger, {}, allowed=False) == []
+        assert ledger.environment == 2
+
+
 def test_the_next_beginning_says_that_the_environment_changed(tmp_path: Path) -> None:
     with store.Store(tmp_path) as target:
         target.write_manifest({"study": {"answer": "traps"}, "blocks": []})
@@ -113,6 +175,12 @@ def test_a_manifest_of_which_there_is_no_copy_cannot_be_made_up(tmp_path: Path) 
     with pytest.raises(StoreError, match=r"manifest\.json is gone\. `difflab repair"):
         results.load(folder)
     assert (folder / store.EVENTS).read_bytes() == raw
+
+
+def test_a_number_in_quotation_marks_is_damage() -> None:
+    line = journal.encode(7, {"kind": "note"})
+    with pytest.raises(ValueError, match="does not match its checksum"):
+        journal.decode(line.replace(b'"seq":7', b'"seq":"7"'))
 
 
 def test_what_another_difflab_wrote_is_refused_and_never_cut(tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_where_every_event_is_whole_none_is_lost(folder: Path, damage: Callable[
     assert results.load(folder).finished
 
 
+def test_a_whole_last_line_in_the_wrong_place_is_no_torn_tail(folder: Path) -> None:
+    """A kill leaves no line whose checksum holds: what was before it is lost, and it may not go the same way."""
+    lines = lines_of(folder)
+    write_lines(folder, [*lines[:-2], lines[-1]])
+    for work in (lambda: results.load(folder), lambda: store.Store(folder)):
+        with pytest.raises(StoreError, match=rf"events\.jsonl:{len(lines) - 1}: this line has number .*difflab repair"):
+            work()
+    assert list(repair.repair(folder).withdrawn) == [len(lines) - 1]  # it was seen, and judged
+
+
 def test_two_different_events_of_one_number_are_both_dropped(folder: Path) -> None:
     lines = lines_of(folder)
     lines.insert(9, journal.encode(8, {"kind": "note", "text": "of another run"}).rstrip())
@@ -268,6 +278,16 @@ def test_a_manifest_that_is_gone_or_damaged_is_made_again_from_the_events(folder
     assert results.load(folder).finished
 
 
+def test_a_manifest_that_is_not_what_the_run_wrote_is_not_believed(folder: Path) -> None:
+    """One digit of it is a process more or fewer, a name of it another case."""
+    path = folder / store.MANIFEST
+    path.write_bytes(path.read_bytes().replace(b'"label": "well"', b'"label": "will"'))
+    with pytest.raises(StoreError, match=r"manifest\.json is not what the run wrote\. `difflab repair .*run` makes it"):
+        results.load(folder)
+    repair.repair(folder)
+    assert [row["backend"] for row in results.load(folder).rows] == ["well", "null", "wrong"]
+
+
 def test_a_run_in_use_is_not_repaired_under_its_coordinator(folder: Path) -> None:
     with store.Store(folder), pytest.raises(StoreError, match="is in use by another difflab run"):
         repair.repair(folder)
@@ -291,6 +311,29 @@ def test_a_coordinator_that_waited_at_the_door_gets_the_repaired_file(
     with store.Store(folder) as target:
         target.append("note", text="into the new file")
     assert store.read(folder)[-1] == {"kind": "note", "text": "into the new file"}
+
+
+def test_a_repair_that_waited_at_the_door_leaves_the_repaired_file_to_its_coordinator(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another repair may have been done, and a run begun, before the lock of the file that was opened is had."""
+    spoil(folder, find(folder, "started"))
+    real = store.lock
+    running: list[store.Store] = []
+
+    def slow(descriptor: int, where: Path) -> None:
+        if not running:
+            monkeypatch.setattr(store, "lock", real)
+            repair.repair(folder)
+            running.append(store.Store(folder))
+        real(descriptor, where)
+
+    monkeypatch.setattr(store, "lock", slow)
+    with pytest.raises(StoreError, match="is in use by another difflab run"):
+        repair.repair(folder)
+    with running[0] as target:
+        target.append("note", text="of the run")
+    assert store.read(folder)[-1] == {"kind": "note", "text": "of the run"}
 
 
 def test_the_record_of_a_repair_says_what_happened(folder: Path) -> None:

@@ -126,6 +126,7 @@ def test_long_programs_are_cut_into_functions_that_share_their_values() -> None:
             np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.long
 def test_wide_sums_are_grouped_in_every_text() -> None:
     x = RNG.normal(size=3000)
     for way in ("dag", "tree"):

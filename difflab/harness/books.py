@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class Books:
     ) -> None:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
         self.emit, self.seed, self.quick, self.variables = emit, seed, quick, variables or {}
-        self.lock = HostLock(self.running)
+        self.lock = HostLock(self._tell)
         self._sentinel: Worker | None = None
         self.cases = {case.id: case for block in blocks for case in block.cases}
         self.truths = {block.truth: block for block in reversed(blocks)} if study.kind.reference else {}
@@ -78,7 +79,9 @@ class Books:
     # ------------------------------------------------------------------------- facts
 
     def record(self, kind: str, **data: Any) -> None:
-        """Store one fact and take it into the ledger."""
+        """Store one fact and take it into the ledger; what is measured bears the number of its environment."""
+        if kind in ("checked", "epoch") and self.ledger.environment:
+            data.setdefault("environment", self.ledger.environment)
         self.target.append(kind, **data)
         self.ledger.apply({"kind": kind, **data})
 
@@ -87,12 +90,8 @@ class Books:
         if self.ledger.speeds is not None:
             return
         self.running("calibrating the machine")
-        worker = self.worker()
-        try:
-            with self.lock.exclusive():
-                answer = ask(worker, {"do": "measure_speeds"}, START_SECONDS)
-        finally:
-            worker.close()
+        with self.lock.exclusive(), contextlib.closing(self.worker()) as worker:
+            answer = ask(worker, {"do": "measure_speeds"}, START_SECONDS)
         if answer is not None:
             self.record("calibrated", data=answer)
 
@@ -128,11 +127,14 @@ class Books:
     def running(self, text: str) -> None:
         """Tell what runs now, and how far the run is."""
         self._text = text
-        self.still_running()
+        self._tell(text)
 
     def still_running(self) -> None:
         """Tell it again: a sign of life in a long step."""
-        self.emit({"event": "running", "text": self._text, "done": self._done(), "steps": self._steps})
+        self._tell(self._text)
+
+    def _tell(self, text: str) -> None:
+        self.emit({"event": "running", "text": text, "done": self._done(), "steps": self._steps})
 
     def _done(self) -> int:
         ledger, per_case = self.ledger, self._steps - len(self.truths)

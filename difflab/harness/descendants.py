@@ -70,15 +70,17 @@ def end_descendants(pid: int, seconds: float) -> bool:
     """
     end = time.monotonic() + seconds
     while True:
-        stopped: list[int] = []
-        while fresh := [one for one in descendants(pid) if one not in stopped]:
+        stopped: set[int] = set()
+        while fresh := set(descendants(pid)) - stopped:
             _signal(fresh, signal.SIGSTOP)
-            stopped += fresh
+            stopped |= fresh
+            if time.monotonic() > end:  # they fork faster than they can be stopped
+                break
         if not stopped:
             return True
+        _signal(stopped, signal.SIGKILL)
         if time.monotonic() > end:
             return False
-        _signal(stopped, signal.SIGKILL)
         time.sleep(PAUSE_SECONDS)
 
 

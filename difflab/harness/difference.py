@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import environment_change, results, statistics, store
+from . import environment_change, results, statistics, stopping, store
 from .environment_change import Change
 from .results import Results
 from .statistics import Interval
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SLOWER = 1.03
 MORE_MEMORY = 1.10
 FEWER_DIGITS = 0.5
+SEQUENTIAL = 0.975
+"""The confidence asked for where a run settled the number of processes by looking at its intervals: it leaves 95 %."""
 RESOLUTION = 2**18
 """Bytes; peaks that differ by less differ by what the system hands out at once, not by what was computed."""
 
@@ -185,9 +187,10 @@ def _machine(one: Results) -> dict[str, Any]:
 def _compare(
     first: Results, old: Mapping[str, Any], last: Results, row: Mapping[str, Any], comparable: bool
 ) -> CaseChange:
-    call = _times(_medians(old), _medians(row)) if comparable else None
-    prepares = [_prepares(one, case["case"]) for one, case in ((first, old), (last, row))]
-    prepare = _times(*prepares) if comparable else None
+    looked = _looked(first, old) or _looked(last, row)
+    confidence = SEQUENTIAL if looked else statistics.CONFIDENCE
+    call = _times(_medians(old), _medians(row), confidence) if comparable else None
+    prepare = _times(_prepares(first, old), _prepares(last, row), confidence) if comparable else None
 
     def pair(name: str) -> tuple[Any, Any]:
         return old.get(name), row.get(name)
@@ -215,15 +218,21 @@ def _medians(row: Mapping[str, Any]) -> list[float]:
     return [median for median, _ in row["medians"] or []]
 
 
-def _prepares(one: Results, case: str) -> list[float]:
-    return [data["prepare_s"] for _, data in sorted(one.ledger.epochs.get(case, {}).items())]
+def _looked(one: Results, row: Mapping[str, Any]) -> bool:
+    """Whether a case had so many processes because its interval was, or was not yet, narrow enough."""
+    timing = one.study.get("timing") or {}
+    return len(_medians(row)) >= stopping.FEWEST and timing.get("most_processes", 0) > timing.get("processes", 0)
 
 
-def _times(before: list[float], after: list[float]) -> Times | None:
+def _prepares(one: Results, row: Mapping[str, Any]) -> list[float]:
+    return [data["prepare_s"] for _, data in sorted(one.ledger.epochs.get(row["case"], {}).items())]
+
+
+def _times(before: list[float], after: list[float], confidence: float) -> Times | None:
     """The comparison of one number per process; numbers that are not positive were below what the clock shows."""
     if not before or not after or min(*before, *after) <= 0:
         return None
-    ratio, found = factor(before, after)
+    ratio, found = factor(before, after, confidence)
     verdict = found and statistics.verdict(Interval(math.log(found.low), math.log(found.high)))
     return Times(statistics.median(before), statistics.median(after), ratio, found, verdict)
 

@@ -1,8 +1,8 @@
 """What difflab can and cannot do on this machine, each with its figure and what to do about it.
 
 Nothing is believed that can be tried: the limit of memory has to stop an allocation in a worker, the kernels of the
-BLAS have to multiply, the disk has to sync.  What is timed runs under the lock of the machine, so a run that is under
-way is not disturbed.
+BLAS have to multiply, the disk has to sync.  What is timed runs under the lock of the machine, and is left out while
+another run holds it; the rest loads one processor for some seconds.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ..tape import Tape
 from ..transforms.simplify import simplify
 from .equation_prices import Prices, Reading
 
-PREPARING = 100
+PREPARING = 250
 """Python calls that preparing takes at least."""
 ENGINES = {"python": 1.0, "numpy": 1.0, "cupy": 1.0, "c": 0.05, "symengine": 0.2}
 """Seconds per operation of a program of single numbers, as a multiple of those of Python."""

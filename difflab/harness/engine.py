@@ -23,10 +23,9 @@ from .cluster import homes
 from .cluster.dispatch import Cluster
 from .cluster.link import reach
 from .ledger import Ledger
-from .probe import Probe
+from .probe import Probe, read_with
 from .request import Request
 from .study import Study
-from .study_file import read_study
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -47,7 +46,7 @@ def run(request: Request, emit: Emit) -> Path:
     """
     begin = time.monotonic()
     probe = Probe()
-    checked = read_study(request.study, probe)
+    checked = read_with(probe, request.study, emit)
     seed, quick = request.seed, request.quick
     blocks = grid.blocks(checked, seed, quick)
     key = grid.key(checked, seed, quick)

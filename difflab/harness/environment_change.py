@@ -114,7 +114,8 @@ def settle(target: Store, ledger: Ledger, present: dict[str, Any], allowed: bool
     found = changes(last(manifest, target.events), present, manifest.get("blocks") or ())
     if found and not allowed:
         raise refuse(target.folder, found)
-    if found:
+    described = [event["number"] for event in target.events if event["kind"] == "environment_changed"]
+    if found or ledger.environment != (described or [0])[-1]:  # or a repair found the description of the last one lost
         data = {"number": ledger.next_environment, "changes": [list(change) for change in found]}
         target.append("environment_changed", **data, environment=present)
         ledger.apply({"kind": "environment_changed", **data})

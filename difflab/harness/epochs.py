@@ -70,7 +70,6 @@ class Epoch:
         self.books, self.block, self.number, self.judge = books, block, number, judge
         self.order = random.Random(f"{books.seed}:{block.name}:{number}")
         self.active: list[Contestant] = []
-        self.watch = Watch()
         self.together = uuid.uuid4().hex[:12]  # who was measured side by side: a number may be measured in two goes
 
     def run(self, cases: Sequence[Case]) -> None:
@@ -84,6 +83,7 @@ class Epoch:
     def _run(self, cases: list[Case]) -> None:
         try:
             self._open(cases)
+            self.watch = Watch()  # its counters leave out the wait for the machine, and workers that import
             for one in self._shuffled():
                 self.books.still_running()
                 self._prepare(one)
@@ -152,11 +152,10 @@ class Epoch:
             "least": study.timing.sample_ms / 1000,
             "samples": study.timing.samples,
             "rounds": study.timing.rounds,
-            "loops": known.get("loops"),
-            "primal_loops": known.get("primal_loops"),
+            **{key: known.get(key) for key in ("loops", "call_s", "primal_loops")},
             "gc": study.timing.gc,
         }
-        if self._ask(one, command, self.books.patience):
+        if self._ask(one, command, self.books.patience + MARGIN * study.timing.sample_ms / 1000):
             one.found["busy_s"] = time.monotonic() - start
 
     def _slice(self, one: Contestant) -> None:
@@ -184,13 +183,16 @@ class Epoch:
 
     def _close_or_judge(self) -> None:
         if cases := [one.case.id for one in self.active]:  # before the epochs: a kill between must not lose it
-            self.books.record("sentinel", block=self.block.name, epoch=self.number, cases=cases, data=self.watch.result())
-        for one in list(self.active):
+            self.books.record(
+                "sentinel", block=self.block.name, epoch=self.number, cases=cases, data=self.watch.result()
+            )
+        for one in self.active:
             one.found |= {"gc_runs": one.gc_runs, "gc_s": one.gc_s, "unsettled": one.unsettled}
             data = {key: one.found[key] for key in KEPT} | {"samples": one.samples, "primal": one.primal}
             data["together"] = self.together
             self.books.record("epoch", case=one.case.id, epoch=self.number, data=data)
-            if not self.judge:
+        if not self.judge:  # left after all is written: a kill in between would part those measured side by side
+            for one in list(self.active):
                 self._leave(one)
         steps = [({"do": "memory"}, self.books.patience), (self.books.accuracy(self.block), self.books.patience)]
         for command, seconds in [*steps, ({"do": "arrays"}, self.books.patience)]:

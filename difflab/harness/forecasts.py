@@ -5,6 +5,7 @@ Two workers take the blocks by turns; one that dies of a case is replaced, and t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +15,15 @@ from typing import Any
 from ..errors import DifflabError
 from . import grid, timing
 from .checks import SLOTS
-from .probe import Probe
+from .host_lock import HostLock
+from .probe import Probe, read_with
 from .process import START_SECONDS, Worker, wait_for
 from .request import Request
 from .study import Study, Timing
-from .study_file import read_study
 
 PATIENCE = 60.0  # seconds for the forecasts of one block
 ACCURACY_CALLS, ARRAYS_CALLS = 2.0, 8.0  # calls in whose time a result is judged, and its arrays are traced
+STARTS = 3  # workers that start before the first case: one to ask, one to calibrate, one as a sentinel
 JUDGED_S = 0.05  # seconds to judge a result at least
 CERTIFYING = 3.0  # times the first precision that certifying takes: it is raised, and the result is checked
 
@@ -39,13 +41,17 @@ def run(request: Request, emit: Callable[[dict[str, Any]], None]) -> None:
     """
     begin = time.monotonic()
     probe = Probe()
-    study = read_study(request.study, probe)
+    study = read_with(probe, request.study, emit)
     blocks = grid.blocks(study, request.seed, request.quick)
     emit({"event": "running", "text": "calibrating the machine", "done": 0, "steps": len(blocks) + 1})
-    speeds, start_s = calibrated(study.timing.threads, probe.kernels.variables)
-    survey = Survey(study, blocks, speeds, probe.kernels.variables, emit)
-    survey.run()
-    document = Outlook(study, blocks, survey.found, start_s, request.quick).document()
+    with contextlib.closing(HostLock(lambda text: emit({"event": "note", "text": text}))) as lock:
+        with lock.exclusive():
+            speeds, start_s = calibrated(study.timing.threads, probe.kernels.variables)
+        survey = Survey(study, blocks, speeds, probe.kernels.variables, emit)
+        with lock.shared():
+            survey.run()
+    outlook = Outlook(study, blocks, survey.found, start_s, request.quick, speeds["seconds"])
+    document = outlook.document()
     document |= {"seed": request.seed, "calibration_s": speeds["seconds"], "seconds": time.monotonic() - begin}
     emit({"event": "forecast", "data": document})
 
@@ -175,12 +181,20 @@ class Outlook:
         found: the forecasts.
         start_s: seconds in which a worker starts.
         quick: whether one process per case does everything.
+        calibration_s: seconds that a run takes to calibrate the machine.
     """
 
     def __init__(
-        self, study: Study, blocks: Sequence[grid.Block], found: Sequence[Block], start_s: float, quick: bool
+        self,
+        study: Study,
+        blocks: Sequence[grid.Block],
+        found: Sequence[Block],
+        start_s: float,
+        quick: bool,
+        calibration_s: float,
     ) -> None:
         self.study, self.blocks, self.found, self.start_s, self.quick = study, blocks, found, start_s, quick
+        self.beginning_s = calibration_s + STARTS * start_s
 
     def document(self) -> dict[str, Any]:
         """All of it as a JSON value: ``cases``, ``references_s``, ``run_s``, ``first_s``, and the limits."""
@@ -191,8 +205,9 @@ class Outlook:
         wanted = [min(limit, CERTIFYING * seconds) for seconds in truths.values() if seconds is not None]
         references = sum(wanted) if self.study.kind.reference else 0.0
         known = [row for row in rows if row["run_s"] is not None]
-        first = references / SLOTS + sum(row["check_s"] + row["process_s"] for row in known)
-        every = references / SLOTS + sum(row["run_s"] for row in known)
+        begun = self.beginning_s + references / SLOTS
+        first = begun + sum(row["check_s"] + row["process_s"] for row in known)
+        every = begun + sum(row["run_s"] for row in known)
         return {
             "study": {"name": self.study.name, "title": self.study.title, "answer": self.study.answer},
             "quick": self.quick,

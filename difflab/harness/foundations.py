@@ -53,6 +53,7 @@ def unfounded(
             ends.append(number)
         else:
             ledger.apply(event)
+    withdrawn |= _of_unknown_environments(events, ledger)
     if why := plan.open(ledger):
         withdrawn |= dict.fromkeys(ends, why)
     return dict(sorted(withdrawn.items()))
@@ -109,11 +110,13 @@ def _halves(events: Events) -> dict[int, str]:
 def _measured_before_a_lost_change(events: Events, once: bool) -> dict[int, str]:
     """Measurements that were made afresh later: the change of environment between them is lost, the old ones go.
 
-    Elsewhere nothing is measured twice, but for what a quick run was killed in.
+    Elsewhere nothing is measured twice, but for what a quick run was killed in.  Where the new ones are lost in part,
+    the number of the environment tells the rest from the old ones.
     """
     found: dict[int, str] = {}
     seen: dict[tuple[str, Any], int] = {}
     measured: dict[str, list[int]] = {}
+    places: dict[str, int] = {}
     gaps: list[int] = []
     expected = 0
     for number, event in sorted(events.items()):
@@ -123,12 +126,28 @@ def _measured_before_a_lost_change(events: Events, once: bool) -> dict[int, str]
         if event["kind"] in ("environment_changed", "block_moved"):
             for case in event.get("cases", list(measured)):
                 measured.pop(case, None)
+                places.pop(case, None)
         if once or event["kind"] not in ("checked", "epoch"):
             continue
         case, key = event["case"], (event["case"], event.get("epoch"))
         gap = max((place for place in gaps if place <= number), default=-1)
-        if seen.get(key) in measured.get(case, ()) and seen[key] < gap:
+        again = seen.get(key) in measured.get(case, ()) and seen[key] < gap
+        place = event.get("environment", 0)
+        if again or places.get(case, place) != place:
             found |= dict.fromkeys([one for one in measured[case] if one < gap], "it was measured again later")
-        seen[key] = number
+        seen[key], places[case] = number, place
         measured.setdefault(case, []).append(number)
     return found
+
+
+def _of_unknown_environments(events: Events, ledger: Ledger) -> dict[int, str]:
+    """Measurements of open cases in an environment of which nothing is known any more: none can be added to them."""
+    kinds = ("environment_changed", "node")
+    described = {0, *(event["number"] for event in events.values() if event["kind"] in kinds)}
+    return {
+        number: "the description of its environment is lost"
+        for number, event in events.items()
+        if event["kind"] in ("checked", "epoch")
+        and event.get("environment", 0) not in described
+        and event["case"] not in ledger.ends
+    }

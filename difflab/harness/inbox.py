@@ -7,6 +7,7 @@ reads a bounded amount at a time, so that it always comes back to its clock, and
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -73,7 +74,7 @@ def checked(line: bytes) -> dict[str, Any]:
     {'kind': 'phase', 'phase': 'first'}
     """
     try:
-        message = json.loads(line, parse_constant=_refuse)
+        message = json.loads(line, parse_constant=_refuse, parse_float=_finite)
         kind = message["kind"]
         if kind == "phase":
             return {"kind": kind, "phase": shorten(str(message["phase"]), PHASE_LENGTH)}
@@ -90,6 +91,12 @@ def checked(line: bytes) -> dict[str, Any]:
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"{text} is too large")  # the store would refuse it
+    return value
 
 
 def read(descriptor: int) -> bytes | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import DifflabError
 from . import catalogue, kernels
+from .host_lock import HostLock
 from .process import START_SECONDS, Worker, ask
+from .study import Study
+from .study_file import read_study
 
 
 class Probe:
@@ -62,3 +66,18 @@ class Probe:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+
+
+def read_with(probe: Probe, study: str, emit: Callable[[dict[str, Any]], None]) -> Study:
+    """Read and check a study, but not while another run's clocks run: the workers that look things up load the machine.
+
+    Args:
+        probe: what is asked.
+        study: its name or path.
+        emit: is told of a long wait.
+
+    Raises:
+        StudyError: the study is wrong.
+    """
+    with contextlib.closing(HostLock(lambda text: emit({"event": "note", "text": text}))) as lock, lock.shared():
+        return read_study(study, probe)

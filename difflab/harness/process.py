@@ -212,6 +212,12 @@ class Worker:
         except OSError:
             return None  # the watchdog is there too
 
+    def _join_group(self, pid: int) -> None:
+        """The guardian is in the group, but what computes may have been forked a moment before that."""
+        if self._group is not None:
+            with contextlib.suppress(OSError):  # it has just died, and ``pump`` finds out
+                self._group.add(pid)
+
     def _drain_errors(self) -> None:
         chunk = read(self._errors)
         if chunk:
@@ -230,6 +236,7 @@ class Worker:
         kind = message["kind"]
         if kind == "hello" and self._pid is None:
             self._pid = message["pid"]
+            self._join_group(message["pid"])
         elif kind == "phase":
             self.phase = message["phase"]
         elif kind == "partial":

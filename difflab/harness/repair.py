@@ -111,20 +111,22 @@ def repair(folder: Path, dry_run: bool = False) -> Repair:
     False
     """
     path = folder / store.EVENTS
-    if not path.exists():
-        raise store.FolderError(
-            f"{folder} holds no events of a run ({store.EVENTS} is not there), so nothing can be kept. To measure, run "
-            f"the study; to start again in this very folder, empty it first."
-        )
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as fault:
-        raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
-    try:
-        store.lock(descriptor, folder)
-        return _repair(folder, path.read_bytes(), dry_run)
-    finally:
-        os.close(descriptor)
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise store.FolderError(
+                f"{folder} holds no events of a run ({store.EVENTS} is not there), so nothing can be kept. To measure, "
+                f"run the study; to start again in this very folder, empty it first."
+            ) from None
+        except OSError as fault:
+            raise store.unreadable(path, fault) from fault
+        try:
+            store.lock(descriptor, folder)
+            if store.is_at(descriptor, path):
+                return _repair(folder, path.read_bytes(), dry_run)
+        finally:  # else another repair has put another file in its place meanwhile
+            os.close(descriptor)
 
 
 def _repair(folder: Path, raw: bytes, dry_run: bool) -> Repair:

@@ -210,7 +210,9 @@ def load(folder: str | Path) -> Results:
         StoreError: there is no run in it, or it is damaged.
     """
     folder = Path(folder)
-    manifest, ledger = store.read_manifest(folder), Ledger.of(store.read(folder))
+    manifest, events = store.read_manifest(folder), store.read(folder)
+    store.check_manifest(folder, manifest, events)
+    ledger = Ledger.of(events)
     if ledger.nodes:
         manifest["nodes"] = list(ledger.nodes.values())
     return Results(folder, manifest, ledger)

@@ -106,7 +106,8 @@ class Watch:
     def result(self) -> dict[str, Any]:
         """What is stored: the readings, by which fraction they ``moved``, whether that is ``noisy``, and the counters.
 
-        ``steal_s`` and ``waiting_s`` are those of the epoch, over all processors; ``None`` where the system is silent.
+        ``steal_s`` and ``waiting_s`` are those since the watch began, over all processors; ``None`` where the system is
+        silent.
         """
         now = counters()
         span = moved(self._readings)
@@ -116,4 +117,3 @@ class Watch:
             known = name in now and name in self._counters
             data[name] = round(now[name] - self._counters[name], 6) if known else None
         return data
-

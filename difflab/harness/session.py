@@ -143,7 +143,10 @@ class Session:
         return data
 
     def calibrate(self, command: dict[str, Any]) -> dict[str, Any]:
-        """How many calls make a sample, of the derivative and of the plain loss."""
+        """How many calls make a sample, of the derivative and of the plain loss; ``loops`` where that is known already.
+
+        What is known stays, so that all processes of a case sample alike.
+        """
         self.channel.phase("calibrate")
         import gc
 
@@ -154,8 +157,8 @@ class Session:
         gc.freeze()  # the collector stays on, unless the study says otherwise: its work on new objects is a cost
         if command.get("gc") is False:
             gc.disable()
-        loops, call_s = command.get("loops") or 1, self.call_s
-        if not command.get("loops") and call_s < timing.SLOW_CALL:
+        loops, call_s = command.get("loops"), command.get("call_s")
+        if loops is None or call_s is None:  # never from the first call, which may have compiled something
             loops, call_s = timing.calibrate(self._call(), least, step)
         primal_loops = command.get("primal_loops") or timing.calibrate(self._primal(), least, step)[0]
         plan = timing.plan(call_s, loops, command["samples"], command["rounds"])

@@ -35,6 +35,12 @@ class FolderError(StoreError):
     """The folder that was named is not one of this run's: another must be named, nothing is broken."""
 
 
+def unreadable(path: Path, fault: OSError) -> StoreError:
+    """The error for a file of a run folder that cannot be read; a folder that is not there is the wrong one."""
+    kind = StoreError if os.path.exists(path.parent) else FolderError
+    return kind(f"{path} cannot be read: {fault.strerror}.")
+
+
 def read(folder: Path) -> list[dict[str, Any]]:
     """The events of a run folder, without changing it (a torn tail is left out).
 
@@ -47,7 +53,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise FolderError(f"{folder} holds no run of difflab: there is no {EVENTS} in it.") from None
     except OSError as fault:
-        raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
+        raise unreadable(path, fault) from fault
     return scan(raw, str(path))[0]
 
 
@@ -57,11 +63,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or is no JSON object.
     """
-    if folder.is_file():
-        raise FolderError(f"{folder} is a file; the folder of a run is wanted, such as {folder.parent}.")
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
+    except NotADirectoryError:
+        raise FolderError(f"{folder} is a file; the folder of a run is wanted, such as {folder.parent}.") from None
     except FileNotFoundError:
         if (folder / EVENTS).exists() and not _is_blank(folder):
             raise StoreError(
@@ -69,7 +75,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             ) from None
         raise FolderError(f"{folder} holds no run of difflab: there is no {MANIFEST} in it.") from None
     except OSError as fault:
-        raise StoreError(f"{path} cannot be read: {fault.strerror}.") from fault
+        raise unreadable(path, fault) from fault
     except ValueError as fault:
         raise StoreError(
             f"{path} is not the JSON object that difflab wrote: {fault}. `difflab repair {folder}` makes it again "
@@ -81,6 +87,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"wrote it."
         )
     return manifest
+
+
+def check_manifest(folder: Path, manifest: dict[str, Any], events: Iterable[dict[str, Any]]) -> None:
+    """See whether a manifest is what the run wrote; runs of older versions hold no copy to compare it with.
+
+    Args:
+        folder: the run folder.
+        manifest: what its file says.
+        events: those of the run.
+
+    Raises:
+        StoreError: it is not.
+    """
+    copies = [event["data"] for event in events if event["kind"] == DESCRIBED]
+    if copies and {"version": VERSION, **copies[-1]} != manifest:
+        raise StoreError(
+            f"{folder / MANIFEST} is not what the run wrote. `difflab repair {folder}` makes it again from the copy "
+            f"among the events, and keeps the changed one."
+        )
 
 
 def lock(descriptor: int, folder: Path) -> None:
@@ -151,7 +176,7 @@ class Store:
             new = not path.exists()
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             lock(self._descriptor, self.folder)
-            if _is_at(self._descriptor, path):
+            if is_at(self._descriptor, path):
                 break
             self.close()  # a repair has put another file in its place meanwhile
         if new:
@@ -225,7 +250,7 @@ def manifest_text(manifest: dict[str, Any]) -> bytes:
 
 def leftovers(folder: Path) -> list[Path]:
     """Half-written files of this module and of workers that a kill has left; only for who holds the lock."""
-    return sorted([*folder.glob(f".{MANIFEST}.tmp"), *folder.glob(".events.*.tmp"), *(folder / BLOBS).glob("*.part")])
+    return sorted([*folder.glob(".manifest.*.tmp"), *folder.glob(".events.*.tmp"), *(folder / BLOBS).glob("*.part")])
 
 
 def blob_fault(folder: Path, record: dict[str, Any]) -> str | None:
@@ -259,7 +284,7 @@ def check_blobs(folder: Path, events: Iterable[dict[str, Any]]) -> None:
             )
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
     """Whether a path still leads to the file that is open."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))

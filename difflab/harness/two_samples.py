@@ -64,22 +64,25 @@ def rank(first: int, second: int, confidence: float = CONFIDENCE) -> int | None:
     return best
 
 
-def factor(before: Sequence[float], after: Sequence[float]) -> tuple[float, Interval | None]:
+def factor(
+    before: Sequence[float], after: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, Interval | None]:
     """By what factor the times grew, with its interval.
 
     Args:
         before: one positive number per process.
         after: the same of the other run.
+        confidence: the least probability of enclosing the true factor, for samples whose sizes were settled before.
 
     Returns:
-        The median of all quotients ``after / before``, and the interval that covers the factor with at least 95 %
+        The median of all quotients ``after / before``, and the interval that covers the factor with at least that
         probability; ``None`` where there are too few processes (four of each suffice).
 
     >>> round(factor([1.0, 1.1, 1.2, 1.3], [2.0, 2.2, 2.4, 2.6])[0], 6)
     2.0
     """
     logs = sorted(math.log(late) - math.log(early) for late in after for early in before)
-    place = rank(len(before), len(after))
+    place = rank(len(before), len(after), confidence)
     estimate = math.exp(median(logs))
     if place is None:
         return estimate, None

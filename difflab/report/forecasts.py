@@ -23,12 +23,14 @@ NEAR = 2.0
 """A forecast of a time is called near if it is wrong by no more than this factor."""
 ROW, APART = 26.0, 0.1  # points of a row, and how far the marks of one row stand from its middle at most
 LETTER = 6.2  # points that a letter of a row's name takes
+SEEN = 2.0**20
+"""Bytes from which on arrays are more than the pages that programs and their text take."""
 HEADING = "Measured over forecast"
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that was forecast and measured; ``least``: smaller measured values say nothing."""
+    """Something that was forecast and measured; where neither is above ``least``, their ratio says nothing."""
 
     title: str
     measured: Callable[[Case], float | None]
@@ -39,9 +41,9 @@ class Quantity:
     def ratio(self, case: Case) -> float | None:
         """Measured over forecast, where both are known of a case that was measured."""
         measured, forecast = self.measured(case), self.forecast(case)
-        if measured is None or forecast is None or not forecast > 0 or not measured > self.least:
+        if measured is None or forecast is None or not (forecast > 0 and measured > 0):
             return None
-        return measured / forecast
+        return measured / forecast if max(measured, forecast) >= self.least else None
 
     def words(self, case: Case) -> str:
         """``1.3 (45 ms over 35 ms)``, empty where one of the two is missing."""
@@ -61,7 +63,7 @@ QUANTITIES = (
     Quantity("seconds per call", lambda c: c.call_s, lambda c: c.predicted_call_s, numbers.seconds),
     Quantity("seconds to prepare", lambda c: c.prepare_s, lambda c: c.predicted_prepare_s, numbers.seconds),
     Quantity(
-        "bytes", _most_bytes, lambda c: c.predicted_bytes, numbers.size_in_bytes, numbers.RESOLUTION
+        "bytes", _most_bytes, lambda c: c.predicted_bytes, numbers.size_in_bytes, SEEN
     ),
 )  # fmt: skip
 
@@ -96,7 +98,7 @@ def measured_over_forecast(groups: Sequence[Group], looks: dict[str, Look]) -> C
         f"{NEAR:g} to both sides. The axis is logarithmic.",
         "Times are forecast from the recorded loss and one calibration of the machine, before anything is run: what a "
         f"NumPy call, an element, a product and a byte cost here. Bytes are those of a {noun(cases)}'s arrays; they "
-        "are compared with the peak of the process where that is large enough to be seen.",
+        "are compared with the peak of the process where one of the two is 1 MiB or more.",
     )
     rows = tuple(
         (group.title, case.size, case.backend, *(quantity.words(case) for quantity in shown))

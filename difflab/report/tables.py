@@ -247,8 +247,8 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
                     Cell(case.backend, under=case.place), Cell(case.dtype),
                     _cell(len(lists), numbers.count), _cell(len(every), numbers.count),
                     _cell(min(every), numbers.seconds), _cell(median(every), numbers.seconds),
-                    _cell(max(every), numbers.seconds), _outliers(case), _noisy(case), Cell(WORDS.get(case.stopped, "")),
-                    Cell(medians),
+                    _cell(max(every), numbers.seconds), _outliers(case), _noisy(case),
+                    Cell(WORDS.get(case.stopped, "")), Cell(medians),
                 )
             )  # fmt: skip
     if not rows:

@@ -199,13 +199,15 @@ def _enough(cases: Sequence[Case], timing: Mapping[str, Any]) -> list[str]:
             "were used up. Why each case stopped is in the table of processes; the rule never looks at who is faster."
         )
     if heard := [case for case in cases if case.noisy_processes is not None and case.processes]:
-        noisy, every = (int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes"))
+        noisy, every = (
+            int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes")
+        )
         most = max(case.sentinel_moved or 0.0 for case in heard)
         said.append(
             "Between the rounds a fixed piece of work was timed as a sentinel: in "
             f"{numbers.grouped(noisy)} of {numbers.counted(every, 'process', 'processes')} its time moved by more than "
-            f"5 % (at most by {100 * most:.0f} %), which is noise of the machine. Nothing was dropped for it: turns are "
-            "so short that all backends meet the same noise."
+            f"5 % (at most by {100 * most:.0f} %), which is noise of the machine. Nothing was dropped for it: turns "
+            "are so short that all backends meet the same noise."
         )
     return said
 
