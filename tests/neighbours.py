@@ -55,7 +55,7 @@ threads = 2
 def main() -> int:
     """Time in turns, print the ratio of each problem, and say whether the claim is refuted."""
     parser = argparse.ArgumentParser(description="Time a backend alone and among others.")
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=6)
     chosen: Any = parser.parse_args()
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
