@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from .cli_progress import progress_on
 from .cli_tables import MISSING, json_text, table
 from .report import numbers
 from .report.cases import OUTCOMES, title
@@ -18,7 +20,7 @@ NOTE = (
 
 
 def forecast_text(study: str, quick: bool, seed: int, as_json: bool) -> tuple[str, bool]:
-    """What ``difflab run --dry-run`` prints.
+    """What ``difflab run --dry-run`` prints; progress goes to standard error.
 
     Args:
         study: the name of a shipped study, or the path of a study file.
@@ -31,7 +33,8 @@ def forecast_text(study: str, quick: bool, seed: int, as_json: bool) -> tuple[st
     """
     from .lab import forecast_document
 
-    found = forecast_document(study, quick=quick, seed=seed)
+    with progress_on(sys.stderr) as progress:
+        found = forecast_document(study, quick=quick, seed=seed, progress=progress)
     runs = any(case["outcome"] == "runs" for case in found["cases"])
     return json_text(found) if as_json else as_text(found), runs
 

@@ -100,22 +100,32 @@ def forecast(study: str | Path = "digits", *, quick: bool = False, seed: int = 0
     return frame
 
 
-def forecast_document(study: str | Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]:
+def forecast_document(
+    study: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     """A forecast as plain values: ``cases``, the limits and timing of the study, and the time of the whole.
 
     Args:
         study: the name of a shipped study, or the path of a study file ending in ``.toml``.
         quick: forecast a quick run.
         seed: the seed of parameters and data.
+        progress: is called with every event but the forecast itself: what runs, and that another run is waited for.
 
     Raises:
         StudyError: the study is wrong.
     """
     found: dict[str, Any] = {}
+    tell = progress or _ignore
 
     def listen(event: dict[str, Any]) -> None:
         if event["event"] == "forecast":
             found.update(event["data"])
+        else:
+            tell(event)
 
     _coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True), listen)
     return found

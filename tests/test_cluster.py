@@ -201,7 +201,7 @@ class Fake:
         if unit["do"] == "hello":
             return remote.identity()
         if unit["do"] == "describe":
-            known = {"variables": {}, "lock_missing": None, "host": self.hosts[node]}
+            known = {"variables": {}, "lock_missing": None, "host": self.hosts[node], "speeds": {"of": node}}
             return {"catalogue": nodes.packed(CATALOGUE), "environment": FACTS, **known}
         if unit["do"] == "reference":
             truth = unit["block"].rpartition(" ")[0].replace(" ", "-").replace(":", "-")
@@ -209,7 +209,7 @@ class Fake:
         elif unit["do"] == "check":
             found = [{"kind": "checked", "case": unit["cases"][0], "data": {"outcome": "ok", "reason": ""}}]
         else:
-            number = max((event["epoch"] + 1 for event in unit["events"]), default=0)
+            number = max((event["epoch"] + 1 for event in unit["events"] if "epoch" in event), default=0)
             found = [{"kind": "epoch", "case": case, "epoch": number, "data": _epoch()} for case in unit["cases"]]
         return {"events": found, "blobs": {}}
 
@@ -242,6 +242,14 @@ def test_a_block_is_never_split_over_machines(books: Books) -> None:
     assert sorted(map(sorted, where.values())) == [["a"], ["b"]]
     assert all(len(found) == 2 for found in books.ledger.epochs.values())
     assert len(books.ledger.epochs) == 4
+
+
+def test_forecasts_are_made_with_the_calibration_of_the_node_that_measures(books: Books) -> None:
+    fake = Fake({"a": "one", "b": "other"}, lambda *_: None)
+    _run(books, fake)
+    checks = [(node, unit["events"][0]) for node, unit in fake.done if unit["do"] == "check"]
+    assert {node for node, _ in checks} == {"a", "b"}
+    assert all(event == {"kind": "calibrated", "data": {"of": node}} for node, event in checks)
 
 
 def test_an_answer_that_comes_twice_counts_once(books: Books) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import json
 import math
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from difflab.backends.protocol import Scalars, Work
 from difflab.harness import amounts, calibration, forecasts, foreseen, layouts, store
 from difflab.harness.durations import Durations
 from difflab.harness.foreseen import foresee, over_limit
+from difflab.harness.host_lock import HostLock
 from difflab.harness.ledger import Ledger
 from difflab.harness.operation import Operation
 from difflab.harness.study import Timing
@@ -315,6 +319,30 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert "--dry-run measures and writes nothing, so --out cannot be given with it" in capsys.readouterr().err
     path.write_text("title = 3\n")
     assert exit_code("run", str(path), "--dry-run") == cli.BAD_INPUT
+
+
+def test_a_dry_run_says_that_it_waits_for_another_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(runs.HERE))
+    monkeypatch.setenv("DIFFLAB_LOCK_FOLDER", str(tmp_path))
+    path, found, said = runs.write_study(tmp_path, runs.double("right")), [], ""
+
+    def ask() -> None:
+        found.append(cli_forecast.forecast_text(str(path), quick=True, seed=0, as_json=True))
+
+    asking = threading.Thread(target=ask)
+    with contextlib.closing(HostLock(print, tmp_path)) as lock, lock.exclusive():
+        asking.start()
+        end = time.monotonic() + 60
+        while "waiting for another difflab run on this machine" not in said and time.monotonic() < end:
+            time.sleep(0.05)
+            said += capsys.readouterr().err
+    asking.join()
+    assert "waiting for another difflab run on this machine" in said
+    ((text, any_runs),) = found
+    assert any_runs
+    assert [case["outcome"] for case in json.loads(text)["cases"]] == ["runs"]
 
 
 def test_a_frame_of_the_forecast_says_what_an_examination_does_not_know() -> None:

@@ -34,7 +34,7 @@ def blas(libraries: list[dict[str, Any]]) -> Finding:
             words = [of and f"{of}:", one.get("internal_api"), one.get("version"), architecture and f"({architecture})"]
             names.append(" ".join(str(word) for word in words if word))
     if not names:
-        advice = "Install NumPy's wheel from PyPI: without a BLAS, products of matrices are slow."
+        advice = "Install NumPy from its wheel, which has a BLAS: without one, products of matrices are slow."
         return Finding("BLAS", NOTE, "threadpoolctl knows none that is loaded", advice)
     return Finding("BLAS", OK, ", ".join(names))
 

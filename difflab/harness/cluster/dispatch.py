@@ -111,16 +111,17 @@ class Cluster:
             "variables": node.variables,
             "block": task.block.name,
             "cases": [case.id for case in task.cases or task.block.cases],
-            "events": self._known(task),
+            "events": self._known(node, task),
         }
         self.link.send("perform", one.name, node.name, id=one.name, blobs=blobs, unit=unit)
 
-    def _known(self, task: Task) -> list[dict[str, Any]]:
-        """The facts that a task builds on, as events."""
+    def _known(self, node: Node, task: Task) -> list[dict[str, Any]]:
+        """The facts that a task builds on, as events; forecasts are made with the calibration of the node."""
         ledger = self.books.ledger
         if task.do != "epoch":
+            known = [] if node.speeds is None else [{"kind": "calibrated", "data": node.speeds}]
             data = ledger.truths.get(task.block.truth)
-            return [] if data is None else [{"kind": "reference", "truth": task.block.truth, "data": data}]
+            return known if data is None else [*known, {"kind": "reference", "truth": task.block.truth, "data": data}]
         return [
             {"kind": "epoch", "case": case.id, "epoch": number, "data": data}
             for case in task.cases
@@ -198,6 +199,7 @@ class Cluster:
                 "backends": [(backend.name, backend.options) for backend in study.backends],
                 "problems": [problem.name for problem in study.problems],
                 "threads": study.timing.threads,
+                "timed": study.timed,
             }
             self.link.send("perform", again.name, node.name, id=again.name, blobs={}, unit=unit)
 

@@ -24,13 +24,14 @@ class Node:
     """A Dask worker: ``name`` is its address, ``environment`` the number of its machine and versions.
 
     ``state`` is ``met``, ``greeted``, ``ready`` or ``refused``; ``unit`` the name of what it was sent last.
-    ``variables`` are set for its workers; ``blobs`` are the files that it has.
+    ``variables`` are set for its workers, ``speeds`` is its calibration; ``blobs`` are the files that it has.
     """
 
     name: str
     state: str = "met"
     environment: int = -1
     variables: dict[str, str] = field(default_factory=dict)
+    speeds: dict[str, Any] | None = None
     unit: str | None = None
     failures: int = 0
     blobs: set[str] = field(default_factory=set)

@@ -73,6 +73,7 @@ class Roster:
         else:
             number = ledger.next_environment
         node.state, node.environment, node.variables = "ready", number, found["variables"]
+        node.speeds = found["speeds"]
         self.books.record("node", identity=key, number=number, name=node.name, facts=facts)
         if found["lock_missing"]:
             self.note(f"other runs on {node.name} are not kept apart: {found['lock_missing']}")

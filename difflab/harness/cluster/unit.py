@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import budget, checks, environment, grid, study_file
+from .. import budget, checks, environment, forecasts, grid, study_file
 from ..books import Books
 from ..host_lock import HostLock
 from ..ledger import Ledger
@@ -34,19 +34,24 @@ def describe(asked: dict[str, Any]) -> dict[str, Any]:
     """What this machine is and has, for the ``backends`` and ``problems`` of a study.
 
     Args:
-        asked: ``backends`` (names with options), ``problems`` (names), ``threads``.
+        asked: ``backends`` (names with options), ``problems`` (names), ``threads``, ``timed`` (whether to calibrate).
     """
     lock = HostLock(lambda text: say("running", text=text))
     probe = Probe()
     with lock.shared():
         catalogue = probe([(name, options) for name, options in asked["backends"]], asked["problems"])
     facts = environment.describe(probe.found, asked["threads"])
+    speeds = None
+    if asked["timed"]:
+        with lock.exclusive():
+            speeds, _ = forecasts.calibrated(asked["threads"], probe.kernels.variables)
     return {
         "catalogue": packed(catalogue),
         "environment": facts,
         "variables": probe.kernels.variables,
         "host": host(),
         "lock_missing": lock.missing,
+        "speeds": speeds,
     }
 
 
