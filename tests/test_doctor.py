@@ -94,11 +94,9 @@ def test_a_missing_package_is_a_problem_with_its_command(monkeypatch: pytest.Mon
 
 
 def test_requirements_come_from_the_metadata() -> None:
-    found = dict(software.requirements())
-    assert found.get("numpy", "") == ""
-    if found:
-        assert found["torch"] == "peers"
-        assert found["distributed"] == "cluster"
+    found = software.requirements()
+    if found:  # not so where difflab runs from its source tree
+        assert {("numpy", ""), ("torch", "peers"), ("distributed", "cluster"), ("distributed", "test")} <= set(found)
 
 
 def test_a_backend_that_is_missing_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
