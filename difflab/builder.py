@@ -255,6 +255,8 @@ def _written_to(copy: np.ndarray, value: Any) -> bool:
 
 def aval_of(value: Any) -> Aval:
     """Shape, dtype and weakness of an argument or constant."""
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
+        return Aval(value.shape, value.dtype)
     if isinstance(value, Traced):
         return value.aval
     if isinstance(value, Shape):

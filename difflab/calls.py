@@ -230,22 +230,26 @@ def describe(function: Callable) -> str:
     return f"`{getattr(function, '__name__', type(function).__name__)}`"
 
 
+def argument_names(function: Callable, count: int) -> list[str]:
+    """The names of the first positional arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # built-ins have no signature
+        parameters = ()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    return [*names, *[f"args[{position}]" for position in range(len(names), count)]]
+
+
 def argument_name(function: Callable, position: int) -> str:
     """The name of a positional argument."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # built-ins have no signature
-        return f"args[{position}]"
-    ordinary = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return ordinary[position].name if position < len(ordinary) else f"args[{position}]"
+    return argument_names(function, position + 1)[position]
 
 
 def leaf_names(function: Callable, bound: Bound) -> list[str]:
     """A name for each live leaf, as in ``params['w1']``."""
     everything: list[str] = []
     positional = len(bound.structures) - len(bound.keywords)
-    for position, structure in enumerate(bound.structures):
-        root = argument_name(function, position) if position < positional else bound.keywords[position - positional]
+    for root, structure in zip((*argument_names(function, positional), *bound.keywords), bound.structures, strict=True):
         everything.extend(paths(structure, root))
     return [everything[position] for position in bound.live]
 

@@ -336,7 +336,7 @@ def _forecast(study: str, quick: bool, seed: int, as_json: bool, others: dict[st
     from .cli_forecast import forecast_text
 
     if given := [name for name, value in others.items() if value]:
-        _say(f"--dry-run measures and writes nothing, so {' and '.join(given)} cannot be given with it")
+        _say(f"--dry-run measures and writes nothing: leave out {' and '.join(given)}")
         raise typer.Exit(BAD_INPUT)
     text, runs = forecast_text(study, quick, seed, as_json)
     _show(text)

@@ -173,7 +173,7 @@ def _compared_table(found: Sequence[Case]) -> str:
             case.outcome_words,
             _shown(case.digits, numbers.digits),
             _shown(case.work_ratio, numbers.factor),
-            _shown(case.peak_bytes, numbers.size_in_bytes),
+            _shown(case.peak_bytes, numbers.peak),
             _shown(case.call_s, numbers.seconds),
             numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
         ]

@@ -21,6 +21,7 @@ from .primitives.record import Aval, Traced
 from .promotion import innermost
 from .tape import Tape
 from .transforms.inline import inline, inputs_like, transform_builder
+from .transforms.second_order import outputs_of
 
 
 def replay(backend: Backend, tape: Tape, operator: str, wrt: tuple[int, ...], operands: Sequence[Any]) -> list[Any]:
@@ -127,7 +128,7 @@ def inside(backend: Backend, tape: Tape, wrt: tuple[int, ...]) -> Deduced:
     def again(way: str) -> Deduced:
         return inside(backend, *_differentiated(backend, tape, wrt, way))
 
-    outputs = [tape.avals[number] for number in tape.outputs]
+    outputs = outputs_of(tape)
     return Deduced(backend, Nested(backend, tape, wrt), lambda: outputs, wrt, again)
 
 
@@ -200,7 +201,7 @@ def _outputs(backend: Backend, source: Source) -> list[Any]:
         if "black-box" not in backend.capabilities:
             raise
         return source.call(source.example)
-    return [tape.avals[number] for number in tape.outputs]
+    return outputs_of(tape)
 
 
 def _differentiated(backend: Backend, tape: Tape, wrt: tuple[int, ...], way: str) -> tuple[Tape, tuple[int, ...]]:

@@ -18,10 +18,11 @@ from .backends.protocol import Backend, Source
 from .backends.ways import known, require
 from .calls import Bound, bind, describe, finished
 from .errors import InputError
-from .flat import Function, make_source, output_avals, require_data, require_scalar, require_tuples
+from .flat import Function, make_source, require_data, require_scalar, require_tuples
 from .nesting import inside, lifted, ready
 from .prepared import Prepared
 from .primitives.record import Traced
+from .transforms.second_order import outputs_of
 from .trees import cotangent_leaves, tangent_leaves, value_tree
 
 
@@ -189,7 +190,7 @@ def found_outputs(made: Source, flat: Function, bound: Bound, nested: bool) -> S
         One aval per output.
     """
     if nested:
-        return output_avals(made.tape)
+        return outputs_of(made.tape)
     if not flat.found:
         flat.call(bound.leaves)
     return flat.found

@@ -74,6 +74,7 @@ class Prepared:
         self._function = function
         self._argnums = argnums
         self._operator = operator
+        self._of_one_number = operator in OF_ONE_NUMBER
         self._analytic = analytic
         self._programs: list[tuple[Any, tuple[Deduced, Function, Source]]] = []  # least recently used first
         self._lock = threading.Lock()
@@ -115,7 +116,7 @@ class Prepared:
     def _kept(self, bound: Bound, source: Source, flat: Function) -> tuple[Deduced, Function, Source]:
         """What was traced, checked, compiled and remembered."""
         self._check(source, flat, bound)
-        if self._operator in OF_ONE_NUMBER:
+        if self._of_one_number:
             self._require_scalar(flat, bound.leaves)
         entry = (ready(self._backend, source, self._operator), flat, source)
         if flat.structure is None:  # a backend that never called the function
@@ -181,6 +182,10 @@ class Prepared:
                 return action(self._first, self._flat, self._bound, leaves)
             except GuardError:
                 pass  # another branch: the long way finds or makes its program
+        return self._search(args, kwargs, action, directions)
+
+    def _search(self, args: Sequence[Any], kwargs: dict[str, Any], action: Callable, directions: Sequence[Any]) -> Any:
+        """The long way of ``_run``: take the call apart, then look through all programs."""
         bound = bind(self._function, args, kwargs, self._argnums)
         if directions or any(isinstance(leaf, Traced) for leaf in bound.leaves):
             flat, tape = self._at_examples(bound)
@@ -203,22 +208,35 @@ class Prepared:
 
     def value(self, *args: Any, **kwargs: Any) -> Any:
         """The function's own value."""
-        return self._run(args, kwargs, lambda p, flat, bound, leaves: value_tree(flat, p.value(leaves)))
+        return self._run(args, kwargs, _value)
 
     def gradient(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient, in the structure of ``args[argnums]``."""
-        return self.value_and_gradient(*args, **kwargs)[1]
+        return self._both(args, kwargs)[1]
 
     def value_and_gradient(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         """The value and the gradient."""
+        return self._both(args, kwargs)
+
+    def _both(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The value and the gradient: what is called in loops, so that a known call takes the shortest way."""
+        quick = self._quick
+        leaves = quick.leaves(args, kwargs) if self._of_one_number else None
+        if leaves is not None:
+            try:
+                value, gradients = self._first.value_and_gradient(leaves)
+            except GuardError:
+                pass  # another branch: the long way finds or makes its program
+            else:
+                return value_tree(self._flat, [value]), quick.tree(gradients)
 
         def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> tuple[Any, Any]:
-            if self._operator not in OF_ONE_NUMBER:
+            if not self._of_one_number:
                 self._require_scalar(flat, leaves, "gradient")
             value, gradients = prepared.value_and_gradient(leaves)
             return value_tree(flat, [value]), bound.gradient_tree(gradients)
 
-        return self._run(args, kwargs, action)
+        return self._search(args, kwargs, action, ())
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any], **kwargs: Any) -> tuple[Any, Any]:
         """The value and its tangent; tangents have the structure of the differentiated primals."""
@@ -336,6 +354,11 @@ class Prepared:
             return bound.gradient_tree(prepared.hvp(leaves, vectors))
 
         return self._run(args, kwargs, action, vector)
+
+
+def _value(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+    """The action of ``value``."""
+    return value_tree(flat, prepared.value(leaves))
 
 
 def _generator_state() -> tuple[bytes, int]:

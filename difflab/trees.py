@@ -37,7 +37,7 @@ def _block(block: Any, kind: str, dtype: np.dtype) -> Any:
     return array if kind is ARRAY or array.ndim else array[()]
 
 
-def _by_variable(bound: Bound, leaves: Sequence[Any]) -> Any:
+def by_variable(bound: Bound, leaves: Sequence[Any]) -> Any:
     """One entry per differentiated leaf in the structure of the differentiated arguments; a tuple for a tuple."""
     trees, at = [], 0
     for structure in bound.targets:
@@ -68,9 +68,9 @@ def jacobian_tree(
         for output, row in zip(outputs, blocks, strict=True)
     ]
     if layout == "numerator":
-        return unflatten(flat.structure, [_by_variable(bound, row) for row in table])
+        return unflatten(flat.structure, [by_variable(bound, row) for row in table])
     turned = [[_turned(row[i], len(aval.shape)) for row in table] for i, (_, aval) in enumerate(variables)]
-    return _by_variable(bound, [unflatten(flat.structure, column) for column in turned])
+    return by_variable(bound, [unflatten(flat.structure, column) for column in turned])
 
 
 def _turned(block: Any, inner: int) -> Any:
@@ -91,8 +91,8 @@ def hessian_tree(bound: Bound, blocks: Sequence[Sequence[Any]]) -> Any:
             _block(block, ARRAY if outer is ARRAY else inner, block_dtype(first, second))
             for block, (inner, second) in zip(row, variables, strict=True)
         ]
-        rows.append(_by_variable(bound, entries))
-    return _by_variable(bound, rows)
+        rows.append(by_variable(bound, entries))
+    return by_variable(bound, rows)
 
 
 def tangent_leaves(tangents: Sequence[Any], bound: Bound, function: Callable) -> list[Any]:

@@ -71,14 +71,13 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture
-def run_command(tmp_path: Path) -> RunCommand:
-    """``run_command("list", "--json")`` runs difflab in a process and an empty folder of its own."""
+def command_in(folder: Path) -> RunCommand:
+    """What runs difflab in a process of its own and this folder."""
 
     def run(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "difflab", *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": str(INSTALLED), "COLUMNS": "120", "NO_COLOR": "1", **environment},
             capture_output=True,
             text=True,
@@ -87,6 +86,12 @@ def run_command(tmp_path: Path) -> RunCommand:
         )
 
     return run
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> RunCommand:
+    """``run_command("list", "--json")`` runs difflab in a process and an empty folder of its own."""
+    return command_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

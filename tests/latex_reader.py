@@ -72,7 +72,7 @@ def _times(a: Value, b: Value) -> Value:
         other = b if a.scalar else a
         return Value(a.array * b.array, other.rows, other.columns)
     if a.columns and b.rows:
-        raise NotImplementedError("a product over an axis of unknown length")
+        raise ValueError("a product over an axis of unknown length")
     if a.columns:  # 1^T in front, or c 1^T: every column is alike, so that what follows is summed up
         return Value(a.array * b.array.sum(axis=0, keepdims=True), a.rows, b.columns)
     if b.rows:
@@ -263,7 +263,7 @@ class Reader:
         if token == r"\operatorname":
             token = "".join(self.group())
             if token not in FUNCTIONS and token not in ("diag", "tr"):
-                raise NotImplementedError(token)
+                raise ValueError(f"the word {token!r} has no meaning here")
         elif token in (r"\bar", r"\hat", r"\mathrm"):
             self.group()
         if self.next == "_":
@@ -281,7 +281,7 @@ class Reader:
             return _each(FUNCTIONS[token], *self.arguments())
         symbol = "".join(self.tokens[start : self.at])
         if self.next == "[" and self.index_follows():
-            raise NotImplementedError(f"{symbol}[]")
+            raise ValueError(f"the index of {symbol} has no meaning here")
         return Value(self.values[symbol])
 
     def index_follows(self) -> bool:
@@ -310,7 +310,7 @@ def computed(text: str, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
         Matrices by symbol, without blanks; derivatives under ``\\frac{\\partialL}{\\partialW_1}``.
 
     Raises:
-        NotImplementedError: a function that is not known here.
+        ValueError: a function or an index that has no meaning here.
     """
     values = {_plain(name): _matrix(np.asarray(value, float)) for name, value in arguments.items()}
     half = r"[a > b] &= \tfrac{1}{2} \text{ where } a = b" in text

@@ -298,7 +298,7 @@ def test_entry_points_bring_more_backends(monkeypatch: pytest.MonkeyPatch):
     entry = EntryPoint("partial", f"{__name__}:Partial", "difflab.backends")
     monkeypatch.setattr(backends, "entry_points", lambda group: [entry] if group == "difflab.backends" else [])
     monkeypatch.setattr(EntryPoint, "load", lambda self: Partial)
-    assert backends.names() == [*backends.BUILT_IN, "partial"]
+    assert backends.names() == [*backends.BUILT_IN, *backends.PEERS, "partial"]
     assert backends.find("partial") == Partial()
     assert dl.gradient(lambda x: x * x, backend="partial")(3.0) == 6.0
     with pytest.raises(InputError, match="did you mean 'partial'"):

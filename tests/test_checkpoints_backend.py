@@ -142,7 +142,8 @@ def test_long_tapes_run_in_parts() -> None:
 
 def test_statistics_and_forecast_tell_what_was_done() -> None:
     problem = find("deep-layers").build("depth-16", "float64", 0)
-    plain, less = (dl.prepare(problem.loss, *problem.args, backend=dl.Reverse(checkpoints=k)) for k in (None, 3))
+    backends = (dl.Reverse(blocks=1), dl.Reverse(checkpoints=3))
+    plain, less = (dl.prepare(problem.loss, *problem.args, backend=backend) for backend in backends)
     assert "checkpoints" not in plain.stats
     value = 1024 * 32 * 8
     assert less.stats["checkpoints"] == 3
@@ -151,7 +152,7 @@ def test_statistics_and_forecast_tell_what_was_done() -> None:
     assert less.stats["tape_length"] == plain.stats["tape_length"] + 30
     assert less.stats["buffer_bytes"] < 0.5 * plain.stats["buffer_bytes"]
     source = operators.source(problem.loss, problem.args)
-    costs = [dl.Reverse(checkpoints=k).predict(source.tape, "gradient", source.wrt) for k in (None, 3)]
+    costs = [backend.predict(source.tape, "gradient", source.wrt) for backend in backends]
     results = sum(array.nbytes for array in problem.args[0].values()) + 8
     baked = 8  # a number that the function closes over, which the program copies
     assert [cost.nbytes for cost in costs] == [one.stats["buffer_bytes"] + results + baked for one in (plain, less)]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
-from conftest import INSTALLED, RunCommand
+from conftest import INSTALLED, RunCommand, command_in
 
 import difflab
-from difflab import cli, cli_codes, cli_progress, cli_tables
+from difflab import cli, cli_codes, cli_tables
 from difflab.problems import PROBLEMS
 
 MINI = """
@@ -48,6 +48,22 @@ def mini(tmp_path: Path) -> str:
     """A study that is done in two seconds, in the folder where ``run_command`` runs."""
     (tmp_path / "mini.toml").write_text(MINI, encoding="utf-8")
     return "mini.toml"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder of a quick run of that study, and what the command said."""
+    folder = tmp_path_factory.mktemp("mini")
+    (folder / "mini.toml").write_text(MINI, encoding="utf-8")
+    return folder / "here", command_in(folder)("run", "mini.toml", "--quick", "--out", "here")
+
+
+@pytest.fixture
+def there(first: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """A copy of that run as ``here`` in the folder where ``run_command`` runs, and what the command said."""
+    folder, done = first
+    shutil.copytree(folder, tmp_path / "here")
+    return done
 
 
 # ---------------------------------------------------------------------------- help, version, typos
@@ -153,8 +169,10 @@ def test_terminal_without_a_character_gets_a_question_mark(run_command: RunComma
 # ---------------------------------------------------------------------------- run and report, end to end
 
 
-def test_quick_run_then_report_then_the_same_run_again(run_command: RunCommand, mini: str, tmp_path: Path) -> None:
-    done = run_command("run", mini, "--quick", "--out", "here")
+def test_quick_run_then_report_then_the_same_run_again(
+    run_command: RunCommand, mini: str, there: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    done = there
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert lines[0] == "Two ways on a tiny network: 2 cases, stored in here"
@@ -252,8 +270,8 @@ def test_fault_of_a_user_is_one_message_and_code_2(
     assert sorted(tmp_path.rglob("*")) == before, "nothing half-written"
 
 
+@pytest.mark.usefixtures("there")
 def test_folder_of_another_run_is_code_2(run_command: RunCommand, mini: str, tmp_path: Path) -> None:
-    assert run_command("run", mini, "--quick", "--out", "here").returncode == 0
     before = (tmp_path / "here" / "events.jsonl").read_bytes()
     done = run_command("run", mini, "--quick", "--seed", "1", "--out", "here")
     assert (done.returncode, done.stdout) == (2, "")
@@ -261,8 +279,8 @@ def test_folder_of_another_run_is_code_2(run_command: RunCommand, mini: str, tmp
     assert (tmp_path / "here" / "events.jsonl").read_bytes() == before
 
 
+@pytest.mark.usefixtures("there")
 def test_damaged_store_is_code_4(run_command: RunCommand, mini: str, tmp_path: Path) -> None:
-    assert run_command("run", mini, "--quick", "--out", "here").returncode == 0
     events = tmp_path / "here" / "events.jsonl"
     lines = events.read_bytes().split(b"\n")
     lines[1] = lines[1].replace(b"1", b"2", 1)
@@ -304,87 +322,3 @@ def test_our_own_fault_shows_a_traceback_and_says_so(
     error = capsys.readouterr().err
     assert "ZeroDivisionError: made up" in error
     assert error.endswith("difflab: this is a fault of difflab and not yours; please report it with the lines above.\n")
-
-
-# ---------------------------------------------------------------------------- progress and tables
-
-
-EVENTS: list[dict[str, Any]] = [
-    {"event": "run", "folder": "here", "title": "A study", "finished": False, "cases": 2, "resumed": 1},
-    {"event": "running", "text": "timing digits-mlp tiny", "done": 1, "steps": 4},
-    {"event": "case", "case": "digits-mlp [tiny]", "outcome": "timeout", "reason": "[2] s", "done": 2, "cases": 2},
-    {"event": "run_finished", "folder": "here", "seconds": 3.2},
-    {"event": "report", "page": "here/index.html"},
-]
-
-
-def test_progress_without_a_terminal_is_plain_lines() -> None:
-    stream = io.StringIO()
-    with cli_progress.progress_on(stream) as listener:
-        for event in EVENTS:
-            listener(event)
-    assert stream.getvalue().splitlines() == [
-        "A study: 2 cases, 1 of them done before, stored in here",
-        "... timing digits-mlp tiny (step 1 of 4)",
-        "[2/2] digits-mlp [tiny]: timed out ([2] s)",
-        "measured in 3.2 s",
-    ]
-
-
-def test_progress_counts_one_case_and_is_silent_about_the_remarks_of_what_went_well() -> None:
-    stream = io.StringIO()
-    case = {"event": "case", "case": "c", "outcome": "ok", "reason": "12 ties", "done": 1, "cases": 1}
-    with cli_progress.progress_on(stream) as listener:
-        listener({**EVENTS[0], "cases": 1, "resumed": 0})
-        listener(case)
-        listener({"event": "run_finished", "seconds": 0.43})
-        listener({"event": "run_finished", "seconds": 90.2})
-    assert stream.getvalue().splitlines() == [
-        "A study: 1 case, stored in here",
-        "[1/1] c: finished",
-        "measured in 0.4 s",
-        "measured in 90 s",
-    ]
-
-
-def test_signs_of_life_are_at_most_one_line_per_silence() -> None:
-    stream = io.StringIO()
-    with cli_progress.progress_on(stream) as listener:
-        listener(EVENTS[0])
-        for _ in range(50):
-            listener(EVENTS[1])
-    assert len(stream.getvalue().splitlines()) == 2
-
-
-def test_long_silence_is_broken_by_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.StringIO()
-    monkeypatch.setattr(cli_progress, "SILENCE_S", 0.0)
-    with cli_progress.progress_on(stream) as listener:
-        listener(EVENTS[1])
-    assert stream.getvalue() == "... timing digits-mlp tiny (step 1 of 4)\n"
-
-
-def test_progress_on_a_terminal_draws_bars_and_keeps_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    with cli_progress.progress_on(stream) as listener:
-        for event in EVENTS:
-            listener(event)
-    text = stream.getvalue()
-    assert "[2/2] digits-mlp [tiny]: timed out ([2] s)" in text
-    assert "2/2 cases" in text
-    assert "timing digits-mlp tiny" in text
-    assert "\x1b[" in text
-
-
-def test_json_has_no_number_that_json_does_not_know() -> None:
-    import numpy as np
-
-    text = cli_tables.json_text({"a": float("nan"), "b": [np.float64(1.5), np.int64(2), np.inf], "c": Path("x") / "y"})
-    found = json.loads(text, parse_constant=lambda name: pytest.fail(name))
-    assert (found["a"], found["b"], found["c"]) == (None, [1.5, 2, None], str(Path("x") / "y"))

@@ -46,7 +46,8 @@ def rows(processes: int = 6, **changed: Any) -> list[dict[str, Any]]:
             found.append(
                 made.row(
                     name, size=str(n), n_params=n, primal_s=1e-5 + 1e-6 * n, work_ratio=works[0],
-                    options=json.dumps(options), medians=[[work * 1e-3, 1e-3] for work in works], **known,
+                    options=json.dumps(options), medians=[[work * 1e-3, 1e-3] for work in works],
+                    epochs=[str(number) for number in range(len(works))], **known,
                 )
             )  # fmt: skip
     return found

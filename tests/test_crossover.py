@@ -116,6 +116,21 @@ def test_ratios_are_paired_process_by_process() -> None:
     assert (point.ratio, point.low, point.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
+def test_ratios_are_paired_by_epoch_and_not_by_position() -> None:
+    """One that missed an epoch and one that was measured again alone: their lists agree in nothing but a part."""
+    rows = []
+    for backend, price, epochs in (("forward", 2.0, "bcdefgz"), ("reverse", 1.0, "abcdefg")):
+        one = claim.row(backend, 16, 16, price, 16, processes=6)
+        slow = dict(zip("abcdefgz", (9.0, 1.0, 5.0, 2.0, 8.0, 3.0, 4.0, 50.0), strict=True))
+        rows.append(one | {"medians": [[price * 1e-5 * slow[e], 1e-5] for e in epochs], "epochs": list(epochs)})
+    ((point,),) = [duel.points for one in found_of(rows) for duel in one.duels]
+    assert (point.ratio, point.low, point.high) == pytest.approx((2.0, 2.0, 2.0))
+    rows[0]["epochs"] = [name.upper() for name in rows[0]["epochs"]]  # never side by side: no pair, no interval
+    ((point,),) = [duel.points for one in found_of(rows) for duel in one.duels]
+    assert point.ratio == pytest.approx(rows[0]["call_s"] / rows[1]["call_s"])
+    assert (point.low, point.high) == (None, None)
+
+
 def test_shapes_come_from_names_or_from_the_passes_that_were_counted() -> None:
     rows = [claim.row(name, 8, 32, 4.0, calls) | {"size": "wide"} for name, calls in (("forward", 8), ("reverse", 32))]
     ((shape,),) = [one.shapes for one in found_of(rows)]
@@ -279,6 +294,11 @@ def test_a_run_stores_passes_and_the_medians_of_every_process(tmp_path: Path) ->
         assert len(row["medians"]) == row["processes"]
         assert row["call_s"] == pytest.approx(sorted(call for call, _ in row["medians"])[0], rel=10)
         assert row["certified"] == "yes"
+        assert len(set(row["epochs"])) == len(row["medians"])
+    forward, reverse = ([row for row in found.rows if row["backend"] == name] for name in ("forward", "reverse"))
+    assert [row["epochs"] for row in forward] == [row["epochs"] for row in reverse]
+    assert not set(forward[0]["epochs"]) & set(forward[1]["epochs"])  # of the other shape
+    assert cases.read(found.rows)[0].epochs == cases.read(found.frame.to_dict("records"))[0].epochs
     assert cases.read(found.rows)[0].medians == tuple(map(tuple, found.rows[0]["medians"]))
     assert cases.read(found.frame.to_dict("records"))[0].medians == cases.read(found.rows)[0].medians
     assert "made a pass for each input" in answer(found).text

@@ -273,3 +273,59 @@ def test_noise_sets_the_step_where_the_function_is_0(level: float, noise: Any):
     assert np.median(errors) < 10 * level ** (2 / 3)
     nested = dl.gradient(lambda x: dl.gradient(lambda y: y**3 - y, backend=dl.Finite(noise=level))(x))(1.0)
     assert nested == pytest.approx(6.0, rel=10 * level ** (2 / 3))
+
+
+# ---------------------------------------------------------------------------- tangents that are no direction
+
+
+NOWHERE = [[1.0, np.nan, 0.0], [np.inf, 0.0, 0.0], [-np.inf, np.inf, 1.0], [np.nan] * 3]
+NO_DIRECTION = [
+    dl.Finite(),
+    dl.Finite(scheme="forward"),
+    dl.Finite(scheme="richardson"),
+    dl.Finite(step=1e-3),
+    dl.Finite(bounds=(0.0, 9.0)),
+    dl.ComplexStep(),
+]
+
+
+@pytest.mark.parametrize("tangent", NOWHERE, ids=str)
+@pytest.mark.parametrize("backend", NO_DIRECTION, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tangents_that_are_not_finite_give_no_number(backend: Any, tangent: list[float], dtype: str):
+    """What cannot be stepped along is not left out: reverse mode has no finite number there either."""
+    x, t = np.array([1.0, 2.0, 3.0], dtype), np.array(tangent, dtype)
+
+    def loss(x):
+        return np.sum(np.tanh(x) * x[::-1])
+
+    with np.errstate(all="ignore"):
+        for there in (loss, lambda x: x * x[::-1]):
+            value, slope = dl.jvp(there, (x,), (t,), backend=backend)
+            assert np.array_equal(value, there(x))
+            assert np.isnan(slope).all()
+            assert slope.dtype == dtype
+            exact = dl.jvp(there, (x,), (t,), backend="reverse")[1]
+            assert not np.isfinite(exact[0] if np.ndim(exact) else exact)
+        assert np.isnan(dl.hvp(loss, backend=backend)(x, t)).all()
+        assert not np.isfinite(dl.hvp(loss, backend="reverse")(x, t)).all()
+
+
+@pytest.mark.parametrize("backend", [dl.Finite(), dl.ComplexStep()], ids=str)
+def test_one_argument_that_is_not_finite_is_enough(backend: Any):
+    x, y = np.array([1.0, 2.0]), np.array([3.0])
+    with np.errstate(all="ignore"):
+        slope = dl.jvp(lambda x, y: np.sum(x * y), (x, y), (np.ones(2), np.array([np.nan])), backend=backend)[1]
+    assert np.isnan(slope)
+
+
+def test_a_function_that_branches_is_not_asked_where_nothing_is():
+    seen = []
+
+    def loss(x):
+        seen.append(np.array(x, float) if isinstance(x, np.ndarray) else None)
+        return np.sum(x * x) if np.sum(x) > 0 else -np.sum(x)
+
+    slope = dl.jvp(loss, (np.ones(2),), (np.array([np.nan, 1.0]),), backend="finite")[1]
+    assert np.isnan(slope)
+    assert all(np.isfinite(one).all() for one in seen if one is not None)

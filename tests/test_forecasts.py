@@ -293,7 +293,7 @@ def test_a_dry_run_is_a_table_for_people(document: dict[str, Any]) -> None:
     assert lines[0].split()[:2] == ["PROBLEM", "PARAMETERS"]
     assert sum(line.startswith(("squares", "digits-mlp")) for line in lines) == 21
     assert "21 cases: 9 would run, 3 would be refused by forecast, 9 cannot be done." in lines
-    assert sum("refused by forecast: the forecast is inf to prepare and run once" in line for line in lines) == 3
+    assert sum("refused by forecast: the forecast is an endless time to prepare and run once" in line for line in lines) == 3
     assert "nothing was run and nothing written" in lines[-1]
 
 
@@ -316,7 +316,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert found["quick"]
     assert sorted(tmp_path.iterdir()) == [path]
     assert exit_code("run", str(path), "--dry-run", "--out", "elsewhere") == cli.BAD_INPUT
-    assert "--dry-run measures and writes nothing, so --out cannot be given with it" in capsys.readouterr().err
+    assert "--dry-run measures and writes nothing: leave out --out" in capsys.readouterr().err
     path.write_text("title = 3\n")
     assert exit_code("run", str(path), "--dry-run") == cli.BAD_INPUT
 
@@ -379,6 +379,9 @@ def test_the_chart_shows_every_case_and_tells_the_worst() -> None:
     assert "the worst is forward on digits-mlp forward-0.1, which took 10 times less (100 ms over 1.00 s)" in worst
     assert shown.rows[1][3] == "3.0 (3.00 s over 1.00 s)"
     assert "reverse: 1.00 to 3.0, 2.0 in the middle." in shown.panels[0].svg
+    assert [key["text"] for key in shown.keys] == ["reverse", "forward", "as forecast"]
+    for key in shown.keys[:-1]:  # the marks of the legend are those that are drawn
+        assert f"f-{key['fill']}" in shown.panels[0].svg
 
 
 def test_peaks_too_small_to_be_seen_and_runs_without_forecasts_are_not_compared() -> None:

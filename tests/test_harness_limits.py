@@ -193,10 +193,11 @@ def test_the_phase_is_told_of_references_and_builds_too(
     assert worker.phase == {"open": "build"}.get(command, command)
 
 
-def test_a_worker_that_never_speaks_is_ended_by_the_clock() -> None:
+@pytest.mark.parametrize("nbytes", [0, 1 << 20], ids=["short command", "command that no pipe holds"])
+def test_a_worker_that_never_reads_nor_speaks_is_ended_by_the_clock(nbytes: int) -> None:
     worker = Worker(module="harness_misdeeds", variables={"PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"})
     try:
-        assert ask(worker, {"do": "describe"}, 0.5) is None
+        assert ask(worker, {"do": "describe", "more": "x" * nbytes}, 0.5) is None
         assert worker.verdict == ("timeout", "stopped in phase start: the time limit of 0.5 s was over")
         assert not alive(worker.process.pid)
     finally:

@@ -93,17 +93,20 @@ def test_it_is_not_taken_twice_by_mistake(tmp_path: Path) -> None:
     lock = HostLock(print, tmp_path)
     with lock.shared(), pytest.raises(AssertionError, match=r"held already \(shared\)"), lock.exclusive():
         raise RuntimeError("not reached")
-    with lock.exclusive():
-        assert lock.holder() == "exclusive"
-    assert lock.holder() == ""
+    with lock.exclusive(), pytest.raises(AssertionError, match=r"held already \(exclusive\)"), lock.shared():
+        raise RuntimeError("not reached")
+    with lock.shared():  # neither of them is held any more
+        other = HostLock(pytest.fail, tmp_path)
+        with other.shared():
+            pass
 
 
 def test_a_folder_that_holds_no_lock_is_told_and_locks_nothing(tmp_path: Path) -> None:
     lock = HostLock(print, tmp_path / "missing")
     assert lock.missing is not None
     assert "difflab-host.turnstile cannot be opened: No such file or directory" in lock.missing
-    with lock.exclusive():
-        assert lock.holder() == "exclusive"
+    with lock.exclusive(), HostLock(pytest.fail, tmp_path / "missing").exclusive():
+        assert not (tmp_path / "missing").exists()
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:

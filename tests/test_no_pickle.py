@@ -40,6 +40,14 @@ CONSTANT = "the name is a constant of difflab"
 ALLOWED = {  # the file, where in it, what is called, and why that is no way in
     ("__init__.py", "__getattr__", "import_module"): CONSTANT,
     ("backends/__init__.py", "find", "import_module"): CONSTANT,
+    ("backends/peers/casadi_expressions.py", "engine", "import_module"): CONSTANT,
+    ("backends/peers/forecast.py", "part", "import_module"): CONSTANT,
+    ("backends/peers/jax_peer.py", "PreparedJax._program", "compile"): "JAX compiles what it traced, never a text",
+    ("backends/peers/lambdify_peer.py", "derived.compiled", "lambdify"): OWN_TEXT,
+    ("backends/peers/numdifftools_peer.py", "PreparedNumdifftools.__init__", "import_module"): CONSTANT,
+    ("backends/peers/torch_compiled.py", "compiled", "compile"): "PyTorch compiles a function of ours, never a text",
+    ("backends/peers/replay.py", "replay", "compile"): OWN_TEXT,
+    ("backends/peers/replay.py", "replay", "exec"): OWN_TEXT,
     ("cli_check.py", "_Files.module", "import_module"): NAMED,
     ("cli_check.py", "_load", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
     ("execution/code_out/array_code.py", "ArrayProgram.__init__", "lambdify"): OWN_TEXT,
@@ -57,6 +65,7 @@ ALLOWED = {  # the file, where in it, what is called, and why that is no way in
     ("harness/calibration.py", "_python", "exec"): "the text is a constant of difflab but for its count of lines",
     ("harness/catalogue.py", "imported", "import_module"): NAMED,
     ("harness/worker.py", "examine", "import_module"): "the kind is one of KINDS, checked when the study is read",
+    ("idiomatic/__init__.py", "find", "import_module"): CONSTANT,
     ("primitives/record.py", "_imported", "import_module"): NAMED,
     ("report/kinds.py", "sections", "import_module"): "the kind is one of KINDS, checked by the caller",
     **{("traps/peers.py", where, "import_module"): CONSTANT for where in (

@@ -11,7 +11,7 @@ import pytest
 import difflab as dl
 from difflab.data import digits
 from difflab.errors import InputError
-from difflab.problems import PROBLEMS, digits_cnn, find
+from difflab.problems import PROBLEMS, convolutional, find
 from difflab.problems.digits import cross_entropy
 
 # tiny and small of every problem; medium of the digits too, because only there does the CNN have a second block
@@ -25,7 +25,11 @@ CASES = [
 N_PARAMS = {
     "digits-mlp": [51 + 12, 520 + 90, 2080 + 330, 8320 + 1290, 33280 + 262656 + 5130],
     "digits-cnn": [20 + 27, 40 + 650, 80 + 1168 + 650, 320 + 18496 + 2570, 1280 + 295168 + 10250],
-    "mlp": [42, 42, 3466, 17610, 269322, 1863690],
+    "mlp": [42, 42, 3466, 5050 + 2550 + 510, 17610, 269322, 1863690, 1863690],
+    "cnn": [
+        20 + 57 + 12, 80 + 1168 + 650, 80 + 1168 + 2570, 612 + 7224 + 6010, 416 + 12832 + 15690, 896 + 18496 + 40970,
+        896 + 18496 + 64010,
+    ],
     "baydin": [2],
     "add-mul": [3],
     "sigmoid-neuron": [5],
@@ -41,6 +45,7 @@ N_PARAMS = {
     "deep-layers": [3 * (9 + 3), *[depth * (256 + 16) for depth in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]],
     "xor-corners": [12 + 15 + 4],
     "xor": [12 + 15 + 4],
+    "sigmoid-net": [12 + 15 + 4, 1024 + 33, 4160 + 65],
     "two-layer-numpy": [15 + 6, 128 + 32, 2000 + 200, 20000 + 500, 100000 + 1000],
     "mlp-activations": [12 + 8] * 5 + [24 + 8] + [2080 + 330] * 5 + [4160 + 330],
     "toeplitz-cnn": [6 + 4, 6 + 12, 10 + 56, 10 + 248, 10 + 1016],
@@ -49,7 +54,7 @@ N_PARAMS = {
     "alexnet": [337, 4426, 60_965_224],
 }
 MODULES = (
-    "activations alexnet deep deep_chain digits_cnn digits_mlp graphs inpainting "
+    "activations alexnet cnn convolutional deep deep_chain digits_mlp graphs inpainting "
     "layers linear plane record sigmoid_nets toeplitz"
 )
 RELATIVE = {"float32": 2e-6, "float64": 1e-14}
@@ -297,10 +302,10 @@ def test_float32_is_the_rounded_float64(name):
 def test_tied_windows_route_to_the_first_element():
     windows = np.array([[5.0, 5, 1, 7], [5, 5, 7, 7], [0, 2, 3, 3], [2, 2, 4, 3]])
     z = windows[None, :, :, None]
-    top = digits_cnn._pool(z)
+    top = convolutional.pool(z)
     assert top[0, :, :, 0].tolist() == [[5, 7], [2, 4]]
     g = np.array([[10.0, 20], [30, 40]])[None, :, :, None]
-    dz = digits_cnn._route(g, z, top)[0, :, :, 0]
+    dz = convolutional.route(g, z, top)[0, :, :, 0]
     assert dz.tolist() == [[10, 0, 0, 20], [0, 0, 0, 0], [0, 30, 0, 0], [0, 0, 40, 0]]
 
 
@@ -308,7 +313,7 @@ def test_every_window_hands_on_its_whole_cotangent_once():
     rng = np.random.default_rng(0)
     z = rng.integers(0, 3, (5, 6, 8, 3)).astype(np.float64)  # few different values: most windows tie
     g = rng.standard_normal((5, 3, 4, 3))
-    dz = digits_cnn._route(g, z, digits_cnn._pool(z))
+    dz = convolutional.route(g, z, convolutional.pool(z))
     windows = dz.reshape(5, 3, 2, 4, 2, 3)
     np.testing.assert_array_equal(windows.sum(axis=(2, 4)), g)
     assert np.all(np.count_nonzero(windows, axis=(2, 4)) == 1)
@@ -320,7 +325,7 @@ def test_every_window_hands_on_its_whole_cotangent_once():
 def test_real_digits_have_tied_windows():
     one = find("digits-cnn").build("medium", "float64", 0)
     params, x, _ = one.args
-    z = digits_cnn._patches(x, 3) @ params["k1"].reshape(9, -1) + params["b1"]
+    z = convolutional.im2col(x, 3) @ params["k1"].reshape(9, -1) + params["b1"]
     windows = np.maximum(z, 0).reshape(64, 4, 2, 4, 2, 8)
     ties = (windows == windows.max(axis=(2, 4), keepdims=True)).sum(axis=(2, 4)) > 1
     assert 0.01 < np.mean(ties) < 0.9
@@ -330,10 +335,10 @@ def test_real_digits_have_tied_windows():
 def test_adding_patches_is_the_transpose_of_taking_them(size):
     rng = np.random.default_rng(size)
     x = rng.standard_normal((2, 6, 4, 3))
-    patches = digits_cnn._patches(x, size)
+    patches = convolutional.im2col(x, size)
     assert patches.shape == (2 * 6 * 4, size * size * 3)
     g = rng.standard_normal(patches.shape)
-    back = digits_cnn._add_patches(g, x.shape, size)
+    back = convolutional.col2im(g, x.shape, size)
     assert np.vdot(g, patches) == pytest.approx(np.vdot(back, x), rel=1e-13)
     middle = patches.reshape(2, 6, 4, size, size, 3)[:, :, :, size // 2, size // 2]
     np.testing.assert_array_equal(middle, x)

@@ -15,7 +15,7 @@ SQUARES_OF_ONE_LAYER = SimpleNamespace(name="squares", sizes={"tiny": {"depth": 
 HEAD = 'title = "T"\nquestion = "Q"\nlook_for = "L"\nanswer = "storage"\n[storage]\nseconds = 0.05\n'
 CHAIN = '[[problem]]\nname = "deep-layers"\nsizes = {sizes}\n'
 CONTESTANTS = (
-    '[[backend]]\nname = "null"\nlabel = "loss"\n[[backend]]\nname = "reverse"\n'
+    '[[backend]]\nname = "null"\nlabel = "loss"\n[[backend]]\nname = "reverse"\nblocks = 1\nlabel = "reverse"\n'
     '[[backend]]\nname = "reverse"\ncheckpoints = 3\nlabel = "k3"\n[[backend]]\nname = "forward"\n'
 )
 LIMITS = '[limits]\nseconds = 20\nmemory = "{memory}"\n'
@@ -46,7 +46,8 @@ def test_arrays_are_what_the_plan_said(found) -> None:
         if backend == "loss":
             assert one["planned_bytes"] is None
         elif depth == 32:
-            assert one["array_bytes"] == pytest.approx(one["planned_bytes"], rel=0.2, abs=2**17)
+            # views of 32 layers and rows that are repeated are no buffers
+            assert one["array_bytes"] == pytest.approx(one["planned_bytes"], rel=0.2, abs=3 * 2**16)
 
 
 def test_reverse_mode_keeps_a_value_of_each_layer_and_checkpoints_do_not(found) -> None:

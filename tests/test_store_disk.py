@@ -31,8 +31,8 @@ OLD = HERE / "old_runs" / "format-1"
 # Figures made from several processes: a row may show others when it knows of fewer.
 FROM_PROCESSES = {
     "prepare_s", "first_call_s", "import_s", "primal_s", "call_s", "work_ratio", "processes", "calls_timed", "gc_s",
-    "outliers_mild", "outliers_severe", "medians", "call_s_low", "call_s_high", "work_ratio_low", "work_ratio_high",
-    "ratio", "ratio_low", "ratio_high", "verdict", "gc_runs",
+    "outliers_mild", "outliers_severe", "medians", "epochs", "call_s_low", "call_s_high", "work_ratio_low",
+    "work_ratio_high", "ratio", "ratio_low", "ratio_high", "verdict", "gc_runs",
 }  # fmt: skip
 # What is said of a case that has no outcome yet.
 OPEN = {"outcome", "reason", "phase"}

@@ -21,11 +21,23 @@ BUILT_IN: dict[str, tuple[str, str]] = {
     "analytic": ("difflab.backends.analytic", "Analytic"),
     "null": ("difflab.backends.null", "Null"),
 }
+# Frameworks of others on our tape, of the extra [peers]; each may be there or not.
+PEERS: dict[str, tuple[str, str]] = {
+    "torch": ("difflab.backends.peers.torch_peer", "Torch"),
+    "jax": ("difflab.backends.peers.jax_peer", "Jax"),
+    "autograd": ("difflab.backends.peers.autograd_peer", "Autograd"),
+    "casadi": ("difflab.backends.peers.casadi_peer", "Casadi"),
+    "symengine": ("difflab.backends.peers.symengine_peer", "Symengine"),
+    "scipy": ("difflab.backends.peers.scipy_peer", "Scipy"),
+    "numdifftools": ("difflab.backends.peers.numdifftools_peer", "Numdifftools"),
+    "lambdify": ("difflab.backends.peers.lambdify_peer", "Lambdify"),
+}
 
 
 def names() -> list[str]:
-    """Names of all backends: the built-in ones, then those of the entry-point group ``difflab.backends``."""
-    return [*BUILT_IN, *sorted({entry.name for entry in entry_points("difflab.backends")} - set(BUILT_IN))]
+    """Names of all backends: the built-in ones, the peers, then those of the entry-point group ``difflab.backends``."""
+    ours = [*BUILT_IN, *PEERS]
+    return [*ours, *sorted({entry.name for entry in entry_points("difflab.backends")} - set(ours))]
 
 
 def find(name: str, **options: Any) -> Backend:
@@ -39,8 +51,8 @@ def find(name: str, **options: Any) -> Backend:
         >>> find("finite", scheme="forward")
         Finite(scheme='forward', step='auto')
     """
-    if name in BUILT_IN:
-        module, attribute = BUILT_IN[name]
+    if name in BUILT_IN or name in PEERS:
+        module, attribute = (BUILT_IN | PEERS)[name]
         kind = getattr(importlib.import_module(module), attribute)
     else:
         entries = [entry for entry in entry_points("difflab.backends") if entry.name == name]

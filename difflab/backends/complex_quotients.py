@@ -249,8 +249,9 @@ class PreparedComplexStep:
             self._bands = len(along_each)
             self.stats["primal_calls"] = self._bands * calls_of(self._variables, "hvp")
         for h, part in along_each:
+            far = [0.0 if np.isnan(h) else offset * h for offset in stencil.offsets]
             moved = [
-                np.array([x + line.dtype.type(offset * h) * line for offset in stencil.offsets])
+                np.array([x + line.dtype.type(reach) * line for reach in far])
                 for x, line in zip(origin, self._coordinates.flat(part()), strict=True)
             ]
             try:
@@ -271,7 +272,7 @@ class PreparedComplexStep:
 
 def _imaginary_diagonal(matrix: Any, run: Run, offset: int) -> Any:
     """The imaginary parts of the coordinates along which the lanes of a run go."""
-    return diagonal(matrix, run, offset).imag  # type: ignore[attr-defined] (the matrix is complex)
+    return np.imag(diagonal(matrix, run, offset))  # a view
 
 
 def _where_known(slopes: np.ndarray, value: Any) -> np.ndarray:

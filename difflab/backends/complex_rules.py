@@ -113,9 +113,11 @@ def passed(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
 
 def _choice(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The branch that the real parts take, for both parts."""
+    rule = primitive.jvp
+    assert rule is not None  # of the choices, each has one
     parts = [re(operand) for operand in operands]
     value = primitive(*parts, **params)
-    tangent = primitive.jvp(tuple([im(operand) for operand in operands]), value, *parts, **params)  # type: ignore[misc] (choices have one)
+    tangent = rule(tuple([im(operand) for operand in operands]), value, *parts, **params)
     return value if tangent is None else complex_of(value, tangent)
 
 
@@ -129,6 +131,8 @@ def _product(primitive: Primitive, operands: Sequence[Any], params: dict[str, An
 
 def _resting(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Value and tangent by the rule of the primitive, at the edge of its domain; what does not move has no tangent."""
+    rule = primitive.jvp
+    assert rule is not None  # nothing else comes here
     parts = [re(operand) for operand in operands]
     value = primitive(*parts, **params)
     tangent: Any = None
@@ -136,7 +140,7 @@ def _resting(primitive: Primitive, operands: Sequence[Any], params: dict[str, An
         moving = im(operand)
         if moving is not None:
             alone = tuple([moving if other == position else None for other in range(len(operands))])
-            slope = primitive.jvp(alone, value, *parts, **params)  # type: ignore[misc] (it has one)
+            slope = rule(alone, value, *parts, **params)
             slope = REGISTRY["where"](moving == 0.0, 0.0, slope)
             tangent = slope if tangent is None else tangent + slope
     return complex_of(value, tangent)

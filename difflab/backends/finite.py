@@ -8,16 +8,17 @@ from typing import Any
 
 from ..errors import InputError
 from ..execution.chunks import check_chunk, chunked, sweep_bytes
+from ..execution.parts import parts_of
 from ..tape import Tape
 from ..transforms.second_order import avals_of
 from .limits import check_bounds
 from .nearby import flags_of
-from .perturbed import PreparedFinite, around_bytes, calls_of, quotients_of, sweep_of
-from .protocol import OPERATORS, Cost, Source, Work
+from .perturbed import PreparedFinite, around_bytes, calls_of, function_of, quotients_of, sweep_of
+from .protocol import OPERATORS, SECOND_ORDER, Cost, Source, Work
 from .quotients import quotient_tape
 from .stencils import Plan, plan_of
 from .steps import positive
-from .sweeps import AROUND, result_bytes, shown, sweep_work
+from .sweeps import AROUND, part_work, parts_bytes, result_bytes, shown, sweep_work
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,15 @@ class Finite:
         nbytes = around_bytes(tape, operator, wrt, self.plan)
         works = [Work(tape, 1.0 + (points if operator == "jvp" else 0), AROUND)]
         if operator != "jvp":
-            whole = chunked(tape, flags, directions, self.chunk, points=points)
-            nbytes += sweep_bytes(whole, flags, directions, points, extra=quotients_of(points))
             nbytes += result_bytes(tape, operator, wrt)
-            works.append(sweep_work(whole, flags, variables, directions, points, AROUND))
+            if operator in SECOND_ORDER:
+                whole = chunked(tape, flags, directions, self.chunk, points=points)
+                nbytes += sweep_bytes(whole, flags, directions, points, extra=quotients_of(points, second=True))
+                works.append(sweep_work(whole, flags, variables, directions, points, AROUND))
+            else:
+                parts = parts_of(tape, function_of(wrt), variables, self.chunk, points)
+                nbytes += parts_bytes(parts, points, extra=quotients_of(points))
+                works.extend([part_work(part, variables, points, AROUND) for part in parts])
         return Cost(float(calls), calls * tape.flops, nbytes, works=tuple(works))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:

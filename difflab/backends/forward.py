@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,23 @@ from .. import transforms
 from ..execution.cache import Runner
 from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
 from ..execution.footprint import programs_bytes
+from ..execution.parts import Function, Parts, parts_of
 from ..tape import Tape
-from ..transforms.coordinates import Coordinates, diagonal
+from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, outputs_of
 from .protocol import OPERATORS, SECOND_ORDER, Cost, Source, Work
-from .sweeps import Pairs, along, result_bytes, shown, sweep_work, unit_chunks, zero_blocks
+from .sweeps import (
+    Pairs,
+    along,
+    part_work,
+    parts_bytes,
+    result_bytes,
+    shown,
+    sweep_work,
+    unit_chunks,
+    unit_moves,
+    zero_blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -52,16 +64,21 @@ class Forward:
         if operator == "jvp":
             tangent = transforms.simplify(transforms.jvp(tape, wrt))
             return Cost(1.0, tangent.flops, programs_bytes([tangent]), works=(Work(tangent),))
-        directions, build, flags, single = _sweep(tape, wrt, operator)
-        whole = chunked(build(tape), flags, directions, self.chunk, single=single)
-        chunks = -(-directions // lanes_of(whole, flags))
-        nbytes = sweep_bytes(whole, flags, directions) + results
+        if operator not in SECOND_ORDER:
+            parts = parts_of(tape, _columns(tape, wrt), avals_of(tape, wrt), self.chunk)
+            works = [part_work(part, avals_of(tape, wrt)) for part in parts]
+            directions, nbytes = sum(part.directions for part in parts), results + parts_bytes(parts)
+            flops = sum(part.chunks * part.tape.flops for part in parts)
+        else:
+            directions, build, flags, single = _sweep(tape, wrt, operator)
+            whole = chunked(build(tape), flags, directions, self.chunk, single=single)
+            nbytes = sweep_bytes(whole, flags, directions) + results
+            works = [sweep_work(whole, flags, avals_of(tape, wrt), directions)]
+            flops = -(-directions // lanes_of(whole, flags)) * whole.flops
         if operator == "vjp":  # the outputs first, at a copy of the leaves that the pullback keeps
             nbytes += programs_bytes([transforms.simplify(tape)]) + sum(leaf.nbytes for leaf in avals_of(tape, inputs))
-        works = [sweep_work(whole, flags, avals_of(tape, wrt), directions)]
-        if operator == "vjp":
             works.append(Work(tape))
-        return Cost(float(directions), chunks * whole.flops, nbytes, works=tuple(works))
+        return Cost(float(directions), flops, nbytes, works=tuple(works))
 
     def derivative(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Tape:
         """The tape of the operator's results; all directions go through it in one batch."""
@@ -83,16 +100,22 @@ class Forward:
 def _sweep(
     tape: Tape, wrt: tuple[int, ...], operator: str
 ) -> tuple[int, Callable[[Tape], Tape], list[bool], tuple[int, ...]]:
-    """Directions, the tape of one of them, which of its inputs carry them, and the outputs that do not."""
+    """Of second derivatives: directions, the tape of one, which of its inputs carry them, outputs that do not."""
     variables = avals_of(tape, wrt)
     leaves, moved = [False] * len(tape.inputs), [True] * len(wrt)
     if operator == "hessian":
         return Pairs(variables).count, _curvature(wrt), [*leaves, *moved, *moved], ()
     directions = Coordinates(variables, imaginary=True).count
-    if operator == "hvp":
-        return directions, _curvature(wrt), [*leaves, *[False] * len(wrt), *moved], ()
-    outputs = tuple(range(len(tape.outputs)))
-    return directions, lambda recorded: transforms.jvp(recorded, wrt), [*leaves, *moved], outputs
+    return directions, _curvature(wrt), [*leaves, *[False] * len(wrt), *moved], ()
+
+
+def _columns(tape: Tape, wrt: tuple[int, ...]) -> Function:
+    """Tangents along unit vectors of some of the variables."""
+
+    def lane(recorded: Tape, places: tuple[int, ...]) -> Tape:
+        return transforms.jvp(recorded, tuple([wrt[place] for place in places]))
+
+    return Function(lane, wrt, True, tuple(range(len(tape.outputs))))
 
 
 def _curvature(wrt: tuple[int, ...]) -> Callable[[Tape], Tape]:
@@ -108,11 +131,12 @@ class PreparedForward:
         self._variables = avals_of(source.tape, source.wrt)
         self._coordinates = Coordinates(self._variables, imaginary=True)
         self._sweeps: dict[str, Chunked] = {}
+        self._parts: Parts | None = None
         self._runners: dict[str, Runner] = {}
         if operator == "jvp":
             passes, notes = 1, self._runner("jvp").stats
         else:
-            sweep = self._sweep(operator)
+            sweep = self._sweep(operator) if operator in SECOND_ORDER else self._first_order()
             passes, notes = sweep.directions, sweep.stats
         self.stats: dict[str, Any] = {"primal_calls": passes, **notes}
 
@@ -128,15 +152,23 @@ class PreparedForward:
         return self._runners[kind]
 
     def _sweep(self, operator: str) -> Chunked:
-        kind = operator if operator in SECOND_ORDER else "columns"
-        if kind not in self._sweeps:
+        if operator not in self._sweeps:
             source = self._source
-            directions, build, flags, single = _sweep(source.tape, source.wrt, kind)
-            self._sweeps[kind] = Chunked(
-                source.tape, build, ("forward", kind, source.wrt), flags, directions, self._backend.chunk,
+            directions, build, flags, single = _sweep(source.tape, source.wrt, operator)
+            self._sweeps[operator] = Chunked(
+                source.tape, build, ("forward", operator, source.wrt), flags, directions, self._backend.chunk,
                 single=single, frozen=source.frozen,
             )  # fmt: skip
-        return self._sweeps[kind]
+        return self._sweeps[operator]
+
+    def _first_order(self) -> Parts:
+        if self._parts is None:
+            source = self._source
+            self._parts = Parts(
+                source.tape, _columns(source.tape, source.wrt), ("forward", source.wrt), self._variables,
+                self._backend.chunk, frozen=source.frozen,
+            )  # fmt: skip
+        return self._parts
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
@@ -148,16 +180,22 @@ class PreparedForward:
         half = len(self._source.tape.outputs)
         return results[:half], results[half:]
 
-    def _passes(self, sweep: Chunked, fixed: Sequence[Any]):
+    def _columns(self, leaves: Sequence[Any]) -> Iterator[tuple[list[Run], list[Any]]]:
         """(runs, results) of every chunk, along the unit tangents."""
-        for runs, seeds in unit_chunks(self._coordinates, sweep):
-            yield runs, sweep.run([*fixed, *seeds])
+        for section in self._first_order().sections:
+            if section.alone:
+                for start, stop in section.spans():
+                    runs, seeds = unit_moves(section, start, stop)
+                    yield runs, section.run([*leaves, *seeds])
+                continue
+            for runs, seeds in unit_chunks(section.coordinates, section):
+                yield [run for _, run in section.placed(runs)], section.run([*leaves, *seeds])
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients, a chunk of coordinates per pass."""
         vectors = self._coordinates.vectors()
         value = None
-        for runs, (first, slopes) in self._passes(self._sweep("gradient"), leaves):
+        for runs, (first, slopes) in self._columns(leaves):
             value = first
             for run in runs:
                 self._coordinates.collect(vectors, run, slopes[run.lanes])
@@ -172,7 +210,7 @@ class PreparedForward:
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             vectors = self._coordinates.vectors()
-            for runs, results in self._passes(self._sweep("vjp"), kept):
+            for runs, results in self._columns(kept):
                 slopes = along(results[half:], cotangents)
                 for run in runs:
                     self._coordinates.collect(vectors, run, slopes[run.lanes])
@@ -185,7 +223,7 @@ class PreparedForward:
         outs = outputs_of(self._source.tape)
         blocks = zero_blocks(outs, self._variables)
         values = None
-        for runs, results in self._passes(self._sweep("jacobian"), leaves):
+        for runs, results in self._columns(leaves):
             values = results[: len(outs)]
             for run in runs:
                 for row, lanes in zip(blocks, results[len(outs) :], strict=True):
@@ -195,7 +233,9 @@ class PreparedForward:
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
         """Second derivatives along a coordinate and the vector, a chunk of coordinates per pass."""
         products = self._coordinates.vectors()
-        for runs, (slopes,) in self._passes(self._sweep("hvp"), [*leaves, *vectors]):
+        sweep = self._sweep("hvp")
+        for runs, seeds in unit_chunks(self._coordinates, sweep):
+            (slopes,) = sweep.run([*leaves, *vectors, *seeds])
             for run in runs:
                 self._coordinates.collect(products, run, slopes[run.lanes])
         return self._coordinates.arrays(products)

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import GuardError
 from ..execution.cache import Runner
-from ..execution.chunks import KEPT, Chunked
+from ..execution.chunks import Chunked
 from ..tape import Tape
-from ..transforms.coordinates import Coordinates, Run, diagonal
+from ..transforms.coordinates import Coordinates
 from .protocol import Source
 
 
@@ -52,7 +52,6 @@ class Nearby:
         self._name = name
         self._change = change
         self._sweeps: dict[tuple[int, int], Chunked] = {}
-        self._idle: dict[tuple[int, int], list[Workspace]] = {}
         self.runner: Runner | None = None
         self.stats: dict[str, Any] = {"black_box": False}
         try:
@@ -134,45 +133,17 @@ class Nearby:
                 result[row] = output
         return results
 
-    def workspace(self, lanes: int, points: int) -> Workspace:
-        """Rows for so many points along each of so many directions, from an earlier call where there were some."""
-        try:
-            return self._idle[lanes, points].pop()  # atomic, as threads may share this
-        except (KeyError, IndexError):
-            return Workspace(self._coordinates, lanes, points)
-
-    def put_back(self, workspace: Workspace) -> None:
-        """Keep rows for the next call, unless they are large."""
-        if workspace.nbytes <= KEPT:
-            self._idle.setdefault((workspace.lanes, workspace.points), []).append(workspace)
-
-
-class Workspace:
-    """Matrices with one row per point, point by point for all directions of a chunk, and the arrays in them.
-
-    Args:
-        coordinates: of the variables.
-        lanes: directions of a chunk.
-        points: along each direction.
-    """
-
-    def __init__(self, coordinates: Coordinates, lanes: int, points: int):
-        self.lanes = lanes
-        self.points = points
-        self.matrices = coordinates.matrices(lanes * points)
-        self.moved = coordinates.arrays(self.matrices)
-        self.nbytes = sum(matrix.nbytes for matrix in self.matrices)
-        self._coordinates = coordinates
-        self._whole: list[tuple[Run, list[np.ndarray]]] = []
-
-    def runs(self, start: int, stop: int) -> list[tuple[Run, list[np.ndarray]]]:
-        """The directions of a chunk as runs, each with the coordinates in the rows of every point that it moves."""
-        if self._whole:
-            return self._whole
-        found = [
-            (run, [diagonal(self.matrices[run.group], run, point * self.lanes) for point in range(self.points)])
-            for run in self._coordinates.runs(start, stop)
-        ]
-        if stop - start == self._coordinates.count:  # one chunk holds all directions, so they are always the same
-            self._whole = found
-        return found
+    def singly(
+        self, row: Callable[[int], list[Any]], lanes: int, points: int, used: int, state: Any
+    ) -> list[np.ndarray]:
+        """The outputs at points whose leaves ``row`` gives, one after the other; of each ``lanes`` the first count."""
+        results: list[np.ndarray] = []
+        for point in range(points):
+            for lane in range(used):
+                at = point * lanes + lane
+                here = [np.asarray(output) for output in self.at(row(at), state)]
+                if not results:
+                    results = [np.zeros((points * lanes, *output.shape), output.dtype) for output in here]
+                for result, output in zip(results, here, strict=True):
+                    result[at] = output
+        return results

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..execution.footprint import footprint
+from ..execution.parts import Function, Parts
 from ..primitives.complexes import real_dtype
 from ..primitives.record import Aval
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, outputs_of
 from ..transforms.simplify import simplify
-from .protocol import Source
+from .points import Points, Spread
+from .protocol import SECOND_ORDER, Source
 from .second import SecondQuotients
 from .stencils import Plan, combined
 from .steps import Moves, nonzero
@@ -60,12 +62,19 @@ def around_bytes(tape: Tape, operator: str, wrt: Sequence[int], plan: Plan) -> i
     return nbytes
 
 
-def quotients_of(points: int) -> tuple[float, float]:
-    """What is alive beside a chunk's values, as multiples of them: quotients, their numerators, and those before.
+def quotients_of(points: int, *, second: bool = False) -> tuple[float, float]:
+    """What is alive beside a chunk's values, as multiples of them, in the only chunk and in one of several.
 
-    The values of the chunk before go when the new ones are there, its quotients when theirs are.
+    First quotients are made in the place of their numerators, when those of the chunk before are still there but its
+    values are gone.  Second ones are made beside their numerators, and values of the chunk before go when the new ones
+    are there.
     """
-    return 2 / points, max(1 + 1 / points, 3 / points)
+    return (2 / points, max(1 + 1 / points, 3 / points)) if second else (1 / points, 2 / points)
+
+
+def function_of(wrt: Sequence[int]) -> Function:
+    """What is swept for first quotients: the function itself."""
+    return Function(lambda recorded, places: recorded, tuple(wrt), False)
 
 
 class PreparedFinite:
@@ -80,46 +89,44 @@ class PreparedFinite:
         self._nearby = self._around.nearby
         self._coordinates = self._around.coordinates
         self._second = SecondQuotients(self._around, source, self._variables)
-        self._sweep = sweep_of(self._variables, "gradient", backend.plan, False)
+        self._first: Points | None = None
         self._operator, self._calls = operator, calls_of(self._variables, operator, backend)
         self.stats: dict[str, Any] = {"primal_calls": self._calls, "error_estimate": None, **self._nearby.stats}
         self.value = self._nearby.value
         directions, points = sweep_of(self._variables, operator, backend.plan, backend.bounds is not None)
         self._further = directions * points
-        if not self.stats["black_box"] and operator != "jvp":
+        if self.stats["black_box"] or operator == "jvp":
+            return
+        if operator in SECOND_ORDER:
             sweep = self._nearby.sweep(directions, points)
             self.stats.update(chunk=sweep.lanes, chunks=sweep.stats["chunks"])
+        else:
+            self.stats.update(self._points().notes)
 
     # -------------------------------------------------------------------- first order
 
     def _slopes(self, around: Around) -> Iterator[tuple[list[Run], Sequence[np.ndarray], Sequence[Any]]]:
         """(runs, quotients of every output with a leading axis of directions, their errors), chunk by chunk."""
-        nearby, origin, count = self._nearby, around.origin, self._coordinates.count
-        lanes, spans = nearby.spans(*self._sweep)
-        spread = self._spread(around)
-        rows = nearby.workspace(lanes, self._around.plan.points)
-        for matrix, x in zip(rows.matrices, origin, strict=True):
-            matrix[...] = x
-        for start, stop in spans:
-            runs = rows.runs(start, stop)
-            parts = [(run, spread[run.group][run.unit], run.coordinates) for run, _ in runs]
-            for (_, diagonals), (_, there, where) in zip(runs, parts, strict=True):
-                for diagonal, place in zip(diagonals, there.places, strict=True):
-                    diagonal[...] = place[where]
+        for runs, values, lanes, stencils in self._points().values(around, self._spread(around)):
             with np.errstate(all="ignore"):
-                values = nearby.rows(self._sweep, around.leaves, rows.moved, lanes, stop - start, around.centre.state)
-                stencils = _joined(parts)
                 found = [self._quotient(around, k, value, lanes, stencils) for k, value in enumerate(values)]
+            del values  # those of the next chunk may take their place
             quotients, errors = zip(*found, strict=True)
-            yield [run for run, _ in runs], quotients, errors
-            if stop == count:
-                break
-            for run, diagonals in runs:
-                for diagonal in diagonals:
-                    diagonal[...] = origin[run.group][run.coordinates]
-        nearby.put_back(rows)
+            yield runs, quotients, errors
 
-    def _spread(self, around: Around) -> list[list[_Spread]]:
+    def _points(self) -> Points:
+        """Where first quotients are evaluated."""
+        if self._first is None:
+            parts, source, plan = None, self._source, self._backend.plan
+            if not self.stats["black_box"]:
+                parts = Parts(
+                    source.tape, function_of(source.wrt), ("nearby", source.wrt), self._variables,
+                    self._backend.chunk, points=plan.points, frozen=source.frozen,
+                )  # fmt: skip
+            self._first = Points(self._nearby, parts, self._coordinates, source.wrt, plan.points)
+        return self._first
+
+    def _spread(self, around: Around) -> list[list[Spread]]:
         """For every group and unit the points of all coordinates, and how far they went after rounding."""
         limits, given = self._around.limits, self._backend.step != "auto"
         found = []
@@ -135,12 +142,12 @@ class PreparedFinite:
                     gone = gone if x.dtype.kind == "f" else gone.imag if unit else gone.real
                     distances.append(nonzero(gone) if given else gone)
                     places.extend(level)
-                here.append(_Spread(places, distances, moves))
+                here.append(Spread(places, distances, moves))
             found.append(here)
         return found
 
     def _quotient(
-        self, around: Around, number: int, values: np.ndarray, lanes: int, stencils: _Spread
+        self, around: Around, number: int, values: np.ndarray, lanes: int, stencils: Spread
     ) -> tuple[np.ndarray, Any]:
         """The quotients of one output, and their estimated errors."""
         centre = around.centre.outputs[number]
@@ -151,7 +158,9 @@ class PreparedFinite:
         factors, skew, width = moves.weights, moves.skew, len(moves.weights) * lanes
         if len(distances) == 1 and skew is False:  # the usual case, in a loop that is called often
             parts = [values[at : at + used] for at in range(0, width, lanes)]
-            return combined(parts, factors, centre, moves.paired) / _outer(distances[0], ndim), None
+            numerators, distance = combined(parts, factors, centre, moves.paired), _outer(distances[0], ndim)
+            place = numerators if numerators.dtype == np.result_type(numerators, distance) else None
+            return np.divide(numerators, distance, out=place), None
         gain = moves.gain
         if ndim > 1 and skew is not False:
             factors, gain, skew = [_outer(f, ndim) for f in factors], _outer(gain, ndim), _outer(skew, ndim)
@@ -286,29 +295,6 @@ class PreparedFinite:
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second differences along pairs of coordinates."""
         return self._second.hessian(leaves)
-
-
-class _Spread(NamedTuple):
-    """Points of some coordinates, level by level, how far they went, and with which weights they count."""
-
-    places: list[np.ndarray]
-    distances: list[np.ndarray]
-    moves: Moves
-
-
-def _joined(parts: Sequence[tuple[Run, _Spread, slice]]) -> _Spread:
-    """What belongs to the lanes of a chunk, run after run; the points are in their matrices already."""
-    _, spread, where = parts[0]
-    first, distances = spread.moves, [distance[where] for distance in spread.distances]
-    if len(parts) > 1:
-        columns = zip(*[[distance[where] for distance in spread.distances] for _, spread, where in parts], strict=True)
-        distances = [np.concatenate(column) for column in columns]
-    if first.skew is False:
-        return _Spread([], distances, first)
-    columns = zip(*[[weight[where] for weight in spread.moves.weights] for _, spread, where in parts], strict=True)
-    weights = tuple([np.concatenate(column) for column in columns])
-    skew = np.concatenate([spread.moves.skew[where] for _, spread, where in parts])
-    return _Spread([], distances, first._replace(weights=weights, skew=skew))
 
 
 def _outer(lanes: Any, ndim: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import transforms
+from ..execution.blocks import blocked_bytes
 from ..execution.cache import Runner, Transform
+from ..execution.choice import Blocking, build, check_blocking, choose
 from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
 from ..execution.footprint import programs_bytes
 from ..tape import Tape
 from ..transforms.checkpoints import Recomputed, check_checkpoints, recompute, recompute_split
+from ..transforms.convolutions import pool_before_relu, rearranged
 from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, needs_both, outputs_of
 from ..transforms.split import split
@@ -36,6 +40,12 @@ class Reverse:
             rest again on the way back: less memory for more time, and gradients of the same bits.  It holds for vector-
             Jacobian products too, whose last bits may differ where a window of an argument is kept as a view; other
             operators run as without.  ``None``: keep everything.
+        blocks: in how many blocks of examples a batch is computed where the loss is a sum or a mean over examples, so
+            that its arrays stay in the cache; 1: in one piece, "auto": as a forecast of the time says.  It holds for
+            gradients without checkpoints; where examples mix, the batch is computed in one piece, and
+            ``Prepared.stats`` says why.
+        threads: how many threads share the blocks, each with one BLAS thread; "auto": as many as BLAS may use.
+            Results have the same bits at every call for the same blocks and threads.
 
     Example:
         >>> Reverse(checkpoints=3)
@@ -44,6 +54,8 @@ class Reverse:
 
     chunk: str | int = "auto"
     checkpoints: int | None = None
+    blocks: str | int = "auto"
+    threads: str | int = "auto"
     name: str = field(default="reverse", init=False, repr=False)
     family: str = field(default="reverse", init=False, repr=False)
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest")), init=False, repr=False)
@@ -51,10 +63,18 @@ class Reverse:
     def __post_init__(self) -> None:
         check_chunk("Reverse", self.chunk)
         check_checkpoints("Reverse", self.checkpoints)
+        check_blocking("Reverse", self.blocks, self.threads)
 
     def __repr__(self) -> str:
-        options = {} if self.checkpoints is None else {"checkpoints": self.checkpoints}
+        options: dict[str, Any] = {} if self.checkpoints is None else {"checkpoints": self.checkpoints}
+        options |= {} if self.blocks == "auto" else {"blocks": self.blocks}
+        options |= {} if self.threads == "auto" else {"threads": self.threads}
         return shown("Reverse", self.chunk, **options)
+
+    @property
+    def blocking(self) -> Blocking:
+        """What was asked for."""
+        return Blocking(self.blocks, self.threads)
 
     def unavailable(self) -> str | None:
         """Always there."""
@@ -72,7 +92,12 @@ class Reverse:
             flops = sum(one.flops for one in tapes)
             kept = [isinstance(one, Recomputed) for one in made]
             works = tuple([Work(one, kept=again) for one, again in zip(tapes, kept, strict=True)])
-            return Cost(flops / once, flops, programs_bytes(tapes), works=works)
+            nbytes = programs_bytes(tapes)
+            if operator in ("gradient", "value_and_gradient") and not any(kept):
+                choice = choose(tapes[0], self.blocking, wrt)
+                if choice.division is not None:
+                    nbytes = blocked_bytes(choice.division, choice.blocks, choice.threads)
+            return Cost(flops / once, flops, nbytes, works=works)
         coordinates, build, flags, single = _sweep(tape, wrt, operator)
         whole = chunked(build(tape), flags, coordinates.count, self.chunk, single=single)
         flops = -(-coordinates.count // lanes_of(whole, flags)) * whole.flops
@@ -101,7 +126,9 @@ class Reverse:
 
 def _gradient(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> Tape | Recomputed:
     """The tape of value and gradients."""
-    derived = transforms.gradient(tape, wrt)
+    derived = transforms.gradient(pool_before_relu(tape), wrt)
+    if any(equation.primitive.name == "windows" for equation in derived.equations):
+        derived = rearranged(transforms.simplify(derived))
     return derived if checkpoints is None else recompute(transforms.simplify(derived), checkpoints)
 
 
@@ -157,14 +184,21 @@ class PreparedReverse:
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
             wrt, checkpoints = self._source.wrt, self._backend.checkpoints
-            build: dict[str, Transform] = {
+            transform: dict[str, Transform] = {
                 "value": lambda tape: (tape,),
                 "gradient": lambda tape: (_gradient(tape, wrt, checkpoints),),
                 "hvp": lambda tape: (transforms.hvp(tape, wrt),),
                 "vjp": lambda tape: _vjp_tapes(tape, wrt, checkpoints),
             }
-            key = ("reverse", kind, wrt, checkpoints if kind in CHECKPOINTED else None)
-            self._runners[kind] = Runner(self._source.tape, build[kind], key, frozen=self._source.frozen)
+            key: tuple = ("reverse", kind, wrt, checkpoints if kind in CHECKPOINTED else None)
+            tape, frozen = self._source.tape, self._source.frozen
+            if kind == "gradient":
+                asked = self._backend.blocking
+                blocked = functools.partial(build, asked=asked, wrt=wrt)
+                runner = Runner(tape, transform[kind], (*key, asked), frozen=frozen, build=blocked)
+            else:
+                runner = Runner(tape, transform[kind], key, frozen=frozen)
+            self._runners[kind] = runner
         return self._runners[kind]
 
     def _sweep(self, operator: str) -> tuple[Coordinates, Chunked]:

@@ -199,11 +199,14 @@ def bands(
     """The tangent as a sum of parts whose coordinates agree on the step along it within a factor of 2**BAND.
 
     Each is made when asked for, so that one is there at a time, and comes with that step: the largest that takes no
-    coordinate farther than its own one, which ``steps`` gives for coordinates of a point, piece by piece.
+    coordinate farther than its own one, which ``steps`` gives for coordinates of a point, piece by piece.  No step
+    leads along a tangent that is infinite or no number somewhere: then there is one part, zero, and its step is NaN.
     """
     levels, least = [], {}
     for point, tangent in zip(points, tangents, strict=True):
         x, t = np.ravel(point), np.ravel(np.asarray(tangent))
+        if not np.isfinite(t).all():
+            return [(np.nan, lambda: [np.zeros_like(np.asarray(one)) for one in tangents])]
         level = np.full(t.size, NOWHERE, np.int8)
         for start in range(0, t.size, PIECE):
             here = slice(start, start + PIECE)

@@ -182,7 +182,10 @@ class Surroundings:
         return [functools.partial(band, h, part) for h, part in bands(leaves, steps, vectors)]
 
     def _along(self, around: Around, parts: Sequence[np.ndarray], h: float) -> Moves:
-        """How to move along a vector by the step h."""
+        """How to move along a vector by the step h; where that is NaN, nowhere, with quotients that are NaN as well."""
+        if np.isnan(h):
+            still = moves_by_each([np.zeros(())] * len(around.scales), self.plan, np.asarray(self.plan.left))
+            return still._replace(scale=np.asarray(np.nan))
         if around.rooms is None or self.limits is None:
             return moves_by([h * scale for scale in around.scales], self.plan.stencil)
         tangents = self.coordinates.flat(parts)

@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..execution.chunks import KEPT, Chunked, lanes_of
+from ..execution.chunks import KEPT, Chunked, lanes_of, sweep_bytes
+from ..execution.footprint import footprint
+from ..execution.parts import Part, Section
 from ..primitives.complexes import block_dtype
+from ..primitives.record import Aval
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, needs_both, outputs_of
+from ..transforms.spots import INDEX
 from .protocol import Work, block_bytes
 
 
@@ -127,6 +131,26 @@ def sweep_work(
     return Work(whole, chunks, calls + (DIRECTING * points if chunks > 1 else 0.0), rows / chunks, batched=True)
 
 
+def part_work(part: Part, variables: Sequence[Any], points: int = 1, calls: float = 2.0) -> Work:
+    """What a part of a sweep runs, as ``sweep_work`` says; an array that moves alone has no whole points."""
+    moved: Sequence[Any] = [variables[place] for place in part.places]
+    if part.axes is not None:
+        moved = [Aval((), moved[0].dtype), *[Aval((), INDEX)] * len(part.axes)]
+    return sweep_work(part.tape, part.flags, moved, part.directions, points, calls)
+
+
+def parts_bytes(parts: Sequence[Part], points: int = 1, *, extra: tuple[float, float] = (0.0, 1.0)) -> int:
+    """Bytes that the parts of a sweep take, one after the other: what a program has it keeps for the next call."""
+    before = most = 0
+    for part in parts:
+        kept = part.index_bytes(points)
+        kept = kept if kept <= KEPT else 0
+        most = max(most, before + kept + sweep_bytes(part.tape, part.flags, part.directions, points, extra=extra))
+        found = footprint(part.tape)
+        before += kept + found.held + found.buffers
+    return most
+
+
 def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:
     """Re<cotangent, tangent> for every lane."""
     total: Any = 0.0
@@ -136,7 +160,7 @@ def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:
     return np.broadcast_to(total, len(tangents[0]))
 
 
-def unit_chunks(coordinates: Coordinates, sweep: Chunked) -> Iterator[tuple[list[Run], list[np.ndarray]]]:
+def unit_chunks(coordinates: Coordinates, sweep: Chunked | Section) -> Iterator[tuple[list[Run], list[np.ndarray]]]:
     """(runs, unit vectors) of every chunk; the vectors are reused, so use them before the next.
 
     Where one chunk holds all directions, they are made once and kept with the program.
@@ -155,6 +179,17 @@ def unit_chunks(coordinates: Coordinates, sweep: Chunked) -> Iterator[tuple[list
         yield runs, seeds
         for run in runs:
             diagonal(matrices[run.group], run)[...] = 0
+
+
+def unit_moves(section: Section, start: int, stop: int) -> tuple[list[Run], list[np.ndarray]]:
+    """The runs of a chunk in which one array moves alone, and its seeds: 1 or i per lane, and the place of each."""
+    runs = section.coordinates.runs(start, stop)
+    dtype = section.coordinates.groups[0].dtype
+    ones = np.ones(section.lanes, dtype)
+    for run in runs:
+        if run.unit:
+            ones[run.lanes] = 1j
+    return [run for _, run in section.placed(runs)], [ones, *section.indices(start)]
 
 
 def shown(kind: str, chunk: str | int, **options: Any) -> str:

@@ -83,7 +83,7 @@ time_limit_s=None)
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
     # A product with the Hessian is deduced from it.
-    capabilities: frozenset[str] = field(default=frozenset(OPERATORS) - {"hvp"}, init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")) - {"hvp"}, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -233,11 +233,11 @@ class PreparedSymbolic:
         return (shared if backend.resolved_way() == "dag" else by_symengine)(task, leaves)
 
     def _last(self, leaves: Sequence[Any] | None) -> Derivation:
+        """What was derived for this data, or what was used last."""
         if self._tape.guards:
             raise UnsupportedError(
                 "formulas would freeze a branch that Python chose by a traced value; choose with np.where instead"
             )
-        """What was derived for this data, or what was used last."""
         with self._lock:
             last = next(reversed(self._derivations.values()))
         return last if leaves is None else self._derivation(leaves)
@@ -292,19 +292,20 @@ class PreparedSymbolic:
 
     # -------------------------------------------------------------------- calls
 
-    def _evaluated(self, program: Callable[[Any], Any], leaves: Sequence[Any]) -> Any:
-        """The values of a program: of Python a list, of others a vector, on the device if an argument is there."""
-        self._check_guards(leaves)
+    def _arguments(self, leaves: Sequence[Any]) -> Any:
+        """What a program takes: of Python a list of all symbols' numbers, of others a vector."""
         if self._lists:
             scalars: list[float] = []
             for i in self._symbolic:
                 scalars += np.asarray(leaves[i]).ravel().tolist()
-            return program(scalars)
-        own = [leaves[i] for i in self._symbolic]
-        if self._backend.code != "cupy":
-            return program(joined(np, own))
-        flat = program(joined(import_cupy(), own))
-        return flat if any(map(is_device_array, leaves)) else to_host(flat)
+            return scalars
+        return joined(np if self._backend.code != "cupy" else import_cupy(), [leaves[i] for i in self._symbolic])
+
+    def _evaluated(self, program: Callable[[Any], Any], leaves: Sequence[Any]) -> Any:
+        """The values of a program: of Python a list, of others a vector, on the device if an argument is there."""
+        self._check_guards(leaves)
+        flat = program(self._arguments(leaves))
+        return to_host(flat) if self._backend.code == "cupy" and not any(map(is_device_array, leaves)) else flat
 
     def _check_guards(self, leaves: Sequence[Any]) -> None:
         guards = self._tape.guards
@@ -336,6 +337,12 @@ class PreparedSymbolic:
         flat = self._evaluated(self._derivation(leaves).everything, leaves)
         value, *slopes = self._together.arrays(flat)
         return value, slopes
+
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
+        """Value and gradients by the program alone, on the numbers that it takes."""
+        self._check_guards(leaves)
+        program, scalars = self._derivation(leaves).everything, self._arguments(leaves)
+        return lambda: program(scalars)
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """Outputs and blocks."""

@@ -18,8 +18,11 @@ import numpy as np
 from ..primitives.record import identity
 from ..tape import Equation, Tape
 from ..transforms.checkpoints import Recomputed
+from .blocks import Blocked
 from .plan import Passed
 from .program import Program
+
+Runnable = Program | Blocked
 
 
 def structure(tape: Tape) -> Hashable:
@@ -59,7 +62,7 @@ class ProgramCache:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, build: Callable[[], tuple[Program, ...]]) -> tuple[Program, ...]:
+    def get(self, key: Hashable, build: Callable[[], tuple[Runnable, ...]]) -> tuple[Runnable, ...]:
         """The programs kept under ``key``, built if there are none."""
         with self._lock:
             found = self._programs.get(key)
@@ -82,8 +85,8 @@ class ProgramCache:
         return len(self._programs)
 
 
-def _size(programs: tuple[Program, ...]) -> int:
-    return sum(program.plan.nbytes for program in programs)
+def _size(programs: tuple[Runnable, ...]) -> int:
+    return sum(program.nbytes for program in programs)
 
 
 def _bare(tape: Tape) -> Tape:
@@ -95,6 +98,7 @@ def _bare(tape: Tape) -> Tape:
 
 
 Transform = Callable[[Tape], tuple[Tape | Recomputed, ...]]
+Build = Callable[[Tape | Recomputed, dict[int, Any] | None], Runnable]
 
 # One per process: compiled programs hold no data of their caller, so sharing them is safe.
 SHARED = ProgramCache()
@@ -108,16 +112,17 @@ class Runner:
         transform: derivative tapes of it, built only when no program of the same structure is known.
         key: names the transform and its options.
         frozen: bake the constants in (``prepare``) instead of looking up by structure.
+        build: the program of a derivative tape; ``key`` names its options too.
     """
 
-    def __init__(self, tape: Tape, transform: Transform, key: Hashable, *, frozen: bool):
+    def __init__(self, tape: Tape, transform: Transform, key: Hashable, *, frozen: bool, build: Build = Program):
         if frozen:
             tapes, copies = transform(tape), {}
-            self.programs = tuple(Program(each, copies) for each in tapes)
+            self.programs = tuple([build(each, copies) for each in tapes])
             self.constants = None
         else:
             self.programs = SHARED.get(
-                (key, structure(tape)), lambda: tuple(Program(each) for each in transform(_bare(tape)))
+                (key, structure(tape)), lambda: tuple([build(each, None) for each in transform(_bare(tape))])
             )
             # Numbers become arrays: a program may want a view of one.
             self.constants = [c if type(c) is np.ndarray else np.asarray(c) for c in tape.constants.values()]

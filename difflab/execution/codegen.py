@@ -11,7 +11,8 @@ with the set-up values that it reads; what is known only at run time then travel
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,19 +21,18 @@ from ..errors import GuardError
 from ..primitives.record import OUT, Aval, Call, Operand
 from ..tape import Equation, literal_array
 from .plan import SET_UP, Plan
+from .wording import Provided, Quiet, Row, Scratch, Seen, equal_shapes, long_rows, set_up_value, summed
 
+WORD = re.compile(r"[A-Za-z_]\w*")
 PART = 500
 """A generated function holds at most so many equations."""
 
-SUM_BY_PRODUCT = 256
-"""A plane of at least so many elements is summed as a matrix-vector product (a choice of the plan, noted in stats)."""
-
 
 class Part(NamedTuple):
-    """The text of one generated function, and the set-up values that its ``make`` receives, by number."""
+    """The text of one generated function, and the set-up values that its ``make`` receives."""
 
     text: str
-    closure: tuple[int, ...]
+    closure: tuple[Provided, ...]
 
 
 class Writer:
@@ -51,9 +51,10 @@ class Writer:
         self.namespace["GuardError"] = GuardError
         self.named: dict[int, str] = {id(value): name for name, value in self.namespace.items()}
         self.units: dict[tuple[int, np.dtype], np.ndarray] = {}
-        # Values that set-up must provide: number -> name, in order of first use.
-        self.closure: dict[int, str] = {}
+        # What set-up must provide: a value's number, or another look at it -> name, in order of first use.
+        self.closure: dict[Provided, str] = {}
         self.products = 0
+        self.rows = 0
         # Derivative equations raise no warnings, so they may use np.dot, which does not look for any and starts faster.
         self.quiet = False
         self.quiet_lines: set[int] = set()
@@ -66,6 +67,14 @@ class Writer:
         if self.long:
             return f"r[{self.places.setdefault(number, len(self.places))}]"
         return f"v{number}"
+
+    def seen(self, number: int, shape: tuple[int, ...]) -> str:
+        """A value in another shape: a view made at set-up, or at every call of what is known only then."""
+        if self.tape.avals[number].shape == shape:
+            return self.name(number)
+        if self.plan.places[number] in SET_UP:
+            return self.closure.setdefault(Seen(number, shape), f"v{number}_{len(self.closure)}")
+        return f"{self.name(number)}.reshape({shape!r})"
 
     def bound(self, value: Any, prefix: str) -> str:
         """The variable of an object that the code refers to."""
@@ -100,28 +109,71 @@ class Writer:
         out = self.tape.avals[equation.output]
         target = self.name(equation.output)
         if equation.primitive.view:  # a reshape that must copy
-            self.lines.append(f"{target}[...] = {self.view(equation, self.name(operands[0]))}")
             if place == "result":
-                self.allocate(target, out, before=True)
+                self.allocate(target, out)
+            copyto = self.bound(np.copyto, "f")
+            self.lines.append(f"{copyto}({self.seen(equation.output, avals[0].shape)}, {self.name(operands[0])})")
             return
-        call = self.product(equation, operands, out) or self.into(equation, avals)
-        filled = f"out={target}" if call.keyword else target
-        arguments = [
-            self.name(operands[a.index]) if isinstance(a, Operand) else filled if a is OUT else self.literal(a)
-            for a in call.arguments
-        ]
-        function = self.bound(call.function, "f")
+        row = self.product(equation, operands, out)
+        call = self.into(equation, avals) if row is None else row.call
         if place == "result":
-            if self.returns_fresh(equation, call, operands, out):
-                self.lines.append(f"{target} = {function}({', '.join(arguments[:-1])})")
+            if row is None and self.returns_fresh(equation, call, operands, out):
+                names = [self.name(number) for number in operands]
+                self.lines.append(f"{target} = {self.called(call, names, '')}")
+                return
+            if row is not None and row.fresh:
+                self.lines.append(f"{target} = {self.called(call, self.looks(operands, row), '')}")
                 return
             self.allocate(target, out)
-        self.lines.append(f"{function}({', '.join(arguments)})")
+        if row is None and place in ("result", "buffer"):
+            row = equal_shapes(self.plan, call, operands, equation.output) or self.long_rows(call, operands, equation)
+        if row is None:
+            names, filled = [self.name(number) for number in operands], target
+        else:
+            names, filled = self.looks(operands, row), self.seen(equation.output, row.result)
+        self.lines.append(self.called(call, names, filled))
 
-    def allocate(self, target: str, out: Aval, *, before: bool = False) -> None:
+    def looks(self, operands: tuple[int, ...], row: Row) -> list[str]:
+        """The operands in the shapes that a call takes them in."""
+        return [
+            shape if isinstance(shape, str) else self.seen(number, shape)
+            for number, shape in zip(operands, row.shapes, strict=False)
+        ]
+
+    def long_rows(self, call: Call, operands: tuple[int, ...], equation: Equation) -> Row | None:
+        """A short row that is added to many is repeated first: loops over long rows start less often."""
+        found = long_rows(self.plan, call, operands, equation.output)
+        if found is None:
+            return None
+        position, repeats, row = found
+        number = operands[position]
+        aval = self.tape.avals[number]
+        scratch = Scratch((repeats, aval.size), aval.dtype)
+        repeated = self.closure.setdefault(scratch, f"s{equation.output}")
+        self.lines.append(f"{self.bound(np.copyto, 'f')}({repeated}, {self.name(number)})")
+        self.rows += 1
+        shapes = list(row.shapes)
+        shapes[position] = repeated
+        return row._replace(shapes=tuple(shapes))
+
+    def called(self, call: Call, names: list[str], filled: str) -> str:
+        """The text of a call; without a buffer to fill it makes its result itself."""
+        arguments = [
+            names[a.index]
+            if isinstance(a, Operand)
+            else (f"out={filled}" if call.keyword else filled)
+            if a is OUT
+            else self.literal(a)
+            for a in call.arguments
+            if filled or a is not OUT
+        ]
+        if call.function is np.dot:  # the method does the same and starts sooner
+            return f"{arguments[0]}.dot({', '.join(arguments[1:])})"
+        return f"{self.bound(call.function, 'f')}({', '.join(arguments)})"
+
+    def allocate(self, target: str, out: Aval) -> None:
         """Write the line that makes a result's array."""
-        line = f"{target} = empty({out.shape!r}, {self.bound(out.dtype, 'd')})"
-        self.lines.insert(len(self.lines) - 1, line) if before else self.lines.append(line)
+        self.lines.append(f"{target} = empty({out.shape!r}, {self.bound(out.dtype, 'd')})")
 
     @staticmethod
     def into(equation: Equation, avals: list[Aval]) -> Call:
@@ -139,7 +191,7 @@ class Writer:
     def returns_fresh(self, equation: Equation, call: Call, operands: tuple[int, ...], out: Aval) -> bool:
         """Whether the call without its last argument allocates exactly the result, in the order that buffers have."""
         avals = [self.tape.avals[number] for number in operands]
-        if call.function is np.dot or (call.function is np.matmul and out.ndim < 3):
+        if call.function is np.matmul and out.ndim < 3:
             return True
         # NumPy's own choice follows the operands' strides, and what reads the result may round by its layout.
         known = [aval.ndim < 2 or self.plan.contiguous.get(n, False) for n, aval in zip(operands, avals, strict=True)]
@@ -152,25 +204,24 @@ class Writer:
             return False
         return bool(avals) and np.broadcast_shapes(*[aval.shape for aval in avals]) == out.shape
 
-    def product(self, equation: Equation, operands: tuple[int, ...], out: Aval) -> Call | None:
-        """A plane's product by np.dot, and its sum over one axis as a product with ones: BLAS is faster at both."""
+    def product(self, equation: Equation, operands: tuple[int, ...], out: Aval) -> Row | None:
+        """A plane's product by np.dot, and a sum over its first or last axes as a product with ones: BLAS is faster."""
         name = equation.primitive.name
-        aval = self.tape.avals[operands[0]]
-        if name not in ("sum", "matmul") or aval.ndim != 2 or aval.dtype.kind != "f" or aval.dtype.itemsize < 4:
+        if name not in ("sum", "matmul"):
             return None
+        aval = self.tape.avals[operands[0]]
         quiet = self.quiet and equation.output not in self.loud
         if name == "matmul":
-            plane = self.tape.avals[operands[1]].ndim == 2 and out.size > 0
-            return Call(np.dot, (Operand(0), Operand(1), OUT)) if plane and quiet else None
-        axes = equation.params["axes"]
-        if len(axes) != 1 or aval.size < (1 if quiet else SUM_BY_PRODUCT):
-            return None
+            other = self.tape.avals[operands[1]]
+            fast = aval.dtype.kind == "f" and aval.dtype.itemsize >= 4
+            if not (quiet and fast and out.size and aval.ndim == other.ndim == 2):
+                return None
+            return Row(Call(np.dot, (Operand(0), Operand(1), OUT)), (aval.shape, other.shape), out.shape, fresh=True)
         if not self.plan.contiguous.get(operands[0], False):
             return None
-        self.products += 1
-        ones = self.ones(aval.shape[axes[0]], aval.dtype)
-        arguments = (ones, Operand(0), OUT) if axes == (0,) else (Operand(0), ones, OUT)
-        return Call(np.dot if quiet else np.matmul, arguments)
+        row = summed(aval, equation.params["axes"], out, self.ones, quiet)
+        self.products += row is not None
+        return row
 
     def ones(self, size: int, dtype: np.dtype) -> np.ndarray:
         """A vector of ones, one for each size and dtype."""
@@ -218,22 +269,45 @@ class Writer:
 
     def part(self, last: str) -> None:
         """Close a function: the lines so far, those of derivatives without warnings, and its last line."""
+        given = (
+            ("r",) if self.long else tuple([f"v{number}" for number in (*self.tape.inputs, *self.argument_constants())])
+        )
+        first = min(self.quiet_lines, default=0)
+        at_the_end = bool(self.quiet_lines) and len(self.quiet_lines) == len(self.lines) - first
+        own = any(equation.primitive.kind == "own" for equation in self.tape.equations)
+        if at_the_end and last and not self.long and not own:
+            lines = self.quiet_function(self.lines[:first], [*self.lines[first:], last], given)
+        else:
+            lines = [*self.guarded_lines(), *([last or "pass"] if last or not self.lines else [])]
+            lines = [f"def run({', '.join(given)}):", *[f"    {line}" for line in lines]]
+        body = "".join(f"    {line}\n" for line in lines)
+        head = ", ".join(self.closure.values())
+        self.parts.append(Part(f"def make({head}):\n{body}    return run\n", tuple(self.closure)))
+        self.lines, self.closure, self.quiet_lines = [], {}, set()
+
+    def guarded_lines(self) -> list[str]:
+        """The lines so far; derivative equations add no warnings to those of the plain loss."""
         lines: list[str] = []
         for position, line in enumerate(self.lines):
-            # Derivative equations add no warnings to those of the plain loss.
             quiet = position in self.quiet_lines
             if quiet and position - 1 not in self.quiet_lines:
                 lines.append("with errstate(all='ignore'):")
             lines.append(f"    {line}" if quiet else line)
-        if last or not lines:
-            lines.append(last or "pass")
-        given = () if self.long else (*self.tape.inputs, *self.argument_constants())
-        arguments = "r" if self.long else ", ".join(f"v{number}" for number in given)
-        body = "".join(f"        {line}\n" for line in lines)
-        head = ", ".join(self.closure.values())
-        text = f"def make({head}):\n    def run({arguments}):\n{body}    return run\n"
-        self.parts.append(Part(text, tuple(self.closure)))
-        self.lines, self.closure, self.quiet_lines = [], {}, set()
+        return lines
+
+    def quiet_function(self, loud: list[str], quiet: list[str], given: tuple[str, ...]) -> list[str]:
+        """The derivative's lines as a function run in a context without warnings: a context manager takes longer."""
+        known = {*given, *[line.partition(" = ")[0] for line in loud if " = " in line]}
+        named = {word for line in quiet for word in WORD.findall(line)}
+        passed = ", ".join(sorted(known & named, key=lambda name: (len(name), name)))
+        within = self.closure.setdefault(Quiet(), "within")
+        return [
+            f"def derive({passed}):",
+            *[f"    {line}" for line in quiet],
+            f"def run({', '.join(given)}):",
+            *[f"    {line}" for line in loud],
+            f"    return {within}(derive, {passed})",
+        ]
 
     def guard(self, number: int, guards: Mapping[int, list[Any]]) -> None:
         """Write the lines that compare what Python saw with what it would see now."""
@@ -295,6 +369,11 @@ def set_up(plan: Plan, constants: Mapping[int, Any]) -> dict[int, Any]:
                 if place == "fixed":
                     values[number] = _at_shape(np.asarray(values[number]), aval)
     return values
+
+
+def provided(values: dict[int, Any], closure: Sequence[Provided]) -> list[Any]:
+    """What ``make`` is given: values of set-up, other looks at them, and room for repeated rows."""
+    return [values[key] if isinstance(key, int) else set_up_value(key, values) for key in closure]
 
 
 def _at_shape(value: np.ndarray, aval: Aval) -> np.ndarray:

@@ -167,14 +167,18 @@ class Places:
     def __init__(self, avals: Sequence[Aval]):
         ends = [0, *itertools.accumulate(aval.size for aval in avals)]
         self.parts = [
-            (slice(*ends), aval.shape, None if aval.dtype == np.float64 else aval.dtype)
+            (slice(*ends), None if aval.ndim == 1 else aval.shape, None if aval.dtype == np.float64 else aval.dtype)
             for ends, aval in zip(itertools.pairwise(ends), avals, strict=True)
         ]
 
     def arrays(self, flat: Any) -> list[np.ndarray]:
         """The arrays, in their shapes and dtypes."""
-        entries = namespace(flat).asarray(flat, dtype=np.float64)
-        found = [(entries[part].reshape(shape), dtype) for part, shape, dtype in self.parts]
+        if type(flat) is list:
+            entries = np.fromiter(flat, np.float64, len(flat))
+        else:
+            entries = namespace(flat).asarray(flat, dtype=np.float64)
+        found = [(entries[part] if shape is None else entries[part].reshape(shape), dtype)
+                 for part, shape, dtype in self.parts]  # fmt: skip
         return [array if dtype is None else cast(array, dtype) for array, dtype in found]
 
 

@@ -89,7 +89,7 @@ class Formulas(NamedTuple):
                 return f"Tuple({', '.join(map(self._print, expr.args))})"
 
         self._refuse_what_is_too_long()
-        plain, printer = _Plain(), Printer()
+        plain, printer = Plain(), Printer()
         values = [printer.doprint(plain.of(entry)) for value in self.values for entry in value.ravel()]
         slopes = [
             printer.doprint(plain.of(entry)) for row in self.derivatives for block in row for entry in block.ravel()
@@ -148,7 +148,7 @@ def _parted(entries: list[Any], avals: Sequence[Aval]) -> list[np.ndarray]:
     return [filled(aval.shape, entries[part]) for (part, *_), aval in zip(Places(avals).parts, avals, strict=True)]
 
 
-class _Plain:
+class Plain:
     """Expressions in SymPy's own functions; what they share is made once."""
 
     def __init__(self) -> None:

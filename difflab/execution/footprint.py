@@ -81,8 +81,8 @@ def _call(plan: Plan) -> tuple[int, int, int]:
             results += nbytes
         else:
             continue
-        # what is no ufunc, and a reshape that must copy, makes an array of its own and fills the place with it
-        own = nbytes if equation.primitive.view or equation.primitive.into is None else 0
+        # what is no ufunc makes an array of its own and fills the place with it
+        own = nbytes if equation.primitive.into is None and not equation.primitive.view else 0
         first = max(first, taken + results + own)
         passing = max(passing, results + own)
     given: set[int] = set()

@@ -10,7 +10,7 @@ import numpy as np
 from ..tape import Tape
 from ..transforms.checkpoints import Recomputed
 from ..transforms.simplify import simplify
-from .codegen import Writer, compile_text, set_up
+from .codegen import Writer, compile_text, provided, set_up
 from .plan import Passed, make_plan
 
 IDLE_WORKSPACES = 8
@@ -23,6 +23,7 @@ class Program:
         tape: what to compute; it is simplified unless it computes values twice on purpose.
             Its constants are copied and held for good, but for those that are ``Passed`` at each call.
         copies: of constants, by the ids of the originals, which programs that are made together share.
+        simplified: the tape needs no simplification.
 
     Example:
         >>> import numpy as np
@@ -31,11 +32,11 @@ class Program:
         [array([2., 2.])]
     """
 
-    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None):
+    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None, *, simplified: bool = False):
         loud, notes = frozenset(), {}
         if isinstance(tape, Recomputed):
             tape, loud, notes = tape.tape, tape.loud, tape.notes
-        else:
+        elif not simplified:
             tape = simplify(tape)
         self.plan = make_plan(tape)
         self.tape = tape
@@ -60,6 +61,7 @@ class Program:
             "buffer_bytes": self.plan.nbytes,
             "in_place": self.plan.inplace,
             "sums_by_product": writer.products,
+            "rows_repeated": writer.rows,
             **notes,
         }
 
@@ -85,11 +87,28 @@ class Program:
             if len(self._idle) < IDLE_WORKSPACES:
                 self._idle.append(workspace)
 
+    def take(self) -> Callable:
+        """A workspace of one's own, until it is given back."""
+        try:
+            return self._idle.pop()  # list.pop is atomic
+        except IndexError:
+            return self._workspace()
+
+    def give(self, workspace: Callable) -> None:
+        """A workspace is free again."""
+        if len(self._idle) < IDLE_WORKSPACES:
+            self._idle.append(workspace)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffers of one workspace."""
+        return self.plan.nbytes
+
     def _workspace(self) -> Callable:
         """The program with buffers of its own."""
         values = set_up(self.plan, self._baked)
         runs = [
-            make(*[values[number] for number in closure])
+            make(*provided(values, closure))
             for make, closure in zip(self._makes, self._closures, strict=True)
         ]
         if len(runs) == 1 and not self._places:

@@ -103,7 +103,7 @@ def _entry(
         tree = math.exp(min(600.0, math.lgamma(n + 1))) * n * n / 2.5
         # One product for every column of every minor of the last rows; an inverse has such minors without each row.
         minors = math.exp(min(600.0, n * math.log(2.0))) * n * (n if size > 1 else 1) / 2
-        made = minors * max(1.0, size / first) if shared_minors else size * tree
+        made = minors * max(1.0, size / max(1, first)) if shared_minors else size * tree
         return Entry(tree * (operations + 1), n * n * symbols), [(made, n * n * symbols)]
     if name in ("whole softmax", "whole logsumexp"):
         group = math.prod(avals[0].shape[axis] for axis in equation.params["axes"])

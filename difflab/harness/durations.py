@@ -14,7 +14,7 @@ from .equation_prices import Prices, Reading
 
 PREPARING = 250
 """Python calls that preparing takes at least."""
-ENGINES = {"python": 1.0, "numpy": 1.0, "cupy": 1.0, "c": 0.05, "symengine": 0.2}
+ENGINES = {"python": 1.0, "numpy": 1.0, "cupy": 1.0, "c": 0.05, "symengine": 0.2, "casadi": 0.2}
 """Seconds per operation of a program of single numbers, as a multiple of those of Python."""
 
 

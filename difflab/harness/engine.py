@@ -145,6 +145,7 @@ def manifest(
             "limits": vars(study.limits),
             "timing": vars(study.timing),
             **({} if study.settings is None else {study.answer: asdict(study.settings)}),
+            **({"bars": [bar.plain() for bar in study.bars]} if study.bars else {}),
             "text": study.text,
         },
         "seed": seed,

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..execution.codegen import SUM_BY_PRODUCT
 from ..execution.plan import Plan
+from ..execution.wording import plane_of
 from ..primitives.record import Aval
 from ..tape import Equation
 from .layouts import Strides, aligned, inner_loops, row_major, strides_of_view
@@ -152,9 +152,9 @@ class Reading:
         aval, prices = self.avals[source], self.prices
         axes = params["axes"] if "axes" in params else (params["axis"],)
         contiguous = self.plan.contiguous.get(source, False)
-        plane = aval.ndim == 2 and aval.dtype.kind == "f" and len(axes) == 1
-        if name == "sum" and plane and contiguous and aval.size >= (1 if quiet else SUM_BY_PRODUCT):
-            ones = Aval((1, aval.shape[axes[0]]), aval.dtype)
+        plane = plane_of(aval, axes, quiet) if name == "sum" and contiguous else None
+        if plane is not None:
+            ones = Aval((1, plane[0] if axes[0] == 0 else plane[1]), aval.dtype)
             return prices.calls["dot" if quiet else "product"] + self._product(ones, aval, out)
         strides = self._of(source)
         kept = iter(row_major(out.shape))

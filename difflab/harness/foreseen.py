@@ -65,19 +65,24 @@ def over_limit(found: Mapping[str, Any], seconds: float | None, memory: float | 
     >>> found = {"predicted_s": 900.0, "predicted_bytes": 10, "predicted_calls": 9e4, "evaluation_s": 0.01}
     >>> over_limit(found, 10, None)
     'the forecast is 900 s to prepare and run once (90 000 evaluations of 10 ms); the limit is 10 s'
+    >>> over_limit(found | {"predicted_s": None, "predicted_calls": None}, 10, None)[:55]
+    'the forecast is an endless time to prepare and run once'
     """
     patience, room = (math.inf if limit is None else limit for limit in (seconds, memory))
     once, nbytes = found["predicted_s"], found["predicted_bytes"]
     once = math.inf if once is None and seconds is not None and found["evaluation_s"] is not None else once
     if once is not None and once > patience:
-        each = found["evaluation_s"]
-        calls = ""
-        if each is not None:
-            number = math.inf if found["predicted_calls"] is None else found["predicted_calls"]
+        time = amounts.duration(once) if math.isfinite(once) else "an endless time"
+        each, number = found["evaluation_s"], found["predicted_calls"]
+        if each is None:
+            calls = ""
+        elif number is None or not math.isfinite(number):
+            calls = f" (more evaluations than can be counted, of {amounts.duration(each)} each)"
+        else:
             calls = f" ({amounts.count(number)} evaluations of {amounts.duration(each)})"
         also = f"; it also needs {amounts.size(nbytes)} of {amounts.size(room)}" if nbytes > room else ""
         return (
-            f"the forecast is {amounts.duration(once)} to prepare and run once{calls}; "
+            f"the forecast is {time} to prepare and run once{calls}; "
             f"the limit is {amounts.duration(patience)}{also}"
         )
     if nbytes > room:

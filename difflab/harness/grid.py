@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .store import canonical
-from .study import Study
+from .study import BackendChoice, ProblemChoice, Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def blocks(study: Study, seed: int = 0, quick: bool = False) -> list[Block]:
         for rank, size in enumerate(problem.quick if quick else problem.sizes):
             for dtype in problem.dtypes:
                 cases = []
-                for backend in study.backends:
+                for backend in _chosen(study, problem):
                     spec = {
                         "problem": problem.name,
                         "size": size,
@@ -87,6 +87,11 @@ def blocks(study: Study, seed: int = 0, quick: bool = False) -> list[Block]:
                     cases.append(Case(identity(spec), backend.label, spec))
                 found.append((rank, position, Block(problem.name, size, dtype, tuple(cases))))
     return [block for _, _, block in sorted(found, key=lambda item: item[:2])]
+
+
+def _chosen(study: Study, problem: ProblemChoice) -> list[BackendChoice]:
+    """The backends that take part in a problem."""
+    return [one for one in study.backends if not problem.backends or one.label in problem.backends]
 
 
 def key(study: Study, seed: int, quick: bool) -> str:

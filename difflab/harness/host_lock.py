@@ -40,8 +40,7 @@ class HostLock:
     >>> import tempfile
     >>> lock = HostLock(print, Path(tempfile.mkdtemp()))
     >>> with lock.exclusive():
-    ...     lock.holder()
-    'exclusive'
+    ...     lock.missing
     """
 
     def __init__(self, waiting: Callable[[str], None], folder: Path | None = None) -> None:
@@ -56,10 +55,6 @@ class HostLock:
         except OSError as fault:
             self.missing = f"{fault.filename} cannot be opened: {fault.strerror}"
             self.close()
-
-    def holder(self) -> str:
-        """How this process holds it: ``exclusive``, ``shared`` or nothing."""
-        return self._held
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:

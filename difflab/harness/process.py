@@ -77,9 +77,11 @@ class Worker:
             os.close(message_end)
         assert self.process.stderr is not None
         self._errors = self.process.stderr.fileno()
+        os.set_blocking(self._commands, False)
         os.set_blocking(self._messages, False)
         os.set_blocking(self._errors, False)
         self._inbox = Inbox(self._messages)
+        self._unsent = b""
         self._errors_open = True
         self._witness = oom.Witness(oom.counter())
         self._group = self._own_group()
@@ -106,7 +108,10 @@ class Worker:
         return self._since is not None
 
     def send(self, command: dict[str, Any], seconds: float, limit: float | None = None) -> None:
-        """Give a command that must be answered within ``seconds``, what is left of ``limit`` (or all of it)."""
+        """Give a command that must be answered within ``seconds``, what is left of ``limit`` (or all of it).
+
+        What a pipe does not hold is written by ``pump``: a worker that does not read is stopped by the clock as well.
+        """
         self.answer = None
         self._since = time.monotonic()
         self._deadline = self._since + seconds
@@ -114,13 +119,12 @@ class Worker:
         self._inbox.expect_answer()
         self._witness.begin()
         self._memory = command.get("memory") if command.get("do") == "open" else None
-        try:
-            os.write(self._commands, json.dumps(command).encode() + b"\n")
-        except OSError:
-            return  # it is dead already; pump finds out and says how
+        self._unsent += json.dumps(command).encode() + b"\n"
+        self._write()
 
     def pump(self) -> bool:
         """Read what has arrived; returns whether the command is over, by an answer, a death or the clock."""
+        self._write()
         self._drain_errors()
         self._read_messages()
         if self.answer is not None or self.verdict is not None:
@@ -147,6 +151,10 @@ class Worker:
     def descriptors(self) -> list[int]:
         """What a selector should wait on."""
         return [self._messages, self._errors] if self._errors_open else [self._messages]
+
+    def unwritten(self) -> list[int]:
+        """What a selector should wait on until it takes more of the command."""
+        return [self._commands] if self._unsent else []
 
     def remaining(self) -> float:
         """Seconds until the deadline of the present command."""
@@ -217,6 +225,16 @@ class Worker:
         if self._group is not None:
             with contextlib.suppress(OSError):  # it has just died, and ``pump`` finds out
                 self._group.add(pid)
+
+    def _write(self) -> None:
+        """Write as much of the command as the pipe takes now."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._commands, self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = b""  # it is dead already; pump finds out and says how
 
     def _drain_errors(self) -> None:
         chunk = read(self._errors)
@@ -301,6 +319,8 @@ def wait_for(workers: list[Worker], timeout: float = 0.1) -> list[Worker]:
         for worker in busy:
             for descriptor in worker.descriptors():
                 selector.register(descriptor, selectors.EVENT_READ)
+            for descriptor in worker.unwritten():
+                selector.register(descriptor, selectors.EVENT_WRITE)
         selector.select(min([timeout, *(worker.longest_sleep for worker in busy)]))
     return [worker for worker in busy if worker.pump()]
 

@@ -28,7 +28,7 @@ MORE_COLUMNS = (
     "predicted_prepare_s", "predicted_call_s", "prepare_over_predicted", "call_over_predicted", "bytes_over_predicted",
     "import_peak_bytes", "build_peak_bytes", "prepare_peak_bytes", "first_peak_bytes", "call_peak_bytes", "import_s",
     "threads", "memory_enforced", "phase", "case", "environment", "options",
-    "medians",
+    "medians", "epochs",
 )  # fmt: skip
 
 
@@ -142,11 +142,17 @@ class Results:
             **self._noise(case, epochs),
             **{key: _total(data.get(key) for data in epochs.values()) for key in ("gc_runs", "gc_s")},
             "medians": [[medians[number], statistics.median(epochs[number]["primal"])] for number in sorted(epochs)],
+            "epochs": [self._epoch(case, number) for number in sorted(epochs)],
         }
         for key, values in (("call_s", times), ("work_ratio", works)):
             if bounds := statistics.interval(values):
                 found |= {f"{key}_low": bounds.low, f"{key}_high": bounds.high}
         return found | self._ratio(case, baseline, medians)
+
+    def _epoch(self, case: str, number: int) -> str:
+        """The name of an epoch: cases of a block took turns in those whose names are the same, and nowhere else."""
+        together = self.ledger.epochs[case][number].get("together", "")  # runs of old do not say
+        return f"{self.ledger.environments.get(case, 0)}.{number}.{together}"
 
     def _noise(self, case: str, epochs: Iterable[int]) -> dict[str, Any]:
         """In how many of the epochs the sentinel found the machine noisy, and by how much it moved at most."""

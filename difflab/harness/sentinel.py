@@ -8,6 +8,7 @@ stolen by the host and time in which processes waited for a processor.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,15 +37,23 @@ def reading() -> dict[str, float]:
             np.matmul(matrix, matrix)
 
     found = {}
-    for name, kernel in (("matmul_s", products), ("python_s", _turn)):
+    for name, kernel in (("matmul_s", products), ("python_s", functools.partial(spin, TURNS))):
         timing.warm_up(kernel, 2, 0.002)
         found[name] = min(timing.sample(kernel, 1) for _ in range(REPEATS))
     return found
 
 
-def _turn() -> int:
+def spin(turns: int) -> int:
+    """A loop of Python that nothing can shorten, for clocks.
+
+    Args:
+        turns: how many times round.
+
+    >>> spin(8)
+    12
+    """
     total = 0
-    for number in range(TURNS):
+    for number in range(turns):
         total += number & 3
     return total
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
+from .bars import Bar
 from .catalogue import suggestion
 from .limits import shorten
 from .study_kinds import KINDS, Kind, Steps
@@ -18,12 +19,16 @@ UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 1
 
 @dataclass(frozen=True)
 class ProblemChoice:
-    """A problem at some sizes and dtypes; ``quick`` are the sizes of a quick run."""
+    """A problem at some sizes and dtypes; ``quick`` are the sizes of a quick run.
+
+    ``backends`` are the labels of those that take part; empty means all of the study.
+    """
 
     name: str
     sizes: tuple[str, ...]
     dtypes: tuple[str, ...]
     quick: tuple[str, ...]
+    backends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study; ``text`` is the file as it was read, ``settings`` what its kind lets it set, if anything."""
+    """A checked study; ``text`` is the file as it was read, ``settings`` what its kind lets it set, if anything.
+
+    ``bars`` are what ratios are judged by, where a comparison has any.
+    """
 
     name: str
     title: str
@@ -82,6 +90,7 @@ class Study:
     timing: Timing
     text: str
     settings: Any = None
+    bars: tuple[Bar, ...] = ()
 
     @property
     def kind(self) -> Kind:

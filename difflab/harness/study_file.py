@@ -17,6 +17,7 @@ from . import study_text
 from .catalogue import DTYPES, Catalogue, suggestion
 from .stopping import FEWEST
 from .study import BackendChoice, Limits, ProblemChoice, Study, Timing, label_of, locate
+from .study_bars import read_bars
 from .study_kinds import KINDS, OPERATORS, RANGES, Steps
 from .study_reader import LONGEST_LABEL, Reader, shown, whole_fits
 from .toml_places import Path as Key
@@ -72,7 +73,7 @@ class _Study:
         top = self.document
         known = ("title", "question", "look_for", "answer", "operator", "baseline")
         settable = [name for name, kind in KINDS.items() if kind.settings is not None]
-        self.read.unknown((), top, (*known, "problem", "backend", "limits", "timing", *settable))
+        self.read.unknown((), top, (*known, "problem", "backend", "bar", "limits", "timing", *settable))
         title, question = self.read.string((), top, "title"), self.read.string((), top, "question", lines=True)
         look_for = self.read.string((), top, "look_for", "", lines=True)
         answer = self.read.choice((), top, "answer", tuple(KINDS), "compare")
@@ -82,6 +83,10 @@ class _Study:
         backends = tuple(self.backend(path, one) for path, one in self.backends)
         self.overlap(problems)
         self.unique(backends)
+        self.takes_part(problems, backends)
+        bars = read_bars(self.read, problems, backends)
+        if bars and answer != "compare" and self.read.sound("answer"):
+            self.read.fault(("bar",), f'only a study with answer = "compare" has bars; this one has "{answer}"')
         limits = self.limits(self.read.table("limits"))
         if operator in OPERATORS and operator not in kind.operators:
             only = ", ".join(kind.operators)
@@ -112,6 +117,7 @@ class _Study:
             timing,
             self.text,
             settings,
+            bars,
         )
 
     def baseline(self, backends: Sequence[BackendChoice]) -> str:
@@ -139,7 +145,7 @@ class _Study:
                 self.read.fault(("timing", key), f'a study with answer = "{answer}" times nothing; leave {key} out')
 
     def problem(self, path: Key, table: dict[str, Any]) -> ProblemChoice:
-        self.read.unknown(path, table, ("name", "sizes", "dtypes", "quick"))
+        self.read.unknown(path, table, ("name", "sizes", "dtypes", "quick", "backends"))
         name = self.read.string(path, table, "name")
         sizes = self.catalogue.problems.get(name)
         if name and sizes is None:
@@ -157,7 +163,8 @@ class _Study:
         dtypes = self.read.names(path, table, "dtypes", DTYPES, ["float64"])
         quickly = chosen if self.read.sound(*path, "sizes") else None if sizes is None else [*chosen, *sizes]
         quick = self.read.names(path, table, "quick", quickly, chosen[:2], "size") if table.get("quick") != [] else []
-        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick))
+        labels = self.read.names(path, table, "backends", None, []) if "backends" in table else []
+        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick), tuple(labels))
 
     def backend(self, path: Key, table: dict[str, Any]) -> BackendChoice:
         name = self.read.string(path, table, "name")
@@ -267,6 +274,14 @@ class _Study:
                 self.read.fault((*path, "label"), message)
             listed |= {what}
             labels |= {one.label} - {""}
+
+    def takes_part(self, problems: Sequence[ProblemChoice], backends: Sequence[BackendChoice]) -> None:
+        """Report labels of backends that a problem names and the study does not have."""
+        labels = [one.label for one in backends]
+        for (path, table), one in zip(self.problems, problems, strict=True):
+            for label in (label for label in one.backends if label not in labels and self.read.sound("backend")):
+                place = (*path, "backends", table["backends"].index(label))
+                self.read.fault(place, f"{shown(label)} is none of the backends {suggestion(label, labels)}")
 
     def overlap(self, problems: Iterable[ProblemChoice]) -> None:
         seen: set[tuple[str, str, str]] = set()

@@ -135,6 +135,19 @@ class Storage:
     passes: int = setting(100, 1, 10**9)
 
 
+@dataclass(frozen=True)
+class Wrapper:
+    """How a replayed loss is held against one written in the framework's own words.
+
+    Both take turns for ``seconds`` in one process, a quick run a quarter of it; ``share`` is what replaying may add to
+    a row whose own loss takes ``from_us`` microseconds or more.
+    """
+
+    seconds: float = setting(2.0, 0.01, 3600.0)
+    share: float = setting(0.05, 0.0, 10.0)
+    from_us: float = setting(200.0, 0.0, 1e9)
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "compare": Kind(timed=True, reference=True, operators=OPERATORS),
@@ -148,6 +161,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "graphs": Kind(reference=True, settings=Graphs),
         "ratio": Kind(timed=True, reference=True),
         "training": Kind(alone=True, settings=Training),
+        "wrapper": Kind(alone=True, settings=Wrapper),
         "traps": Kind(),  # each trap carries its own truth
     }
 )

@@ -27,7 +27,7 @@ WORDS = frozenset(
         "verdict", "memory_enforced", "phase", "stopped",
     }
 )  # fmt: skip
-LISTS = frozenset({"ulp_histogram", "medians", "findings"})
+LISTS = frozenset({"ulp_histogram", "medians", "epochs", "findings"})
 """Columns whose type is known without their values; all others of a run are ``REAL`` where no value says more."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from . import limits, memory, timing
+from .sentinel import spin
 from .statistics import median
 
 ALLOWED = 64 * 2**20
@@ -46,10 +48,10 @@ def noise(seconds: float) -> dict[str, Any]:
         ``samples``: how many; ``median_s``; ``half``: by which fraction of the median the middle half of them
         differs; ``late``: by which fraction of the median the slowest twentieth is slower at least.
     """
-    end = time.monotonic() + seconds
+    end, work = time.monotonic() + seconds, functools.partial(spin, TURNS)
     found: list[float] = []
     while time.monotonic() < end or len(found) < 20:
-        found.append(timing.sample(_work, 1))
+        found.append(timing.sample(work, 1))
     found.sort()
     middle, count = median(found), len(found)
     return {
@@ -58,10 +60,3 @@ def noise(seconds: float) -> dict[str, Any]:
         "half": (found[3 * count // 4] - found[count // 4]) / middle,
         "late": found[count - 1 - count // 20] / middle - 1,
     }
-
-
-def _work() -> int:
-    total = 0
-    for number in range(TURNS):
-        total += number & 3
-    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import exact_rules as exact
+from . import examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, same_dtype
@@ -39,6 +40,7 @@ cast = linear(
     _cast,
     _cast_transpose,
     name="cast",
+    examples=examples.aligned,
     batch=broadcasting("cast"),
     abstract=_cast_abstract,
     into=lambda avals, dtype: (
@@ -53,6 +55,7 @@ zeros_like = linear(
     lambda x: np.zeros_like(x),
     lambda cotangent, x, wanted: (None,),
     name="zeros_like",
+    examples=examples.aligned,
     batch=broadcasting("zeros_like"),
     abstract=same_dtype,
     into=lambda avals: Call(_fill_zero, (OUT,)),
@@ -63,6 +66,7 @@ copy = linear(
     lambda x: np.array(x),
     lambda cotangent, x, wanted: (cotangent,),
     name="copy",
+    examples=examples.aligned,
     batch=broadcasting("copy"),
     abstract=same_dtype,
     into=lambda avals: Call(_cast_into, (Operand(0), OUT)),
@@ -73,6 +77,7 @@ stop_gradient = general(
     None,
     None,
     name="stop_gradient",
+    examples=examples.aligned,
     batch=broadcasting("stop_gradient"),
     abstract=same_dtype,
     view=True,

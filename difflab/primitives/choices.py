@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import exact_choices
+from . import exact_choices, examples
 from . import exact_rules as exact
 from .batching import broadcasting
 from .casts import cast
@@ -24,7 +24,22 @@ def _of_reals(x):
     return same_dtype(x)
 
 
-sign = elementwise(np.sign, None, exact=exact.sign, special=(0.0, 2.0, -2.0), abstract=_of_reals, excuse=FLAT)
+def _sign_fill(x, out):
+    """NumPy's sign takes a branch for every element; comparisons do not."""
+    above, below = np.greater(x, 0), np.less(x, 0)
+    np.copyto(out, np.subtract(above.view(np.int8), below.view(np.int8)))
+    if np.isnan(x, out=above).any():
+        np.copyto(out, x, where=above)
+
+
+def _sign_into(avals):
+    compared = avals[0].dtype.kind == "f" and avals[0].shape
+    return Call(_sign_fill if compared else np.sign, (Operand(0), OUT))
+
+
+sign = elementwise(
+    np.sign, None, exact=exact.sign, special=(0.0, 2.0, -2.0), abstract=_of_reals, into=_sign_into, excuse=FLAT
+)
 absolute = elementwise(np.absolute, lambda y, x: sign(x), exact=exact.absolute, special=(0.0,), abstract=_of_reals)
 
 
@@ -177,6 +192,7 @@ where = general(
     _where_jvp,
     _where_vjp,
     name="where",
+    examples=examples.aligned,
     batch=broadcasting("where"),
     abstract=_where_abstract,
     into=lambda avals: Call(_where_into, (Operand(0), Operand(1), Operand(2), OUT)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import elementwise
+from . import elementwise, examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, broadcast_shapes, same_dtype, unbroadcast
@@ -60,6 +60,7 @@ real = linear(
     abstract=_part,
     into=lambda avals: Call(_real_into, (Operand(0), OUT)),
     samples=_samples,
+    examples=examples.aligned,
     batch=broadcasting("real"),
     inexact=COMPLEX,
 )
@@ -70,6 +71,7 @@ imag = linear(
     abstract=_part,
     into=lambda avals: Call(_imag_into, (Operand(0), OUT)),
     samples=_samples,
+    examples=examples.aligned,
     batch=broadcasting("imag"),
     inexact=COMPLEX,
 )
@@ -80,6 +82,7 @@ conjugate = linear(
     abstract=same_dtype,
     into=lambda avals: Call(np.conjugate, (Operand(0), OUT)),
     samples=_samples,
+    examples=examples.aligned,
     batch=broadcasting("conjugate"),
     inexact=COMPLEX,
 )
@@ -110,6 +113,7 @@ complex_of = linear(
         ((np.array([[1.5], [-2.0]]), np.array([0.5, 1.0, -0.25])), {}),
         ((np.array(0.5), np.array(-1.0)), {}),
     ],
+    examples=examples.aligned,
     batch=broadcasting("complex_of"),
     inexact=COMPLEX,
 )
@@ -129,6 +133,7 @@ complex_abs = general(
     abstract=_part,
     into=lambda avals: Call(np.absolute, (Operand(0), OUT)),
     samples=_samples,
+    examples=examples.aligned,
     batch=broadcasting("complex_abs"),
     inexact=COMPLEX,
 )

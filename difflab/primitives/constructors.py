@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .batching import broadcasting
+from .examples import aligned
 from .record import OUT, REGISTRY, Aval, Call, Operand, Primitive, same_dtype, unbroadcast
 
 
@@ -86,6 +87,7 @@ def elementwise(
             excuse=excuse,
             inexact=inexact,
             batch=broadcasting(name or ufunc.__name__),
+            examples=aligned,
             arity=arity,
         )
     )
@@ -104,6 +106,7 @@ def linear(
     samples: Callable[[], list] | None = None,
     moving: int | None = None,
     batch: Callable | None = None,
+    examples: Callable | str | None = None,
     inexact: str = "",
 ) -> Primitive:
     """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
@@ -137,6 +140,7 @@ def linear(
         flops=flops,
         samples=samples,
         batch=batch,
+        examples=examples,
         inexact=inexact,
     )
     return REGISTRY.add(record)
@@ -156,6 +160,7 @@ def general(
     samples: Callable[[], list] | None = None,
     excuse: str = "",
     batch: Callable | None = None,
+    examples: Callable | str | None = None,
     inexact: str = "",
 ) -> Primitive:
     """A primitive with both rules written out; ``None`` for both means live but without derivative."""
@@ -174,6 +179,7 @@ def general(
             samples=samples,
             excuse=excuse,
             batch=batch,
+            examples=examples,
             inexact=inexact,
         )
     )

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from . import exact_rules as exact
+from . import examples
 from .batching import stacked
 from .constructors import general
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
@@ -81,6 +82,7 @@ matmul = general(
     exact=exact.matmul,
     flops=lambda avals, out: 2.0 * out.size * avals[0].shape[-1],
     samples=_samples,
+    examples=examples.product,
     batch=_batch,
 )
 STACKED = stacked("matmul", 2, 2)

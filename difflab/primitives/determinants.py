@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import exact_matrices as exact
+from . import examples
 from .batching import stacked
 from .complexes import imag, real, real_dtype
 from .constructors import general
@@ -52,6 +53,7 @@ det = general(
     exact=exact.det,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {}), ((np.arange(9.0).reshape(3, 3),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("det", 2),
 )
 
@@ -156,6 +158,7 @@ det_derivative = general(
         ((np.ones((2, 2, 2)), grid(2, 2, 2)), {}),
         ((np.arange(9.0).reshape(3, 3), grid(3, 3), grid(3, 3, seed=4.0)), {}),
     ],
+    examples=lambda given: examples.stack_of(*[2] * len(given.axes))(given),
     batch=lambda size, flags, *operands: stacked("det_derivative", *[2] * len(operands))(size, flags, *operands),
 )
 
@@ -186,6 +189,7 @@ logabsdet = general(
     exact=exact.logabsdet,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("logabsdet", 2),
 )
 
@@ -212,5 +216,6 @@ sign_det = general(
     exact=exact.sign_det,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("sign_det", 2),
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from . import examples
 from .batching import spread_lanes, stacked
 from .complexes import complex_dtype, real_dtype
 from .constructors import general
@@ -106,6 +107,7 @@ eigh = general(
     abstract=_packed_abstract,
     flops=lambda avals, out, lower: 9.0 * avals[0].size * avals[0].shape[-1],
     samples=_symmetric_samples,
+    examples=examples.stack_of(2),
     batch=stacked("eigh", 2),
     inexact=WHY_INEXACT,
 )
@@ -134,6 +136,7 @@ eigvalsh = general(
     abstract=lambda a, lower: Aval(_packed_abstract(a, lower=lower).shape[:-1] + a.shape[-1:], real_dtype(a.dtype)),
     flops=lambda avals, out, lower: 1.5 * avals[0].size * avals[0].shape[-1],
     samples=_symmetric_samples,
+    examples=examples.stack_of(2),
     batch=stacked("eigvalsh", 2),
     inexact=WHY_INEXACT,
 )
@@ -207,6 +210,7 @@ eig = general(
     abstract=_eig_abstract,
     flops=lambda avals, out: 25.0 * avals[0].size * avals[0].shape[-1],
     samples=_general_samples,
+    examples=examples.stack_of(2),
     batch=stacked("eig", 2),
     inexact=WHY_INEXACT,
 )
@@ -236,6 +240,7 @@ pairing = general(
         ((np.array([1.0, 2.0, 2.0, -1.0]), np.array([2.0, -1.0, 1.0, 2.0])), {}),
         ((np.array([[0.5, 3.0], [3.0, 0.5]]), np.array([[3.1, 0.4], [3.1, 0.4]])), {}),
     ],
+    examples=examples.stack_of(1, 1),
     batch=lambda size, flags, w, others: pairing(spread_lanes(size, flags[0], w), spread_lanes(size, flags[1], others)),
     excuse="a permutation: its derivative is zero wherever it exists",
     inexact=WHY_INEXACT,
@@ -270,6 +275,7 @@ eigvals = general(
     abstract=lambda a: Aval(_eig_abstract(a).shape[:-1] + a.shape[-1:], complex_dtype(a.dtype)),
     flops=lambda avals, out: 10.0 * avals[0].size * avals[0].shape[-1],
     samples=_general_samples,
+    examples=examples.stack_of(2),
     batch=stacked("eigvals", 2),
     inexact=WHY_INEXACT,
 )

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..arrays import special_function
-from . import exact_choices
+from . import exact_choices, examples
 from . import exact_rules as exact
 from .batching import broadcasting
 from .casts import cast as cast
@@ -96,6 +96,7 @@ integer_power = general(
     _integer_power_jvp,
     _integer_power_vjp,
     name="integer_power",
+    examples=examples.aligned,
     batch=broadcasting("integer_power"),
     abstract=lambda x, n: Aval(x.shape, x.dtype),
     into=_integer_power_into,

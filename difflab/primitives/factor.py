@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import examples
 from .batching import stacked
 from .complexes import real_dtype
 from .constructors import general
@@ -147,6 +148,7 @@ svd = general(
         ((_grid(2, 4, 3),), {"full": False}),
         ((_grid(2, 4),), {"full": False}),
     ],
+    examples=examples.stack_of(2),
     batch=stacked("svd", 2),
     inexact=WHY_INEXACT,
 )
@@ -180,6 +182,7 @@ svdvals = general(
     abstract=_svdvals_abstract,
     flops=lambda avals, out: 4.0 * avals[0].size * min(avals[0].shape[-2:]),
     samples=lambda: [((_grid(3, 3),), {}), ((_grid(2, 4, 3),), {}), ((_grid(2, 4),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("svdvals", 2),
     inexact=WHY_INEXACT,
 )
@@ -265,6 +268,7 @@ qr = general(
         ((_grid(2, 4, 3),), {"complete": False}),
         ((_grid(2, 4),), {"complete": False}),
     ],
+    examples=examples.stack_of(2),
     batch=stacked("qr", 2),
     inexact=WHY_INEXACT,
 )

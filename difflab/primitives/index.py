@@ -6,6 +6,7 @@ import builtins
 
 import numpy as np
 
+from . import example_indices, examples
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, Aval, Call, Operand, broadcast_shapes, zeros
@@ -42,6 +43,7 @@ slice = linear(
     name="slice",
     abstract=lambda x, start, stop, step: Aval(slice_sizes(start, stop, step), x.dtype),
     view=True,
+    examples=examples.cut,
     batch=lambda size, flags, x, start, stop, step: slice(x, **_with_lanes(size, start, stop, step)),
     samples=lambda: [((np.arange(8.0).reshape(2, 4),), params) for params in SLICES],
 )
@@ -71,6 +73,7 @@ unslice = linear(
     name="unslice",
     abstract=lambda g, start, stop, step, shape: Aval(shape, g.dtype),
     into=_unslice_into,
+    examples=examples.uncut,
     batch=lambda size, flags, g, start, stop, step, shape: unslice(
         g, **_with_lanes(size, start, stop, step), shape=(size, *shape)
     ),
@@ -190,6 +193,7 @@ gather = linear(
     into=_gather_into,
     samples=_gather_samples,
     moving=1,
+    examples=example_indices.gathered,
     batch=_gather_lanes,
 )
 
@@ -229,5 +233,6 @@ scatter_add = linear(
     into=_scatter_into,
     samples=_scatter_samples,
     moving=1,
+    examples=example_indices.scattered,
     batch=_scatter_lanes,
 )

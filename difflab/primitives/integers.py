@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .record import OUT, Aval, Call, Operand, Primitive, broadcast_shapes, same_dtype, unbroadcast
@@ -22,6 +23,7 @@ def _of_integers(ufunc: np.ufunc, *operands: Any) -> Primitive:
         abstract=same_dtype,
         into=lambda avals: Call(ufunc, (*map(Operand, range(ufunc.nin)), OUT)),
         samples=lambda: [(tuple(np.array(operand) for operand in operands), {})],
+        examples=examples.aligned,
         batch=broadcasting(ufunc.__name__),
         excuse=WHOLE,
     )
@@ -45,6 +47,7 @@ ldexp = linear(
     flops=lambda avals, out: float(out.size),
     samples=lambda: [((np.array([[1.5], [-0.3]]), np.array([3, -2, 0])), {})],
     moving=1,
+    examples=examples.aligned,
     batch=broadcasting("ldexp"),
     inexact="its exponents are integers, which exact numbers are not multiplied by bit by bit",
 )

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from . import exact_matrices as exact
+from . import examples
 from .batching import spread_lanes, stacked
 from .complexes import real_dtype
 from .constructors import general
@@ -77,6 +78,7 @@ inverse = general(
     exact=exact.inverse,
     flops=cubic(2.0),
     samples=lambda: [((regular(3, 3),), {}), ((regular(2, 2, 2),), {"lenient": True}), ((np.zeros((0, 0)),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("inverse", 2),
 )
 
@@ -118,6 +120,7 @@ solve = general(
         ((regular(2, 2), grid(3, 2, 1)), {}),
         ((regular(2, 1, 2, 2), grid(3, 2, 2)), {}),
     ],
+    examples=examples.stack_of(2, 2),
     batch=stacked("solve", 2, 2),
 )
 
@@ -161,6 +164,7 @@ cholesky = general(
     exact=exact.cholesky,
     flops=cubic(0.33),
     samples=lambda: [((_positive(3, 3),), {}), ((_positive(2, 2, 2),), {})],
+    examples=examples.stack_of(2),
     batch=stacked("cholesky", 2),
 )
 
@@ -215,5 +219,6 @@ pinv = general(
         ((grid(2, 3), np.array(1e-12)), {}),
         ((_positive(2, 2, 2), np.array([1e-12, 1e-13])), {}),
     ],
+    examples=examples.stack_of(2, 0),
     batch=_pinv_batch,
 )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
+from . import examples
 from .batching import spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, zeros
@@ -89,6 +90,7 @@ windows = linear(
         fold(cotangent, size=size, stride=stride, shape=x.shape) if wanted[0] else None,
     ),
     name="windows",
+    examples=examples.images(5),
     batch=_more_images("windows"),
     abstract=_windows_abstract,
     view=True,
@@ -101,6 +103,7 @@ fold = linear(
         windows(cotangent, size=size, stride=stride) if wanted[0] else None,
     ),
     name="fold",
+    examples=examples.images(3, "shape"),
     batch=_more_images("fold"),
     abstract=lambda g, size, stride, shape: Aval(shape, g.dtype),
     into=_fold_into,
@@ -179,6 +182,10 @@ def _firsts(x, y, size, stride):
         yield hit
 
 
+MASKED = {"f2": np.int16, "f4": np.int32, "f8": np.int64}
+"""Integers as long as a floating number."""
+
+
 def _pool_select_fill(t, x, y, out, size, stride):
     out.fill(0)
     for cell, hit in zip(_cells(t, size, stride), _firsts(x, y, size, stride), strict=True):
@@ -186,11 +193,17 @@ def _pool_select_fill(t, x, y, out, size, stride):
 
 
 def _pool_route_fill(g, x, y, out, size, stride):
-    out.fill(0)
     disjoint = stride[0] >= size[0] and stride[1] >= size[1]
+    tiled = size == stride and x.shape[1] % size[0] == 0 and x.shape[2] % size[1] == 0
+    if not (tiled and disjoint):
+        out.fill(0)
+    words = MASKED.get(g.dtype.str[1:]) if disjoint else None
     for cell, hit in zip(_cells(out, size, stride), _firsts(x, y, size, stride), strict=True):
-        if disjoint:
-            np.copyto(cell, g, where=hit)
+        if words is not None:  # the bits of g and 0 or all ones: quicker than a choice, and as exact
+            mask = np.negative(hit.view(np.int8)).astype(words)
+            np.bitwise_and(g.view(words), mask, out=cell.view(words))
+        elif disjoint:
+            np.copyto(cell, np.where(hit, g, 0))
         else:
             np.add(cell, g, out=cell, where=hit)
 
@@ -243,6 +256,7 @@ max_pool = general(
         pool_route(cotangent, x, y, size=size, stride=stride) if wanted[0] else None,
     ),
     name="max_pool",
+    examples=examples.images(3),
     batch=_more_images("max_pool"),
     abstract=_max_pool_abstract,
     into=_filling(_max_pool_fill, 1),
@@ -259,6 +273,7 @@ pool_select = linear(
         None,
     ),
     name="pool_select",
+    examples=examples.images(3),
     batch=_more_images("pool_select"),
     abstract=lambda t, x, y, size, stride: Aval(y.shape, t.dtype),
     into=_filling(_pool_select_fill, 3),
@@ -275,6 +290,7 @@ pool_route = linear(
         None,
     ),
     name="pool_route",
+    examples=examples.images(3),
     batch=_more_images("pool_route"),
     abstract=lambda g, x, y, size, stride: Aval(x.shape, g.dtype),
     into=_filling(_pool_route_fill, 3),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import exact_order as exact
+from . import examples
 from .batching import over_axis, spread_lanes
 from .constructors import general
 from .record import OUT, REGISTRY, Aval, Call, Operand
@@ -40,6 +41,7 @@ def _positions(name, order, rule=None, inexact="", **options):
         flops=lambda avals, out, **params: 20.0 * out.size,
         samples=lambda: [((x,), {"axis": axis, **options}) for axis in (0, 1)],
         excuse=FLAT,
+        examples=examples.beside_axis,
         batch=over_axis(name),
     )
 
@@ -103,5 +105,6 @@ searchsorted = general(
         for side in ("left", "right")
     ],
     excuse=FLAT,
+    examples=examples.searched_for,
     batch=_searchsorted_batch,
 )

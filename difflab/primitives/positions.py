@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GuardError, UnsupportedError
+from . import examples
 from .batching import broadcasting
 from .constructors import general
 from .record import REGISTRY, Aval, broadcast_shapes
@@ -38,6 +39,7 @@ nonzero = general(
     name="nonzero",
     abstract=lambda mask, count: Aval((*mask.shape[:-1], count), INTEGER),
     exact=_nonzero_exact,
+    examples="finds the positions of a fixed number of elements",
     batch=lambda size, flags, mask, count: REGISTRY["nonzero"](mask, count=count),
     flops=lambda avals, out, **params: float(avals[0].size),
     samples=lambda: [
@@ -54,6 +56,7 @@ unravel_index = general(
     None,
     name="unravel_index",
     abstract=lambda positions, **params: Aval(positions.shape, INTEGER),
+    examples=examples.aligned,
     batch=broadcasting("unravel_index"),
     samples=lambda: [
         ((np.array([[0, 7], [11, 4]]),), {"shape": (3, 4), "order": order, "axis": axis})
@@ -68,6 +71,7 @@ ravel_multi_index = general(
     None,
     name="ravel_multi_index",
     abstract=lambda *indices, **params: Aval(broadcast_shapes(*[index.shape for index in indices]), INTEGER),
+    examples=examples.aligned,
     batch=broadcasting("ravel_multi_index"),
     samples=lambda: [
         ((np.array([0, 2, 1]), np.array([[3], [0]])), {"shape": (3, 4), "mode": "raise", "order": "C"}),

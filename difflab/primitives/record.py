@@ -112,6 +112,8 @@ class Primitive:
     ``exact(arithmetic, *arrays, **params)``; ``inexact`` is the reason where it does not run there at all.
     ``batch(size, flags, *operands, **params)`` is the value for ``size`` lanes at once: operands whose flag is set
     carry the lanes on a leading axis, and so does the result; ``None`` means lane by lane.
+    ``examples(given, **params)`` says along which axis the result carries the examples of a batch (``examples.py``), or
+    why it mixes them; a string is the reason where it always does, and ``None`` means that nobody knows.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Primitive:
     excuse: str = ""
     inexact: str = ""
     batch: Callable | None = None
+    examples: Callable | str | None = None
     arity: int = 1
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
@@ -174,22 +177,32 @@ REGISTRY = Registry()
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that NumPy broadcasting gives; the common cases without a call into NumPy."""
-    first = shapes[0]
-    for shape in shapes:
-        if shape != first and shape != ():
-            if first == ():
-                first = shape
-            else:
-                return np.broadcast_shapes(*shapes)
-    return first
+    """The shape that NumPy broadcasting gives, without a call into NumPy (whose error it raises)."""
+    result: list[int] | tuple[int, ...] = shapes[0]
+    for shape in shapes[1:]:
+        if shape == result:
+            continue
+        if len(shape) > len(result):
+            result, shape = shape, result
+        widened = list(result)
+        for axis, size in enumerate(shape, len(result) - len(shape)):
+            if size != 1 and size != widened[axis]:
+                if widened[axis] != 1:
+                    return np.broadcast_shapes(*shapes)
+                widened[axis] = size
+        result = tuple(widened)
+    return result
 
 
 def same_dtype(*avals: Aval) -> Aval:
     """Shape by broadcasting, dtype of the first operand (the tracer has promoted them all)."""
-    if len(avals) == 1:
-        return Aval(avals[0].shape, avals[0].dtype)
-    return Aval(broadcast_shapes(*[aval.shape for aval in avals]), avals[0].dtype)
+    first = avals[0]
+    shape = first.shape
+    for aval in avals:
+        if aval.shape != shape:
+            shape = broadcast_shapes(*[aval.shape for aval in avals])
+            break
+    return first if shape is first.shape and not first.weak else Aval(shape, first.dtype)
 
 
 BOOL = np.dtype(bool)

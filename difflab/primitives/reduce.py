@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import exact_order
+from . import exact_order, examples
 from . import exact_rules as exact
 from .batching import over_axes, over_axis
 from .constructors import general, linear
@@ -47,6 +47,7 @@ sum = linear(
     into=lambda avals, axes: Call(ADD_REDUCE, (Operand(0), axes, None, OUT)),
     flops=lambda avals, out, axes: float(avals[0].size),
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))],
+    examples=examples.summed,
     batch=over_axes("sum"),
 )
 
@@ -87,6 +88,7 @@ prod = general(
     samples=lambda: [
         ((np.array([[1.5, 0.0, -2.0], [0.5, -1.0, 0.0]]),), {"axes": axes}) for axes in ((0,), (1,), (0, 1))
     ],
+    examples=examples.reduced,
     batch=over_axes("prod"),
 )
 
@@ -125,6 +127,7 @@ def _extreme(name, reduce, rule):
         exact=rule,
         flops=lambda avals, out, axes: float(avals[0].size),
         samples=_extreme_samples,
+        examples=examples.reduced,
         batch=over_axes(name),
     )
 
@@ -152,6 +155,7 @@ def _position(name, search, rule):
         exact=rule,
         samples=lambda: [(sample[0], {"axis": sample[1]["axes"][0]}) for sample in _extreme_samples()[:2]],
         excuse=FLAT,
+        examples=examples.searched,
         batch=over_axis(name),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import exact_order as exact
+from . import examples
 from .batching import over_axis, spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, literal
@@ -76,6 +77,7 @@ cumsum = linear(
     into=_sums_into,
     flops=lambda avals, out, axis, reverse: float(out.size),
     samples=_samples,
+    examples=examples.beside_axis,
     batch=over_axis("cumsum"),
 )
 
@@ -141,6 +143,7 @@ recurrence = general(
     exact=exact.recurrence,
     flops=lambda avals, out, axis, reverse: 2.0 * out.size,
     samples=_recurrence_samples,
+    examples=examples.beside_axis,
     batch=over_axis("recurrence"),
 )
 
@@ -167,6 +170,7 @@ cumprod = general(
     into=_products_into,
     exact=exact.cumprod,
     samples=_samples,
+    examples=examples.beside_axis,
     batch=over_axis("cumprod"),
 )
 
@@ -203,6 +207,7 @@ def _running(name, accumulate, rule):
         into=lambda avals, axis: Call(accumulate, (Operand(0), axis, None, OUT)),
         exact=rule,
         samples=lambda: [((x,), {"axis": axis}) for axis in (0, 1)],
+        examples=examples.beside_axis,
         batch=over_axis(name),
     )
 
@@ -262,5 +267,6 @@ slide = general(
         ((np.array([1.0, -2.0, 0.5, 3.0]), np.array([0.5, 2.0])), {}),
         ((np.array([1.0, -2.0, 0.5]), np.array([0.5, 2.0, -1.0])), {}),
     ],
+    examples="slides one vector along another",
     batch=_slide_batch,
 )

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from . import examples
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast, zeros
@@ -16,6 +17,7 @@ reshape = linear(
     name="reshape",
     abstract=lambda x, shape: Aval(shape, x.dtype),
     view=True,
+    examples=examples.reshaped,
     batch=lambda size, flags, x, shape: reshape(x, shape=(size, *shape)),
     samples=lambda: [((np.arange(6.0),), {"shape": (2, 3)}), ((np.arange(6.0).reshape(2, 3),), {"shape": (3, 1, 2)})],
 )
@@ -32,6 +34,7 @@ transpose = linear(
     name="transpose",
     abstract=lambda x, axes: Aval(tuple(x.shape[axis] for axis in axes), x.dtype),
     view=True,
+    examples=examples.permuted,
     batch=lambda size, flags, x, axes: transpose(x, axes=(0, *[axis + 1 for axis in axes])),
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((2, 0, 1), (0, 2, 1))],
 )
@@ -42,6 +45,7 @@ broadcast_to = linear(
     name="broadcast_to",
     abstract=lambda x, shape: Aval(shape, x.dtype),
     view=True,
+    examples=examples.repeated,
     batch=lambda size, flags, x, shape: broadcast_to(widen(x, len(shape)), shape=(size, *shape)),
     samples=lambda: [((np.arange(3.0),), {"shape": (2, 3)}), ((np.arange(2.0).reshape(2, 1),), {"shape": (4, 2, 3)})],
 )
@@ -83,6 +87,7 @@ concatenate = linear(
     name="concatenate",
     abstract=_concatenate_abstract,
     into=_concatenate_into,
+    examples=examples.beside_axis,
     batch=_concatenate_lanes,
     samples=lambda: [
         ((np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)), {"axis": 0}),
@@ -127,6 +132,7 @@ pad = linear(
         tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x.dtype
     ),
     into=_pad_into,
+    examples=examples.padded,
     batch=lambda size, flags, x, widths: pad(x, widths=((0, 0), *widths)),
     samples=lambda: [((np.arange(6.0).reshape(2, 3),), {"widths": ((1, 0), (2, 1))})],
 )

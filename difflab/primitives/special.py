@@ -16,6 +16,7 @@ from ..arrays import special_function
 from ..errors import UnsupportedError, user_location
 from . import elementwise as e
 from . import exact_special as exact
+from . import examples
 from .choices import equal, greater, logical_and, sign, where
 from .complexes import real_dtype
 from .constructors import elementwise, general
@@ -228,6 +229,7 @@ def family(name: str, ufunc: str, value: Callable, exact: Any = None, domain: tu
         inexact="" if exact else NO_SYMBOL,
         flops=lambda avals, out, order=0: 30.0 * out.size,
         samples=lambda: [((points,), {"order": order}) for order in (0, 1, 2)],
+        examples=examples.aligned,
         batch=batch,
     )
     if ufunc:

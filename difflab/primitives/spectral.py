@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from . import examples
 from .complexes import COMPLEX, complex_dtype, real_dtype
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand
@@ -67,6 +68,7 @@ fft = linear(
     into=_fft_into,
     flops=lambda avals, out, axes, norm, inverse: _work(out.size, tuple(out.shape[axis] for axis in axes)),
     samples=_fft_samples,
+    examples=examples.beside_axes,
     batch=lambda size, flags, x, axes, norm, inverse: fft(
         x, axes=tuple(axis + 1 for axis in axes), norm=norm, inverse=inverse
     ),
@@ -106,6 +108,7 @@ rfft = linear(
         ((_fft_samples()[0][0][0],), {"axis": 1, "norm": "backward"}),
         ((_fft_samples()[0][0][0],), {"axis": 0, "norm": "ortho"}),
     ],
+    examples=examples.beside_axis,
     batch=lambda size, flags, x, axis, norm: rfft(x, axis=axis + 1, norm=norm),
     inexact=COMPLEX,
 )
@@ -136,6 +139,7 @@ irfft = linear(
     into=lambda avals, n, axis, norm: Call(np.fft.irfft, (Operand(0), n, axis, norm, OUT)),
     flops=lambda avals, out, n, axis, norm: _work(out.size, (n,)),
     samples=_irfft_samples,
+    examples=examples.beside_axis,
     batch=lambda size, flags, x, n, axis, norm: irfft(x, n=n, axis=axis + 1, norm=norm),
     inexact=COMPLEX,
 )

@@ -9,6 +9,7 @@ from types import MappingProxyType, ModuleType
 from ..errors import InputError, did_you_mean
 from .activations import ACTIVATIONS_MLP
 from .alexnet import ALEXNET
+from .cnn import CNN
 from .deep import DEEP_MLP, WIDE_MLP, XOR_CORNERS
 from .deep_chain import DEEP_LAYERS
 from .digits_cnn import DIGITS_CNN
@@ -19,7 +20,7 @@ from .linear import HINGE, LEAST_SQUARES, LOGISTIC
 from .mlp import MLP
 from .plane import PLANE
 from .record import Instance, Problem
-from .sigmoid_nets import TWO_LAYER_NUMPY, XOR
+from .sigmoid_nets import SIGMOID_NET, TWO_LAYER_NUMPY, XOR
 from .toeplitz import TOEPLITZ_CNN, TOEPLITZ_MATRICES
 
 __all__ = ["PROBLEMS", "Instance", "Problem", "find"]
@@ -28,11 +29,11 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
     {
         one.name: one
         for one in (
-            *(DIGITS_MLP, DIGITS_CNN, MLP),
+            *(DIGITS_MLP, DIGITS_CNN, MLP, CNN),
             *(BAYDIN, ADD_MUL, SIGMOID_NEURON, SCALAR_NET, NORM_SQUARED, TWO_LAYER),
             *(LEAST_SQUARES, LOGISTIC, HINGE, PLANE),
             *(DEEP_MLP, WIDE_MLP, XOR_CORNERS, DEEP_LAYERS),
-            *(XOR, TWO_LAYER_NUMPY, ACTIVATIONS_MLP, TOEPLITZ_CNN, TOEPLITZ_MATRICES),
+            *(XOR, SIGMOID_NET, TWO_LAYER_NUMPY, ACTIVATIONS_MLP, TOEPLITZ_CNN, TOEPLITZ_MATRICES),
             *(INPAINTING, ALEXNET),
         )
     }

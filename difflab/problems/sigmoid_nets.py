@@ -1,4 +1,4 @@
-"""The sigmoid networks of the lectures: ``xor``, layer by layer, and ``two-layer-numpy``, the yardstick for speed."""
+"""Sigmoid networks: ``xor`` and ``two-layer-numpy`` of the lectures, and ``sigmoid-net``, wider, on random data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from .digits import affine
 from .record import Instance, instance, problem
 
 Params = Mapping[str, Any]
@@ -18,6 +19,11 @@ POINTS = ((0, 0), (1, 1), (0, 1), (1, 0), (0.25, 0.25), (0.75, 0.75), (0.25, 0.7
 LABELS = (0, 0, 1, 1, 0, 0, 1, 1)
 
 XOR_SIZES = {"tiny": {"batch": 8, "inputs": 2, "hidden1": 4, "hidden2": 3, "outputs": 1}}
+NET_SIZES = {
+    "tiny": {"batch": 8, "inputs": 2, "hidden1": 4, "hidden2": 3, "outputs": 1},
+    "31-32-1": {"batch": 8, "inputs": 31, "hidden": 32, "outputs": 1},
+    "64-64-1": {"batch": 8, "inputs": 64, "hidden": 64, "outputs": 1},
+}
 NUMPY_SIZES = {
     "tiny": {"batch": 4, "inputs": 5, "hidden": 3, "outputs": 2},
     "small": {"batch": 16, "inputs": 16, "hidden": 8, "outputs": 4},
@@ -132,12 +138,27 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
 
 def _make_xor(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
     generator = np.random.default_rng(seed)
-    widths = [size["inputs"], size["hidden1"], size["hidden2"], size["outputs"]]
+    widths = _widths(size)
     params = {}
-    for layer in (1, 2, 3):  # weights and biases of order 1: with smaller ones the sigmoids are all but straight
+    for layer in range(1, len(widths)):  # of order 1: with smaller ones the sigmoids are all but straight
         params[f"w{layer}"] = generator.standard_normal((widths[layer - 1], widths[layer]))
         params[f"b{layer}"] = generator.standard_normal(widths[layer])
     return instance(xor, xor_by_hand, params, (POINTS, [[label] for label in LABELS]), dtype)
+
+
+def _make_net(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
+    generator = np.random.default_rng(seed)
+    widths = _widths(size)
+    params = {}
+    for layer in range(1, len(widths)):
+        params[f"w{layer}"], params[f"b{layer}"] = affine(generator, widths[layer - 1], widths[layer])
+    x = generator.standard_normal((size["batch"], size["inputs"]))
+    return instance(xor, xor_by_hand, params, (x, generator.uniform(size=(size["batch"], size["outputs"]))), dtype)
+
+
+def _widths(size: Mapping[str, int]) -> list[int]:
+    """The widths of the layers in their order, that of the inputs first."""
+    return [width for name, width in size.items() if name != "batch"]
 
 
 def _make_two_layer_numpy(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
@@ -156,6 +177,16 @@ XOR = problem(
     _make_xor,
     "Eight points in the plane, two classes in opposite corners, through sigmoid layers of 4, 3 and 1; the loss is "
     "||o - y||^2. The seed decides the weights alone.",
+)
+
+SIGMOID_NET = problem(
+    "sigmoid-net",
+    "Sigmoid networks of 31, 1 057 and 4 225 parameters",
+    NET_SIZES,
+    _make_net,
+    "Eight random examples through the network of xor (2-4-3-1, size tiny), and through 31-32-1 and 64-64-1; the loss "
+    "is ||o - y||^2. One evaluation takes some ten calls of NumPy at every size, while the parameters grow from 31 to "
+    "4 225: what a gradient costs is the number of evaluations or passes that it takes.",
 )
 
 TWO_LAYER_NUMPY = problem(

@@ -83,12 +83,8 @@ def _seconds(case: Case) -> float:
     return case.call_s or 0.0
 
 
-def _usable(case: Case) -> bool:
-    return case.ok and case.call_s is not None and case.call_s > 0
-
-
 def _match(group: Group) -> Match | None:
-    usable = [case for case in group.cases if _usable(case) and family_of(case) != "null"]
+    usable = [case for case in group.cases if case.timed and family_of(case) != "null"]
     rivals = [case for case in usable if family_of(case) not in YARDSTICKS] or usable
     found = []
     for size, n_params in group.sizes:
@@ -201,7 +197,7 @@ def _second(matches: list[Match], cases: Sequence[Case]) -> str:
         if not leaders and all(match.cases[0].backend == name for match in matches if match.group.of(name)):
             continue  # the quickest wherever it took part, which the first sentence says
         pairs = [
-            (case, match.cases[0]) for match in matches if (case := match.group.at(match.size, name)) and _usable(case)
+            (case, match.cases[0]) for match in matches if (case := match.group.at(match.size, name)) and case.timed
         ]
         own = [case for case in cases if case.backend == name]
         if pairs:
@@ -229,7 +225,7 @@ def _beyond(matches: Sequence[Match]) -> str:
     found: dict[str, Case] = {}
     largest = ""
     for match in matches:
-        usable = [c for c in match.group.cases if _usable(c) and family_of(c) not in YARDSTICKS]
+        usable = [c for c in match.group.cases if c.timed and family_of(c) not in YARDSTICKS]
         last = max(usable, key=lambda case: case.n_params, default=None)
         if last is not None and last.n_params > match.n_params:
             known = found.get(last.backend)

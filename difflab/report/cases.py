@@ -49,7 +49,8 @@ class Case:
 
     ``n_params`` is 0 where no case of this problem and size has been begun; ``ulp_histogram`` counts coordinates by
     their error in units of the last place, see ``ulps.EDGES``; ``findings`` are those of a study that
-    examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss;
+    examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss,
+    ``epochs`` the name of its epoch: cases that were measured by turns have the same one;
     ``options`` are those of the backend, as JSON.
     """
 
@@ -89,10 +90,6 @@ class Case:
     symbolic_ops_gradient: float | None
     symbolic_ops_cse: float | None
     processes: float | None
-    calls_timed: float | None
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
     computed_in: str = ""
     ulp_histogram: tuple[int, ...] = ()
     findings: Any = None
@@ -112,11 +109,17 @@ class Case:
     outliers_mild: float | None = None
     outliers_severe: float | None = None
     medians: tuple[tuple[float, float], ...] = ()
+    epochs: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether a right gradient came out."""
         return self.outcome == "ok"
+
+    @property
+    def timed(self) -> bool:
+        """Whether a right gradient came out and its time is known."""
+        return self.ok and self.call_s is not None and self.call_s > 0
 
     @property
     def digits(self) -> float | None:
@@ -202,7 +205,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         texts = {
             name: printable(row.get(name)).replace("\n", " ")
             for name in Case.__annotations__
-            if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram", "medians")
+            if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram", "medians", "epochs")
         }
         amounts: dict[str, Any] = {name: _number(row.get(name)) for name in NUMBERS}
         if row.get("rel_error") == math.inf:
@@ -212,6 +215,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
         findings = None if isinstance(found := row.get("findings"), float) else found  # a frame has NaN for nothing
         more: dict[str, Any] = {"certified": _certified(row.get("certified"))}
         more |= {"ulp_histogram": _counts(row.get("ulp_histogram")), "medians": _pairs(row.get("medians"))}
+        more |= {"epochs": tuple(map(str, epochs)) if isinstance(epochs := row.get("epochs"), list | tuple) else ()}
         cases.append(Case(**texts, **amounts, **more, n_params=parameters, findings=findings))
     return cases
 

@@ -22,10 +22,10 @@ def duel(cases: Sequence[Case]) -> tuple[Case, list[tuple[float, Case]]] | None:
         the paired ones that the run stores where the hand-derived gradient was its baseline.
     """
     general = {case.backend for case in cases if family_of(case) not in ("analytic", "null")}
-    by_hand = {_place(case): case for case in cases if family_of(case) == "analytic" and _timed(case)}
+    by_hand = {_place(case): case for case in cases if family_of(case) == "analytic" and case.timed}
     if len(general) != 1 or not by_hand:
         return None
-    own = [case for case in cases if case.backend in general and _timed(case)]
+    own = [case for case in cases if case.backend in general and case.timed]
     pairs = []
     for case in own:
         other = by_hand.get(_place(case))
@@ -61,10 +61,6 @@ def sentence(pairs: Sequence[tuple[float, Case]]) -> str:
 
 def _place(case: Case) -> tuple[str, str, str, str]:
     return case.problem, case.size, case.dtype, case.operator
-
-
-def _timed(case: Case) -> bool:
-    return case.ok and case.call_s is not None and case.call_s > 0
 
 
 def _where(case: Case) -> str:

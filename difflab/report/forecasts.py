@@ -89,13 +89,14 @@ def measured_over_forecast(groups: Sequence[Group], looks: dict[str, Look]) -> C
             title = f"{HEADING}, {quantity.title}"
             svg = inline(figure, f"forecast{number}", title, _words(quantity, cases), tips)
             panels.append(Panel(quantity.title, svg))
+    drawn = {case.backend for case in cases if any(quantity.ratio(case) is not None for quantity in shown)}
     keys = (
-        {"text": "a case", **key_mark(Look(0), bare=True), "fill": "muted", "stroke": "muted", "dashes": ""},
+        *({"text": name, **key_mark(look, bare=True)} for name, look in looks.items() if name in drawn),
         {"text": "as forecast", **key_mark(None, line="primal")},
     )
     caption = (
-        "Right of the dotted line a case took more than was forecast, left of it less; the shaded band is a factor of "
-        f"{NEAR:g} to both sides. The axis is logarithmic.",
+        "Each mark is a case. Right of the dotted line a case took more than was forecast, left of it less; the shaded "
+        f"band is a factor of {NEAR:g} to both sides. The axis is logarithmic.",
         "Times are forecast from the recorded loss and one calibration of the machine, before anything is run: what a "
         f"NumPy call, an element, a product and a byte cost here. Bytes are those of a {noun(cases)}'s arrays; they "
         "are compared with the peak of the process where one of the two is 1 MiB or more.",

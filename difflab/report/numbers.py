@@ -106,6 +106,15 @@ def factor(value: float | None) -> str:
     return significant(value, 2 if 0.01 <= abs(value) < 100 and not 0.9 <= value <= 1.1 else 3)
 
 
+def times(value: float | None) -> str:
+    """A ratio with the sign of multiplication behind it.
+
+    >>> times(2.94) == f"2.9 {TIMES}"
+    True
+    """
+    return f"{factor(value)} {TIMES}"
+
+
 def count(value: float | None) -> str:
     """A whole number with grouped digits."""
     return grouped(value) if value is not None and math.isfinite(value) else NOTHING

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import re
@@ -16,9 +14,10 @@ from typing import Any, Protocol
 
 from ..errors import StoreError
 from ..harness import study_kinds
+from ..pages import policy
 from . import answer as answers
+from . import bar_tables, bars, figures, forecasts, kinds, machines, nouns, numbers, self_tests, style, tables, words
 from . import cases as readings
-from . import figures, forecasts, kinds, machines, nouns, numbers, self_tests, style, tables, words
 
 FILENAME = "index.html"
 TEMPLATES = ("page.html.j2", "style.css", "sort.js")
@@ -79,6 +78,8 @@ def answer(results: Run) -> answers.Answer:
         found = kinds.sections(kind, cases).answer
     else:
         found = answers.answer(cases, quick=bool(results.manifest.get("quick")))
+    if judged := bars.judge(cases, bars.bars_of(results.manifest)):
+        found = replace(found, sentences=bars.sentences(judged))
     untested = self_tests.caveats(results.manifest.get("environment") or {})
     return replace(found, caveats=(*found.caveats, *untested))
 
@@ -153,6 +154,9 @@ def contents(results: Run) -> dict[str, Any]:
         charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
         found = answers.answer(cases, quick=bool(manifest.get("quick")))
         boards = tables.scoreboard(groups)
+    judged = bars.judge(cases, bars.bars_of(manifest))
+    if judged:
+        found = replace(found, sentences=bars.sentences(judged))
     if timed and (chart := forecasts.measured_over_forecast(groups, looks)) is not None:
         charts.append(chart)
     return {
@@ -168,18 +172,21 @@ def contents(results: Run) -> dict[str, Any]:
         "created": readings.printable(manifest.get("created")),
         "version": str((environment.get("packages") or {}).get("difflab") or ""),
         "boards": boards,
+        "bars": bar_tables.boards(judged),
         "noun": nouns.noun(cases),
         "matrix": own.matrix if own else None,
-        "listings": [listing for listing in own.tables if listing.table.rows] if own else [],
+        "listings": [one for one in (own.tables if own else bar_tables.listings(judged, cases)) if one.table.rows],
         "largest": any("largest size" in sentence for sentence in found.sentences),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
         "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
-        "glossary": [*own.glossary, *words.methods()] if own else [*nouns.meanings(cases), *words.glossary()],
+        "glossary": [*own.glossary, *words.methods()]
+        if own
+        else [*bar_tables.glossary(judged), *nouns.meanings(cases), *words.glossary()],
         "method": [
             *(words.method(manifest, cases) if timed else words.examined(manifest)),
-            *(own.method if own else ()),
+            *(own.method if own else bar_tables.method(judged)),
         ],
         "machine": [*tables.machine(environment), *machines.others(manifest, results.rows)],
         "references": words.references(_named(results.reference, cases)),
@@ -188,19 +195,6 @@ def contents(results: Run) -> dict[str, Any]:
         "command": _command(manifest, name),
         "text": readings.printable(study.get("text")),
     }
-
-
-def policy(sheet: str, script: str) -> str:
-    """The content-security policy: nothing from anywhere but this style sheet and this script.
-
-    Args:
-        sheet: the text between the style tags.
-        script: the text between the script tags.
-    """
-    return (
-        f"default-src 'none'; style-src '{_digest(sheet)}'; script-src '{_digest(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def tight(text: str) -> str:
@@ -233,10 +227,6 @@ def _template() -> tuple[Any, dict[str, str]]:
     sheet, script = (_asset(environment, file) for file in files)
     always = {"sheet": Markup(sheet), "script": Markup(script), "policy": policy(sheet, script)}
     return environment.get_template(name), always
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _asset(environment: Any, name: str) -> str:

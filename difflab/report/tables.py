@@ -31,6 +31,15 @@ class Cell:
     under: str = ""
 
 
+def cell(value: float | None, write: Callable[[float], str] = numbers.count) -> Cell:
+    """A cell with a number as ``write`` says it, empty where there is none.
+
+    >>> cell(1234.0).text, cell(None).text
+    ('1 234', '')
+    """
+    return Cell("" if value is None else write(value), value, numeric=True)
+
+
 @dataclass(frozen=True)
 class Score:
     """One cell of the scoreboard; ``state`` is ok, bad or none, ``lines`` come below the headline, ``tip`` a reason."""
@@ -91,7 +100,7 @@ def scoreboard(groups: Sequence[Group]) -> list[Board]:
 def _chip(group: Group, size: str) -> tuple[Case, str] | None:
     """The quickest general way at a size, or the only one of several that finished there."""
     general = [c for c in group.cases if c.size == size and family_of(c) not in YARDSTICKS]
-    there = [c for c in general if c.ok and c.call_s]
+    there = [c for c in general if c.timed]
     if len(there) == 1:
         over = len(general) > 1 and not any(case.outcome == "interrupted" for case in general)
         return (there[0], "only one") if over else None
@@ -131,31 +140,23 @@ def _brief(reason: str) -> tuple[str, ...]:
 
 
 def _time(column: str) -> Callable[[Case], Cell]:
-    return lambda case: _cell(getattr(case, column), numbers.seconds)
+    return lambda case: cell(getattr(case, column), numbers.seconds)
 
 
 def _bytes(column: str) -> Callable[[Case], Cell]:
-    return lambda case: _cell(getattr(case, column), numbers.size_in_bytes)
+    return lambda case: cell(getattr(case, column), numbers.size_in_bytes)
 
 
 def _peak(column: str) -> Callable[[Case], Cell]:
-    return lambda case: _cell(getattr(case, column), numbers.peak)
+    return lambda case: cell(getattr(case, column), numbers.peak)
 
 
 def _count(column: str) -> Callable[[Case], Cell]:
-    return lambda case: _cell(getattr(case, column), numbers.count)
+    return lambda case: cell(getattr(case, column), numbers.count)
 
 
 def _text(column: str) -> Callable[[Case], Cell]:
     return lambda case: Cell(getattr(case, column))
-
-
-def _cell(value: float | None, words: Callable[[float | None], str]) -> Cell:
-    return Cell("" if value is None else words(value), value, numeric=True)
-
-
-def _factor(value: float | None) -> str:
-    return f"{numbers.factor(value)} {numbers.TIMES}"
 
 
 ONE = "One gradient"
@@ -163,7 +164,7 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Backend", lambda case: Cell(case.backend, under=case.place)),
     (
         "Parameters",
-        lambda case: _cell(case.n_params, numbers.count) if case.n_params else Cell(numbers.UNKNOWN, None, True),
+        lambda case: cell(case.n_params, numbers.count) if case.n_params else Cell(numbers.UNKNOWN, None, True),
     ),
     ("Dtype", _text("dtype")),
     ("Device", _text("device")),
@@ -174,10 +175,10 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     (ONE, _time("call_s")),
     ("95 % interval", lambda case: Cell(numbers.interval(case.call_s_low, case.call_s_high), case.call_s_low, True)),
     ("The loss", _time("primal_s")),
-    ("Work ratio", lambda case: _cell(case.work_ratio, _factor)),
-    ("To the baseline", lambda case: _cell(case.ratio, _factor)),
+    ("Work ratio", lambda case: cell(case.work_ratio, numbers.times)),
+    ("To the baseline", lambda case: cell(case.ratio, numbers.times)),
     ("Verdict", _text("verdict")),
-    ("Peak", lambda case: _cell(case.peak_bytes, numbers.peak)),
+    ("Peak", lambda case: cell(case.peak_bytes, numbers.peak)),
     ("Peak, import", _peak("import_peak_bytes")),
     ("Peak, build", _peak("build_peak_bytes")),
     ("Peak, prepare", _peak("prepare_peak_bytes")),
@@ -185,11 +186,11 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Peak, later call", _peak("call_peak_bytes")),
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
-    ("Relative error", lambda case: _cell(case.rel_error, numbers.scientific)),
-    ("Estimated error", lambda case: _cell(case.error_estimate, numbers.scientific)),
-    ("Middle digits", lambda case: _cell(case.median_digits, numbers.digits)),
-    ("Worst digits", lambda case: _cell(case.worst_digits, numbers.digits)),
-    ("Worst ULPs", lambda case: _cell(case.ulps, numbers.ulps)),
+    ("Relative error", lambda case: cell(case.rel_error, numbers.scientific)),
+    ("Estimated error", lambda case: cell(case.error_estimate, numbers.scientific)),
+    ("Middle digits", lambda case: cell(case.median_digits, numbers.digits)),
+    ("Worst digits", lambda case: cell(case.worst_digits, numbers.digits)),
+    ("Worst ULPs", lambda case: cell(case.ulps, numbers.ulps)),
     ("Reference certified", _text("certified")),
     ("Evaluations", _count("primal_calls")),
     ("Tape length", _count("tape_length")),
@@ -245,9 +246,9 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
             rows.append(
                 (
                     Cell(case.backend, under=case.place), Cell(case.dtype),
-                    _cell(len(lists), numbers.count), _cell(len(every), numbers.count),
-                    _cell(min(every), numbers.seconds), _cell(median(every), numbers.seconds),
-                    _cell(max(every), numbers.seconds), _outliers(case), _noisy(case),
+                    cell(len(lists), numbers.count), cell(len(every), numbers.count),
+                    cell(min(every), numbers.seconds), cell(median(every), numbers.seconds),
+                    cell(max(every), numbers.seconds), _outliers(case), _noisy(case),
                     Cell(WORDS.get(case.stopped, "")), Cell(medians),
                 )
             )  # fmt: skip

@@ -7,7 +7,7 @@ are rewritten by the batching rule of their primitive, or run lane by lane where
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..builder import Builder
 from ..primitives import REGISTRY
@@ -17,6 +17,7 @@ from ..tape import Equation, Guard, Span, Tape, show
 from ..tracing import TracedArray
 from .inline import transform_builder
 from .inner import lane_by_lane
+from .spots import Spot, Spots
 
 
 def batch(tape: Tape, flags: Sequence[bool], size: int, *, single: Sequence[int] = ()) -> Tape:
@@ -53,14 +54,59 @@ def batch(tape: Tape, flags: Sequence[bool], size: int, *, single: Sequence[int]
         work.bind(number, work.builder.input(here, tape.names.get(number, "")), flag)
     work.values_at_rest()
     work.equations()
-    outputs = []
-    for position, number in enumerate(tape.outputs):
-        flag = number in work.batched
-        if position in single and flag:
-            raise ValueError(f"output {position} differs between lanes; it cannot be returned once")
-        value = work.values[number]
-        outputs.append(value if position in single else spread_lanes(size, flag, value))
-    return work.builder.finish(outputs)
+    return work.finished(single)
+
+
+class Moving(NamedTuple):
+    """A tape of many lanes, each of which moves one coordinate of one array.
+
+    Its inputs are those of the tape of one lane (without the array, where that is a tangent), then per lane the value
+    of the coordinate, then for each entry of ``axes`` its place along those axes of the array, as in a flat array.
+    """
+
+    tape: Tape
+    axes: tuple[tuple[int, ...], ...]
+
+
+def batch_moves(tape: Tape, position: int, size: int, *, tangent: bool = False, single: Sequence[int] = ()) -> Moving:
+    """The tape that computes ``size`` lanes at once, each of which has one coordinate of one input moved.
+
+    What a lane does not reach is computed once, see ``spots.py``; so is what does not depend on the input at all.
+
+    Args:
+        tape: the function of one lane.
+        position: of the input that moves.
+        size: how many lanes, at least 1.
+        tangent: of the input nothing but the moved coordinate is there: it is a tangent along a unit vector.
+        single: positions of outputs that are the same for all lanes and are to be returned once.
+
+    Returns:
+        A ``Moving``.
+
+    Raises:
+        ValueError: an output in ``single`` differs between lanes.
+
+    Example:
+        >>> import numpy as np
+        >>> from difflab.tracing import trace_leaves
+        >>> dot = trace_leaves(lambda leaves: [np.sum(leaves[0] * leaves[1])], [np.ones(2), np.ones(2)])
+        >>> moving = batch_moves(dot, 0, 3)
+        >>> moving.axes, moving.tape.evaluate([np.ones(2), np.ones(2), np.array([2.0, 3.0, 4.0]), np.array([0, 1, 1])])
+        (((0,),), [array([3., 4., 5.])])
+    """
+    work = _Batching(transform_builder(), tape, size)
+    at = tape.inputs[position]
+    aval = tape.avals[at]
+    builder, names = work.builder, tape.names
+    given = [number for number in tape.inputs if number != at or not tangent]
+    operands = {number: builder.input(tape.avals[number], names.get(number, "")) for number in given}
+    work.spots = Spots(builder, size, aval.shape)
+    operands[at] = work.spots.seed(operands.get(at), builder.input(Aval((size,), aval.dtype)))
+    for number in tape.inputs:
+        work.bind(number, operands[number], number == at)
+    work.values_at_rest()
+    work.equations()
+    return Moving(work.finished(single), tuple(work.spots.indices))
 
 
 def how(primitive: Primitive) -> str:
@@ -79,6 +125,7 @@ class _Batching:
         self.size = size
         self.values: dict[int, Any] = {}
         self.batched: set[int] = set()
+        self.spots: Spots | None = None  # where each lane moves one coordinate alone
         self.guards: dict[int, list[Any]] = {}
         for guard in tape.guards:
             self.guards.setdefault(guard.value, []).append(guard.observed)
@@ -90,7 +137,7 @@ class _Batching:
             self.batched.add(number)
         for observed in self.guards.get(number, ()):
             if flag:
-                self.builder.guards.append(Guard(self.alike(value, observed).number, True))
+                self.builder.guards.append(Guard(self.alike(self.whole(number), observed).number, True))
             else:
                 self.builder.guards.append(Guard(value.number, observed))
 
@@ -130,6 +177,13 @@ class _Batching:
         flags = tuple(number in self.batched for number in equation.inputs)
         if not any(flags):
             return self.builder.bind(primitive, operands, params), False
+        if self.spots is not None:
+            if all(isinstance(operand, Spot) for operand, flag in zip(operands, flags, strict=True) if flag):
+                avals = [self.tape.avals[number] for number in equation.inputs]
+                found = self.spots.equation(equation, operands, avals, self.tape.avals[equation.output])
+                if found is not None:
+                    return found, True
+            operands = [self.whole(number) for number in equation.inputs]
         if primitive.batch is not None:
             value = primitive.batch(self.size, flags, *operands, **params)
         else:
@@ -142,6 +196,24 @@ class _Batching:
                 f"{show(aval)}"
             )
         return value, True
+
+    def whole(self, number: int) -> Any:
+        """What a value became, with whole lanes where it has any."""
+        value = self.values[number]
+        if self.spots is not None and isinstance(value, Spot):
+            return self.spots.narrowed(value, {}, self.tape.avals[number].shape)
+        return value
+
+    def finished(self, single: Sequence[int]) -> Tape:
+        """The tape, with lanes on all outputs but those in ``single``."""
+        outputs = []
+        for position, number in enumerate(self.tape.outputs):
+            flag = number in self.batched
+            if position in single and flag:
+                raise ValueError(f"output {position} differs between lanes; it cannot be returned once")
+            value = self.whole(number)
+            outputs.append(value if position in single else spread_lanes(self.size, flag, value))
+        return self.builder.finish(outputs)
 
     def alike(self, value: Any, observed: Any) -> Any:
         """Whether Python would see in all lanes what it saw in the one that was traced."""

@@ -110,8 +110,8 @@ class Coordinates:
         """The arrays as one new vector per group."""
         parts: list[list[np.ndarray]] = [[] for _ in self.groups]
         for place, leaf in zip(self.places, leaves, strict=True):
-            parts[place.group].append(leaf.reshape(-1))
-        return [np.concatenate(part) for part in parts]
+            parts[place.group].append(leaf)
+        return [np.concatenate(part, axis=None) for part in parts]
 
     def arrays(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The arrays in vectors or, with a leading axis of lanes, in matrices: views that do not overlap."""

@@ -185,5 +185,6 @@ lanes = general(
     flops=_flops,
     samples=_samples,
     batch=_batch,
+    examples="runs another primitive lane by lane",
     inexact="it runs another primitive lane by lane, which exact arithmetic does on the function itself",
 )

@@ -34,6 +34,7 @@ def row(problem: str, size: str, n: int, backend: str, work: float, processes: i
     loss = loss_s(n)
     spread = [1 + (scatter - 1) * (1 + k * n % 7) / 4 for k, scatter in enumerate(SCATTER[:processes])]
     more = {"medians": [[work * loss * one, loss] for one in spread], "work_ratio": work, "primal_s": loss}
+    more |= {"epochs": [str(number) for number in range(len(spread))]}
     more |= {"primal_calls": CALLS[backend](n), "processes": processes, "options": OPTIONS.get(backend, "{}")}
     one = made.timed(backend, work * loss, 3e-16, problem=problem, size=size, n_params=n, **more)
     return one if processes > 5 else one | {"call_s_low": None, "call_s_high": None}

@@ -18,6 +18,7 @@ def row(backend: str, inputs: int, outputs: int, work: float, calls: int, proces
     medians = [[work * loss * scatter, loss] for scatter in SCATTER[:processes]]
     at = {"problem": "difflab.maps:TANH_MAP", "size": f"{inputs}x{outputs}", "n_params": inputs}
     more = {"operator": "jacobian", "work_ratio": work, "primal_calls": calls, "primal_s": loss, "medians": medians}
+    more |= {"epochs": [str(number) for number in range(len(medians))]}
     one = made.timed(backend, work * loss, 3e-16, **at, **more, processes=processes, chunks=1)
     return one if processes > 5 else one | {"call_s_low": None, "call_s_high": None}
 

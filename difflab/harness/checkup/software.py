@@ -58,7 +58,8 @@ def backends() -> Iterator[Finding]:
     yield Finding("backends", OK if there else PROBLEM, f"{len(there)} of {len(known)}: {', '.join(there)}")
     for one in known:
         if one.unavailable is not None:
-            yield Finding(f"backend {one.name}", NOTE, one.unavailable)
+            figure, _, advice = one.unavailable.partition("; pip ")
+            yield Finding(f"backend {one.name}", NOTE, figure, f"pip {advice}" if advice else "")
 
 
 def extras() -> Iterator[Finding]:

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...operators import source
-from .. import memory, statistics, timing
+from .. import memory
 from ..catalogue import find_problem
 from ..finite_loss import LossError, fault_of_loss
 from ..operation import Operation
+from .turns import take_turns
 
 if TYPE_CHECKING:
     from ..session import Session
 
-FEWEST_PAIRS = 7  # from six on there is an interval
-MOST_PAIRS = 101
-LEAST_SAMPLE = 1e-3
 QUICK_PART = 0.25
 NOTES = ("checkpoints", "kept_bytes", "recomputed_equations", "buffer_bytes", "tape_length")
 
@@ -131,24 +129,5 @@ def _rehearse(session: Session, operator: str) -> None:
 
 def _times(call: Callable[[], Any], primal: Callable[[], Any], seconds: float) -> dict[str, Any]:
     """Medians of a call, of the loss and of their ratio; they take turns for about so many seconds."""
-    step = timing.clock_step()
-    loops, call_s = timing.calibrate(call, LEAST_SAMPLE, step)
-    primal_loops, primal_s = timing.calibrate(primal, LEAST_SAMPLE, step)
-    turn = 2 * (loops * call_s + primal_loops * primal_s)
-    pairs = int(min(max(seconds / max(turn, 1e-9), FEWEST_PAIRS), MOST_PAIRS))
-    calls, primals = [], []
-    for _ in range(pairs):
-        timing.warm_up(call, 1, 0.0)  # each finds the caches as it would leave them itself
-        calls.append(timing.sample(call, loops))
-        timing.warm_up(primal, 1, 0.0)
-        primals.append(timing.sample(primal, primal_loops))
-    ratios = [one / other for one, other in zip(calls, primals, strict=True)]
-    bounds = statistics.interval(ratios)
-    return {
-        "seconds": statistics.median(calls),
-        "loss_seconds": statistics.median(primals),
-        "ratio": statistics.median(ratios),
-        "ratio_low": None if bounds is None else bounds.low,
-        "ratio_high": None if bounds is None else bounds.high,
-        "pairs": pairs,
-    }
+    found = take_turns(call, primal, seconds)._asdict()
+    return {"seconds": found.pop("seconds"), "loss_seconds": found.pop("other_seconds"), **found}

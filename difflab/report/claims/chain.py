@@ -10,7 +10,7 @@ from ..answer import Answer
 from ..cases import Case, backends, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import chain_charts, examined, tensor_words
 from .chain_charts import Pair, each_once, inner
 from .wall_parts import ratio
@@ -230,7 +230,7 @@ def _scales(pairs: Sequence[Pair]) -> Listing:
                     Cell(numbers.size_in_bytes(one["factor_bytes"]), one["factor_bytes"], True),
                     Cell(numbers.size_in_bytes(peak) if formed else "not formed", peak, True),
                     Cell(numbers.size_in_bytes(one["implicit_peak"]), one["implicit_peak"], True),
-                    Cell("" if times is None else f"{numbers.factor(times)} {numbers.TIMES}", times, True),
+                    cell(times, numbers.times),
                     Cell(numbers.seconds(seconds) if formed else "", seconds, True),
                     Cell(numbers.seconds(one["implicit_seconds"]), one["implicit_seconds"], True),
                 )

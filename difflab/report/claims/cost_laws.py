@@ -15,7 +15,7 @@ from ...backends.stencils import plan_of
 from ...backends.surroundings import NOISE_CALLS
 from .. import numbers
 from ..kinds import Listing
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import timed
 from .exponents import Growth, formula, least_squares
 from .ratio_panels import exponent, interval
@@ -156,7 +156,7 @@ def listing(every: Sequence[Growth]) -> Listing:
 
 def _row(growth: Growth, law: Law | None) -> tuple[Cell, ...]:
     fit = growth.fit
-    power = (timed.cell(fit.exponent if fit else None, exponent), Cell(interval(fit) if fit else ""))
+    power = (cell(fit.exponent if fit else None, exponent), Cell(interval(fit) if fit else ""))
     if law is None:
         nothing = Cell("")
         return (Cell(growth.backend, under=growth.title), Cell("none"), *[nothing] * 4, *power, nothing, nothing)
@@ -167,9 +167,9 @@ def _row(growth: Growth, law: Law | None) -> tuple[Cell, ...]:
         Cell(formula(growth.counts) if growth.counts else counted.range),
         Cell(f"not {law.passes}" if law.chunk and swept.found and not swept.agrees else law.passes),
         Cell(swept.range),
-        timed.cell(swept.exponent, exponent),
+        cell(swept.exponent, exponent),
         *power,
-        timed.cell(law.exponent, lambda value: f"{value:g}"),
+        cell(law.exponent, lambda value: f"{value:g}"),
         Cell(_inside(growth, law)),
     )
 

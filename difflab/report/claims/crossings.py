@@ -90,7 +90,7 @@ class Diagonal:
     def cases(self, backend: str) -> list[tuple[Shape, Case]]:
         """The cases of a backend that finished and were timed."""
         found = [(shape, self.group.at(shape.size, backend)) for shape in self.shapes]
-        return [(shape, case) for shape, case in found if case is not None and case.ok and case.call_s]
+        return [(shape, case) for shape, case in found if case is not None and case.timed]
 
     @property
     def backends(self) -> list[str]:
@@ -160,8 +160,9 @@ def unshaped(cases: Sequence[Case]) -> list[str]:
 
 
 def paired(case: Case, other: Case) -> list[float]:
-    """The time of a case over that of another, process by process: those of one epoch were measured by turns."""
-    return [a / b for (a, _), (b, _) in zip(case.medians, other.medians, strict=False)]
+    """The time of a case over that of another in each epoch in which both took turns; none where nobody knows."""
+    there = {epoch: seconds for epoch, (seconds, _) in zip(other.epochs, other.medians, strict=False)}
+    return [a / there[epoch] for epoch, (a, _) in zip(case.epochs, case.medians, strict=False) if epoch in there]
 
 
 def _point(shape: Shape, case: Case, other: Case) -> Point:

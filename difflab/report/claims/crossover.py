@@ -11,7 +11,7 @@ from ..figures import Chart, Panel
 from ..kinds import Listing, Sections
 from ..style import Look, drawing, key_mark, looks
 from ..svg import inline
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import crossover_answer as answers
 from . import crossover_panels as drawn
 from . import timed
@@ -137,13 +137,13 @@ def _crossings(found: Sequence[Diagonal]) -> Listing:
             rows.append(
                 (
                     Cell(f"{duel.forward} / {duel.reverse}", under=one.title),
-                    timed.cell(one.entries, numbers.grouped),
+                    cell(one.entries, numbers.grouped),
                     Cell("none" if place is None else numbers.factor(place.at), place and place.at, True),
                     Cell("" if place is None else answers.bounds(place)),
                     Cell("1", 1.0, True),
-                    timed.cell(place.off if place and place.expected else None, timed.times),
-                    timed.cell(first.ratio, lambda value, at=first: f"{numbers.factor(value)} at {at.shape.size}"),
-                    timed.cell(last.ratio, lambda value, at=last: f"{numbers.factor(value)} at {at.shape.size}"),
+                    cell(place.off if place and place.expected else None, numbers.times),
+                    cell(first.ratio, lambda value, at=first: f"{numbers.factor(value)} at {at.shape.size}"),
+                    cell(last.ratio, lambda value, at=last: f"{numbers.factor(value)} at {at.shape.size}"),
                 )
             )
     text = (
@@ -165,12 +165,12 @@ def _passes(found: Sequence[Diagonal]) -> Listing:
                     (
                         Cell(name, under=one.title),
                         Cell(shape.size, shape.place),
-                        timed.cell(case.primal_calls, numbers.grouped),
-                        timed.cell(theory(shape) if theory else None, numbers.grouped),
-                        timed.cell(case.chunks, numbers.grouped),
-                        timed.cell(case.call_s, numbers.seconds),
-                        timed.cell(drawn.pass_s(case), numbers.seconds),
-                        timed.cell(each, timed.times),
+                        cell(case.primal_calls, numbers.grouped),
+                        cell(theory(shape) if theory else None, numbers.grouped),
+                        cell(case.chunks, numbers.grouped),
+                        cell(case.call_s, numbers.seconds),
+                        cell(drawn.pass_s(case), numbers.seconds),
+                        cell(each, numbers.times),
                     )
                 )
     text = (

@@ -14,7 +14,7 @@ from ..cases import Case, groups
 from ..figures import Chart
 from ..kinds import Listing, Sections
 from ..style import drawing
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import examined, graph_strips
 
 MODES = {"reverse": "reverse over reverse", "forward": "forward over reverse"}
@@ -262,10 +262,6 @@ def _grows(graphs: Sequence[Graph]) -> str:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _number(value: float | None, write: Callable[[float | None], str] = numbers.count) -> Cell:
-    return Cell("" if value is None else write(value), value, numeric=True)
-
-
 def _tapes(graphs: Sequence[Graph]) -> Listing:
     columns = (
         "Loss", "Recorded", "Prefix", "Simplified", "Prefix then", "Appended", "Per equation", "Operations",
@@ -274,14 +270,14 @@ def _tapes(graphs: Sequence[Graph]) -> Listing:
     rows = tuple(
         (
             Cell(graph.title),
-            _number(graph.length("loss", "recorded")),
+            cell(graph.length("loss", "recorded")),
             Cell("all" if graph.prefix else f"{graph.length('same', 'recorded')} equations"),
-            _number(graph.length("loss")),
+            cell(graph.length("loss")),
             Cell("all" if graph.kept else f"{graph.length('same')} equations"),
-            _number(graph.appended),
-            _number(graph.appended / max(1, graph.length("loss")), numbers.factor),
-            _number(graph.flops, lambda value: f"{numbers.factor(value)} {numbers.TIMES}"),
-            _number(graph.found["read"]),
+            cell(graph.appended),
+            cell(graph.appended / max(1, graph.length("loss")), numbers.factor),
+            cell(graph.flops, numbers.times),
+            cell(graph.found["read"]),
         )
         for graph in graphs
     )
@@ -306,10 +302,10 @@ def _orders(graphs: Sequence[Graph]) -> Listing:
                 verdict = {True: "yes", False: "no", None: unknown}[made["right"]]
                 rows.append(
                     (
-                        Cell(graph.title), _number(one["order"]), Cell(words if one["order"] > 1 else "reverse"),
-                        _number(made["equations"]), _number(made["flops"]),
-                        _number(made["vector_error"], numbers.scientific),
-                        _number(made["series_error"], numbers.scientific), Cell(verdict),
+                        Cell(graph.title), cell(one["order"]), Cell(words if one["order"] > 1 else "reverse"),
+                        cell(made["equations"]), cell(made["flops"]),
+                        cell(made["vector_error"], numbers.scientific),
+                        cell(made["series_error"], numbers.scientific), Cell(verdict),
                     )
                 )  # fmt: skip
     text = (
@@ -323,7 +319,7 @@ def _orders(graphs: Sequence[Graph]) -> Listing:
 def _primitives(graphs: Sequence[Graph]) -> Listing:
     first, added = _counts(graphs, "primitives"), _counts(graphs, "appended")
     rows = tuple(
-        (Cell(name), _number(first[name]), _number(added[name]))
+        (Cell(name), cell(first[name]), cell(added[name]))
         for name in sorted({*first, *added}, key=lambda name: (-added[name], name))
     )
     text = "How often each primitive occurs among the equations of all losses, and among those that were appended."

@@ -11,7 +11,7 @@ from ..figures import Chart, Panel
 from ..kinds import Listing, Sections
 from ..style import Look, drawing, key_mark, looks
 from ..svg import inline
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import cost_laws, timed
 from . import ratio_panels as drawn
 from .exponents import BOUND, LEAST, Growth, formula, growths, local, threshold
@@ -177,14 +177,14 @@ def _row(growth: Growth) -> tuple[Cell, ...]:
     counts = growth.counts
     return (
         Cell(growth.backend, under=growth.title),
-        timed.cell(ratios[0], timed.times),
-        timed.cell(ratios[-1], timed.times),
-        timed.cell(last.ratio / last.n, lambda value: (numbers.factor if value >= 0.01 else numbers.scaled)(value)),
-        timed.cell(beyond.exponent if beyond else None, drawn.exponent),
+        cell(ratios[0], numbers.times),
+        cell(ratios[-1], numbers.times),
+        cell(last.ratio / last.n, lambda value: (numbers.factor if value >= 0.01 else numbers.scaled)(value)),
+        cell(beyond.exponent if beyond else None, drawn.exponent),
         Cell(drawn.interval(beyond) if beyond else ""),
-        timed.cell(beyond.sizes[0] if beyond else None, numbers.grouped),
-        timed.cell(whole.exponent if whole else None, drawn.exponent),
+        cell(beyond.sizes[0] if beyond else None, numbers.grouped),
+        cell(whole.exponent if whole else None, drawn.exponent),
         Cell(drawn.interval(whole) if whole else ""),
-        timed.cell(growth.theory, lambda value: f"{value:g}"),
+        cell(growth.theory, lambda value: f"{value:g}"),
         Cell(formula(counts) if counts else ""),
     )

@@ -161,7 +161,7 @@ def _twice(every: Sequence[Growth]) -> str:
         return ""
     own = {(growth.title, point.n): point for growth in every if growth.backend == less for point in growth.points}
     ratios = sorted(
-        statistics.median(paired(point.case, own[place].case)) if point.case.medians else point.ratio / own[place].ratio
+        statistics.median(times) if (times := paired(point.case, own[place].case)) else point.ratio / own[place].ratio
         for growth in every if growth.backend == more
         for point in growth.points if (place := (growth.title, point.n)) in own
     )  # fmt: skip

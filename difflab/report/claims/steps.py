@@ -12,7 +12,7 @@ from ..figures import Chart, Panel
 from ..kinds import Listing, Sections
 from ..style import FIXED, Look, drawing, key_mark, looks
 from ..svg import inline
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import curves as vees
 from . import examined
 from .curves import Curve
@@ -240,21 +240,17 @@ def _row(title: str, curve: Curve) -> tuple[Cell, ...]:
     worst = curve.worst[place] if place is not None else curve.case.worst_digits
     return (
         Cell(curve.case.backend, under=title),
-        _cell(curve.lost, numbers.digits),
-        _cell(curve.best.step, numbers.scientific),
-        _cell(curve.best.error, numbers.scientific),
-        _cell(worst, numbers.digits),
+        cell(curve.lost, numbers.digits),
+        cell(curve.best.step, numbers.scientific),
+        cell(curve.best.error, numbers.scientific),
+        cell(worst, numbers.digits),
         Cell(f"below {numbers.scientific(curve.predicted.step)}", curve.predicted.step, True)
         if curve.flat
-        else _cell(curve.predicted.step, numbers.scientific),
-        _cell(curve.predicted.error, numbers.scientific),
-        Cell("" if curve.off is None else f"{numbers.factor(curve.off)} {numbers.TIMES}", curve.off, True),
-        _cell(curve.default.step, numbers.scientific),
-        _cell(curve.default.error, numbers.scientific),
-        _cell(curve.beside(0.1), numbers.digits),
-        _cell(curve.beside(10.0), numbers.digits),
+        else cell(curve.predicted.step, numbers.scientific),
+        cell(curve.predicted.error, numbers.scientific),
+        cell(curve.off, numbers.times),
+        cell(curve.default.step, numbers.scientific),
+        cell(curve.default.error, numbers.scientific),
+        cell(curve.beside(0.1), numbers.digits),
+        cell(curve.beside(10.0), numbers.digits),
     )
-
-
-def _cell(value: float | None, write: Any) -> Cell:
-    return Cell("" if value is None else write(value), value, numeric=True)

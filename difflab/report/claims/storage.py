@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from .. import numbers
 from ..answer import Answer
 from ..cases import Case, method
 from ..kinds import Listing, Sections
 from ..style import drawing
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import examined, storage_charts
 from .storage_findings import GROWS, Line, Point, Setting, read
 
@@ -256,15 +256,15 @@ def _row(point: Point, where: str) -> tuple[Cell, ...]:
     interval = "" if point.low is None or point.high is None else f"{point.low:.2f} to {point.high:.2f}"
     return (
         Cell(point.case.backend, under=", ".join(text for text in (said, where) if text)),
-        _number(point.peak, numbers.size_in_bytes),
-        _number(point.arrays, numbers.size_in_bytes),
-        _number(point.planned, numbers.size_in_bytes),
-        _number(point.off, numbers.factor),
-        _number(point.checkpoints, numbers.count),
-        _number(point.again, numbers.count),
-        _number(point.ratio, _two),
+        cell(point.peak, numbers.size_in_bytes),
+        cell(point.arrays, numbers.size_in_bytes),
+        cell(point.planned, numbers.size_in_bytes),
+        cell(point.off, numbers.factor),
+        cell(point.checkpoints, numbers.count),
+        cell(point.again, numbers.count),
+        cell(point.ratio, _two),
         Cell(interval, point.low, True),
-        _number(point.seconds, numbers.seconds),
+        cell(point.seconds, numbers.seconds),
     )
 
 
@@ -280,9 +280,9 @@ def _growth(found: Sequence[Setting]) -> Listing:
                     Cell(line.name, under=setting.title if len(found) > 1 else ""),
                     Cell(f"{_size(first.peak)} at {numbers.grouped(first.depth)}", first.peak, True),
                     Cell(f"{_size(last.peak)} at {numbers.grouped(last.depth)}", last.peak, True),
-                    _number(line.per_layer if several else None, _signed),
-                    _number(line.per_layer / setting.value if several and setting.value else None, _two),
-                    _number(line.exponent, _two),
+                    cell(line.per_layer if several else None, _signed),
+                    cell(line.per_layer / setting.value if several and setting.value else None, _two),
+                    cell(line.exponent, _two),
                 )
             )
     text = (
@@ -292,10 +292,6 @@ def _growth(found: Sequence[Setting]) -> Listing:
         else "Values of a layer: the growth as a multiple of the largest value that a layer computes."
     )
     return Listing("growth", "How memory grows with depth", text, Table(columns, tuple(rows)))
-
-
-def _number(value: float | None, write: Callable[[float], str]) -> Cell:
-    return Cell("" if value is None else write(value), value, numeric=True)
 
 
 def _two(value: float) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .. import numbers
 from ..kinds import Listing
 from ..numbers import TIMES
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from .swell_details import factor, sentence
 from .swell_growth import growth
 from .swell_points import Family, Size, plain
@@ -204,9 +204,10 @@ def table(found: Sequence[Family]) -> Listing:
     rows = tuple(
         (
             Cell(family.title, under=family.place(size) if family.axis else ""),
-            _count(size.loss("graph")), _count(size.count("graph")), _multiple(size, "graph"),
-            _count(size.count("tape_lean")), _count(size.count("graph-by-symbol")),
-            _multiple(size, "graph-by-symbol"), _count(size.count("forward_lean")), _count(size.count("forward")),
+            cell(size.loss("graph"), plain), cell(size.count("graph"), plain), _multiple(size, "graph"),
+            cell(size.count("tape_lean"), plain), cell(size.count("graph-by-symbol"), plain),
+            _multiple(size, "graph-by-symbol"), cell(size.count("forward_lean"), plain),
+            cell(size.count("forward"), plain),
         )
         for family in found for size in family.sizes
         if size.count("graph") or size.count("graph-by-symbol")
@@ -230,10 +231,5 @@ def table(found: Sequence[Family]) -> Listing:
     return Listing("laue", "Orders of a graph and modes of a tape", text, Table(columns, rows))
 
 
-def _count(value: float | None) -> Cell:
-    return Cell("" if value is None else plain(value), value, numeric=True)
-
-
 def _multiple(size: Size, kind: str) -> Cell:
-    value = size.multiple(kind)
-    return Cell("" if value is None else numbers.factor(value), value, numeric=True)
+    return cell(size.multiple(kind), numbers.factor)

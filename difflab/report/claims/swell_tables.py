@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import numbers
 from ..kinds import Listing
 from ..numbers import TIMES
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from .swell_growth import Growth, growth
 from .swell_points import COUNTS, Family, Size, plain
 
@@ -34,13 +34,13 @@ def growths(found: Sequence[Family]) -> Listing:
             rows.append(
                 (
                     Cell(words, under=family.title),
-                    _count(known[0][1]),
-                    _count(known[-1][1]),
+                    cell(known[0][1], plain),
+                    cell(known[-1][1], plain),
                     Cell("" if law is None else _short(law, family.axis)),
                     Cell("" if law is None else law.interval),
-                    Cell("" if step is None else f"{TIMES} {numbers.factor(step)}", step, numeric=True),
+                    cell(step, lambda value: f"{TIMES} {numbers.factor(value)}"),
                     Cell("" if law is None else law.rests),
-                    Cell("", None, True) if law is None else Cell(f"{numbers.factor(law.off)} {TIMES}", law.off, True),
+                    cell(None if law is None else law.off, numbers.times),
                 )
             )
     text = (
@@ -56,10 +56,6 @@ def _short(law: Growth, axis: str) -> str:
     return f"{TIMES} {law.short} per unit" if law.exponential else f"{axis} to the {law.short}"
 
 
-def _count(value: float | None) -> Cell:
-    return Cell("" if value is None else plain(value), value, numeric=True)
-
-
 def counts(found: Sequence[Family]) -> Listing:
     """The loss beside its gradient, at every size.
 
@@ -71,9 +67,9 @@ def counts(found: Sequence[Family]) -> Listing:
     rows = tuple(
         (
             Cell(family.title, under=family.place(size) if family.axis else ""),
-            _count(size.loss("tree")), _count(size.alone), _count(size.count("dag")),
-            _count(size.count("cse")), _count(size.loss("tape")), _count(size.count("tape")),
-            _count(size.loss("equations")), _count(size.count("equations")),
+            cell(size.loss("tree"), plain), cell(size.alone, plain), cell(size.count("dag"), plain),
+            cell(size.count("cse"), plain), cell(size.loss("tape"), plain), cell(size.count("tape"), plain),
+            cell(size.loss("equations"), plain), cell(size.count("equations"), plain),
         )
         for family in found for size in family.sizes
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the pages of timed studies with a claim share: what limits their answers, and cells of their tables."""
+"""What the pages of timed studies with a claim share: what limits their answers, work ratios, intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from ...harness import statistics
 from .. import numbers
 from ..cases import Case, tally_words
 from ..nouns import noun
-from ..tables import Cell
 
 MOST_NAMED = 4
 
@@ -34,7 +33,7 @@ def caveats(cases: Sequence[Case]) -> tuple[str, ...]:
     if still := sum(case.outcome == "interrupted" for case in cases):
         done = f"{numbers.grouped(len(cases) - still)} of {numbers.counted(len(cases), 'case')}"
         said.append(f"Unfinished: {done} measured so far.")
-    timed = [case for case in cases if case.ok and case.call_s]
+    timed = [case for case in cases if case.timed]
     bare = sum(case.call_s_low is None for case in timed)
     if bare and bare == len(timed):
         said.append(
@@ -69,16 +68,6 @@ def bounds(case: Case) -> tuple[float, float] | tuple[None, None]:
     """The interval of the work ratio, from six processes on."""
     found = statistics.interval(works(case))
     return (None, None) if found is None else (found.low, found.high)
-
-
-def cell(value: float | None, write: Callable[[float], str]) -> Cell:
-    """A cell with a number, empty where there is none."""
-    return Cell("" if value is None else write(value), value, numeric=True)
-
-
-def times(value: float) -> str:
-    """A factor with the sign of multiplication behind it."""
-    return f"{numbers.factor(value)} {numbers.TIMES}"
 
 
 def between(low: float | None, high: float | None, write: Callable[[float], str] = numbers.factor) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import numbers
 from ..cases import method
 from ..kinds import Listing
-from ..tables import Cell, Table
+from ..tables import Cell, Table, cell
 from . import tensor_words
 from .wall_parts import Panel, ratio
 
@@ -39,7 +39,7 @@ def summary(panels: Sequence[Panel]) -> Listing:
                     else Cell("" if late is None else f"forecast {numbers.seconds(late)}", late, True),
                     Cell(numbers.seconds(part.product["seconds"]), part.product["seconds"], True),
                     Cell(numbers.peak(part.product["bytes"]), part.product["bytes"], True),
-                    Cell("" if times is None else f"{numbers.factor(times)} {numbers.TIMES}", times, True),
+                    cell(times, numbers.times),
                 )
             )
     who = numbers.listed(list(dict.fromkeys(method(part.case) for panel in panels for part in panel.main)))

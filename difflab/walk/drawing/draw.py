@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import StoreError
+from ...pages import policy
 from ...tape import Tape
 from ..rows import brief
 from . import coordinates, steps, svg
@@ -136,8 +135,7 @@ def _page(found: Graph, root: Scene, down: bool, groups: list[str], unfolded: tu
     description = f"Computation graph of {title}: values go forward, gradients come back"
     data = json.dumps(contents(found, root, down, unfolded), separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template(template).render(
-        policy=f"default-src 'none'; style-src '{_digest(sheet)}'; script-src '{_digest(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
+        policy=policy(sheet, script),
         version=__version__,
         title=title,
         counted=steps.counted(found.tape),
@@ -207,7 +205,3 @@ def _answer(found: Graph) -> list[str]:
     if all(slope.size <= SMALL for slope in walk.gradient.values()) and len(walk.gradient) <= SMALL:
         said.append(", ".join(f"d{walk.symbol}/d{name} = {in_line(slope)}" for name, slope in walk.gradient.items()))
     return said
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,239 @@
+"""PyTorch on the same tape: its own functions forward, its own reverse mode back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from ...primitives.record import Aval
+from ...tape import Tape
+from ..deduced import rows
+from ..protocol import OPERATORS, Cost, Source
+from .forecast import forecast, framework, missing
+from .replay import check_guards, replay
+from .torch_compiled import compiled, without_compiler
+
+
+@dataclass(frozen=True)
+class Torch:
+    """PyTorch on the CPU, by ``torch.autograd`` and ``torch.func``.
+
+    It computes with as many threads as NumPy's BLAS does when it is prepared (``torch.set_num_threads``, which holds
+    for the whole process); ``OMP_NUM_THREADS`` limits both.
+
+    Args:
+        compile: replay through ``torch.compile``, which needs a C++ compiler and some seconds to prepare.
+
+    Example:
+        >>> Torch(compile=True)
+        Torch(compile=True)
+        >>> Torch().family
+        'peer'
+    """
+
+    compile: bool = False
+    name: str = field(default="torch", init=False, repr=False)
+    family: str = field(default="peer", init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")), init=False, repr=False)
+
+    def unavailable(self) -> str | None:
+        """What is missing, in a sentence; nothing is imported."""
+        reason = missing("torch")
+        if reason is None and self.compile:
+            return without_compiler()
+        return reason
+
+    def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
+        """Operations and bytes of reverse mode; the time is unknown."""
+        return forecast(tape, operator, wrt)
+
+    def prepare(self, source: Source, operator: str, example: Sequence[Any]) -> PreparedTorch:
+        """Write the tape out in PyTorch's functions; compile them if asked.
+
+        Raises:
+            UnsupportedError: PyTorch has nothing for a primitive or a dtype of the tape.
+        """
+        return PreparedTorch(self, source, operator, example)
+
+
+FORWARD = ("jvp", "jacobian", "hessian")
+# PyTorch keeps one level of forward mode for the whole process: two threads in it take it from each other.
+ONE_AT_A_TIME = threading.Lock()
+
+
+def _load_forward_mode() -> None:
+    """What it loads when it is first used warns about what it is made of."""
+    framework("torch._decomp.decompositions_for_jvp")
+
+
+@contextmanager
+def _forward_mode() -> Iterator[None]:
+    """Forward mode for one thread."""
+    with ONE_AT_A_TIME:
+        _load_forward_mode()
+        yield
+
+
+def _threads() -> int:
+    """As many as NumPy's BLAS has."""
+    from threadpoolctl import threadpool_info
+
+    return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """A fresh array with a tensor's numbers."""
+    return np.array(tensor.detach().resolve_conj().resolve_neg().numpy())
+
+
+class PreparedTorch:
+    """The replayed loss, and PyTorch's derivatives of it."""
+
+    def __init__(self, backend: Torch, source: Source, operator: str, example: Sequence[Any]):
+        from .torch_table import table, tensor
+
+        self._torch = torch = framework("torch")
+        if operator in FORWARD:
+            _load_forward_mode()
+        torch.set_num_threads(_threads())
+        self._tape, self._wrt = source.tape, source.wrt
+        self._variables = [self._tape.avals[self._tape.inputs[i]] for i in self._wrt]
+        self._outputs = [self._tape.avals[number] for number in self._tape.outputs]
+        written = replay(self._tape, table())
+        self._tensor, self._run = tensor, written.function
+        self._constants = [tensor(constant) for constant in written.constants]
+        self.stats: dict[str, Any] = {
+            "primal_calls": 1,
+            "tape_length": len(self._tape),
+            "calls": written.steps,
+            "taken_whole": list(written.whole),
+            "threads": torch.get_num_threads(),
+        }
+        if backend.compile:
+            self._run = compiled(written.function)
+            self.value_and_gradient(example) if operator in ("gradient", "value_and_gradient") else self.value(example)
+
+    # -------------------------------------------------------------------- conversion
+
+    def _tensors(self, leaves: Sequence[Any], moving: bool = False) -> list[Any]:
+        """Copies of the leaves, those to differentiate with ``requires_grad`` where they are ``moving``."""
+        check_guards(self._tape, leaves)
+        tensors = [self._tensor(leaf) for leaf in leaves]
+        if moving:
+            for i in self._wrt:
+                tensors[i].requires_grad_()
+        return [*tensors, *self._constants]
+
+    def _gradients(
+        self, outputs: Sequence[Any], cotangents: Sequence[Any] | None, at: Sequence[Any], **how: Any
+    ) -> Any:
+        """One gradient per variable in PyTorch's convention, zeros where nothing depends on it."""
+        moving = [i for i, output in enumerate(outputs) if output.requires_grad]
+        if not moving:
+            return [self._torch.zeros_like(variable) for variable in at]
+        along = None if cotangents is None else [cotangents[i] for i in moving]
+        return self._torch.autograd.grad([outputs[i] for i in moving], at, along, materialize_grads=True, **how)
+
+    def _function(self, tensors: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
+        """The outputs as a function of the variables alone."""
+
+        def run(*variables: Any) -> tuple[Any, ...]:
+            everything = list(tensors)
+            for i, variable in zip(self._wrt, variables, strict=True):
+                everything[i] = variable
+            return self._run(*everything)
+
+        return run
+
+    def _results(self, tensors: Sequence[Any], likes: Sequence[Any]) -> list[Any]:
+        return [_array(one).astype(like.dtype, copy=False) for one, like in zip(tensors, likes, strict=True)]
+
+    # -------------------------------------------------------------------- operators
+
+    def value(self, leaves: Sequence[Any]) -> list[Any]:
+        """The outputs."""
+        with self._torch.no_grad():
+            return self._results(self._run(*self._tensors(leaves)), self._outputs)
+
+    def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
+        """Value and gradients as tensors, from tensors."""
+        tensors = self._tensors(leaves, moving=True)
+        at, run, grad = [tensors[i] for i in self._wrt], self._run, self._torch.autograd.grad
+        if not run(*tensors)[0].requires_grad:
+            zeros = [self._torch.zeros_like(variable) for variable in at]
+            return lambda: (run(*tensors)[0], zeros)
+
+        def call() -> tuple[Any, Any]:
+            (value,) = run(*tensors)
+            return value, grad(value, at, materialize_grads=True)
+
+        return call
+
+    def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The loss and its gradients."""
+        tensors = self._tensors(leaves, moving=True)
+        at = [tensors[i] for i in self._wrt]
+        outputs = self._run(*tensors)
+        found = [gradient.conj() for gradient in self._gradients(outputs, None, at)]
+        return self._results(outputs, self._outputs)[0], self._results(found, self._variables)
+
+    def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The outputs and their tangents, by ``torch.func.jvp``."""
+        tensors = self._tensors(leaves)
+        at, along = tuple([tensors[i] for i in self._wrt]), tuple(map(self._tensor, tangents))
+        with _forward_mode():
+            values, moved = self._torch.func.jvp(self._function(tensors), at, along)
+        return self._results(values, self._outputs), self._results(moved, self._outputs)
+
+    def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        """The outputs and a pullback through the graph, which is kept."""
+        tensors = self._tensors(leaves, moving=True)
+        at = [tensors[i] for i in self._wrt]
+        outputs = self._run(*tensors)
+
+        def pullback(cotangents: Sequence[Any]) -> list[Any]:
+            along = [self._tensor(one).conj() for one in cotangents]
+            found = self._gradients(outputs, along, at, retain_graph=True)
+            return self._results([one.conj() for one in found], self._variables)
+
+        return self._results(outputs, self._outputs), pullback
+
+    def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The outputs and the blocks, by ``torch.func.jacfwd`` where there are fewer columns, else ``jacrev``."""
+        if any(aval.dtype.kind == "c" for aval in (*self._variables, *self._outputs)):
+            values, pullback = self.vjp(leaves)
+            return values, rows(pullback, self._outputs, self._variables)
+        tensors = self._tensors(leaves)
+        columns, lines = (sum(aval.size for aval in avals) for avals in (self._variables, self._outputs))
+        by = self._torch.func.jacfwd if columns <= lines else self._torch.func.jacrev
+        at, run = [tensors[i] for i in self._wrt], self._function(tensors)
+        with _forward_mode():
+            blocks = by(run, tuple(range(len(at))))(*at)
+        shaped = [self._blocks(row, output) for row, output in zip(blocks, self._outputs, strict=True)]
+        return self._results(run(*at), self._outputs), shaped
+
+    def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """Reverse mode over reverse mode: the gradient's product with the vectors, differentiated."""
+        tensors = self._tensors(leaves, moving=True)
+        at, along = [tensors[i] for i in self._wrt], list(map(self._tensor, vectors))
+        slopes = self._gradients(self._run(*tensors), None, at, create_graph=True)
+        return self._results([one.conj() for one in self._gradients(slopes, along, at)], self._variables)
+
+    def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """``torch.func.hessian``: forward mode over reverse mode, all columns at once."""
+        if any(aval.dtype.kind == "c" for aval in self._variables):
+            raise UnsupportedError("backend 'torch' does 'hessian' by real variables only; use backend 'reverse'")
+        tensors = self._tensors(leaves)
+        at, run = [tensors[i] for i in self._wrt], self._function(tensors)
+        with _forward_mode():
+            blocks = self._torch.func.hessian(lambda *variables: run(*variables)[0], tuple(range(len(at))))(*at)
+        return [self._blocks(row, variable) for row, variable in zip(blocks, self._variables, strict=True)]
+
+    def _blocks(self, row: Sequence[Any], above: Aval) -> list[Any]:
+        return self._results(row, [Aval((*above.shape, *aval.shape), aval.dtype) for aval in self._variables])

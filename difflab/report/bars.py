@@ -1,0 +1,214 @@
+"""The rows of a comparison judged by the bars of its study: what each ratio is, and whether it keeps to its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..harness import statistics
+from ..harness.bars import LOSS, Bar, bar_of
+from . import numbers
+from .cases import Case, Group, groups
+from .claims import timed
+from .claims.exponents import growths
+
+NOT_THERE = "not in the study"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One value beside its bar.
+
+    ``case`` is ours; ``other`` the case on the other side, ``None`` for the loss alone or where the row has none;
+    ``value`` with ``low`` and ``high`` is the ratio, or of a growth the exponent; ``verdict`` that of paired times;
+    ``error`` our relative error over the other's where the bar asks for it; ``why`` says what is missing where there
+    is no value.
+    """
+
+    bar: Bar
+    case: Case
+    other: Case | None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str = ""
+    error: float | None = None
+    why: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the value keeps to its bar; ``None`` without a value."""
+        if self.value is None:
+            return None
+        return self.bar.admits(self.value) and not self.inaccurate
+
+    @property
+    def inaccurate(self) -> bool:
+        """Whether the error is larger than the bar allows."""
+        return self.bar.error_at_most is not None and self.error is not None and self.error > self.bar.error_at_most
+
+    @property
+    def settled(self) -> bool:
+        """Whether the whole interval of the value lies on one side of the bar."""
+        if self.value is None or self.low is None or self.high is None:
+            return False
+        return self.bar.admits(self.low) == self.bar.admits(self.high)
+
+    @property
+    def distance(self) -> float:
+        """By what factor a ratio is over its bar, or an exponent by how much; 1 or 0 and less where it is not."""
+        value = self.value or 0.0
+        return value - self.bar.bound if self.bar.of == "growth" else value / max(self.bar.bound, 1e-12)
+
+    @property
+    def title(self) -> str:
+        """What is compared: ``reverse / torch``."""
+        return f"{self.bar.ours} / {'the loss' if self.bar.over == LOSS else self.bar.over}"
+
+    @property
+    def place(self) -> str:
+        """The row: ``mlp 8x2-4-2, float64``; of a growth without the size."""
+        if self.bar.of == "growth":
+            return f"{self.case.place.removesuffix(self.case.size).strip()}, {self.case.dtype}"
+        return f"{self.case.place}, {self.case.dtype}"
+
+
+def bars_of(manifest: Mapping[str, Any]) -> list[Bar]:
+    """The bars of the study of a run; none in most."""
+    return [Bar.of_plain(one) for one in (manifest.get("study") or {}).get("bars") or ()]
+
+
+def judge(cases: Sequence[Case], bars: Sequence[Bar]) -> list[Judged]:
+    """Every row beside every bar that is about it, in the order of rows, then of bars.
+
+    Args:
+        cases: all rows of a run.
+        bars: those of its study.
+    """
+    found = []
+    for group in groups(list(cases)):
+        for size, _ in group.sizes:
+            for key in dict.fromkeys(bar.key for bar in bars if bar.of != "growth"):
+                own = [bar for bar in bars if bar.key == key]
+                if (judged := _row(group, size, own)) is not None:
+                    found.append(judged)
+        found += [one for bar in bars if bar.of == "growth" for one in _growth(group, bar)]
+    return found
+
+
+def _row(group: Group, size: str, bars: Sequence[Bar]) -> Judged | None:
+    """One row beside the bars of one key; ``None`` where it has no such pair or no bar is about it."""
+    ours, over, of = bars[0].key
+    case, other = group.at(size, ours), None if over == LOSS else group.at(size, over)
+    if case is None or (over != LOSS and other is None):
+        return None
+    place, seconds = (case.problem, size, case.dtype), case.primal_s if over == LOSS else other and other.call_s
+    bar = bar_of(bars, place, seconds or 0.0)
+    if bar is None:
+        return None
+    for one in (case, other):
+        if one is not None and not one.timed:
+            return Judged(bar, case, other, why=f"{one.backend}: {one.outcome_words if not one.ok else 'not timed'}")
+    if of == "memory":
+        return _memory(bar, case, other)
+    if other is None:
+        low, high = timed.bounds(case)
+        return Judged(bar, case, None, case.work_ratio, low, high, why="" if case.work_ratio else "not timed")
+    found = _ratio(case, other)
+    if not found.pairs:
+        return Judged(bar, case, other, why="not timed by turns")
+    error = None
+    if case.rel_error is not None and other.rel_error:
+        error = case.rel_error / other.rel_error
+    return Judged(bar, case, other, found.ratio, found.low, found.high, found.verdict or "", error)
+
+
+def _ratio(case: Case, other: Case) -> statistics.Ratio:
+    """The times of a case over those of another, in the epochs in which both took turns."""
+    there = {epoch: seconds for epoch, (seconds, _) in zip(other.epochs, other.medians, strict=False)}
+    here = {epoch: seconds for epoch, (seconds, _) in zip(case.epochs, case.medians, strict=False)}
+    shared = [epoch for epoch in here if epoch in there]
+    return statistics.compare([here[epoch] for epoch in shared], [there[epoch] for epoch in shared])
+
+
+def _memory(bar: Bar, case: Case, other: Case | None) -> Judged:
+    """Peaks of memory; two that cannot be told apart count as equal."""
+    if other is None or case.peak_bytes is None or other.peak_bytes is None:
+        return Judged(bar, case, other, why="no peak measured")
+    if abs(case.peak_bytes - other.peak_bytes) < numbers.RESOLUTION:
+        return Judged(bar, case, other, 1.0, verdict="within 256 KiB of each other")
+    return Judged(bar, case, other, case.peak_bytes / max(other.peak_bytes, numbers.RESOLUTION))
+
+
+def _growth(group: Group, bar: Bar) -> list[Judged]:
+    """The exponent of our time over the loss's, against the number of parameters, where three sizes were timed."""
+    found = []
+    for growth in growths(group):
+        last = growth.points[-1].case
+        if growth.backend == bar.ours and (not bar.problems or last.problem in bar.problems):
+            if (fit := growth.fit) is not None and (not bar.dtypes or last.dtype in bar.dtypes):
+                found.append(Judged(bar, last, None, fit.exponent, fit.low, fit.high))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ in words
+
+
+def sentences(judged: Sequence[Judged]) -> tuple[str, ...]:
+    """How many bars are met, which is missed the farthest, and the range of every ratio of times.
+
+    Args:
+        judged: what ``judge`` found.
+    """
+    known = [one for one in judged if one.met is not None]
+    if not known:
+        return ("No bar of the study could be judged: nothing was timed on both sides.",)
+    return tuple(text for text in (_met(known), _ranges(known)) if text)
+
+
+def _met(known: Sequence[Judged]) -> str:
+    short = [one for one in known if not one.met]
+    total = numbers.counted(len(known), "bar")
+    if not short:
+        few = {1: "The one bar judged is", 2: "Both bars judged are"}
+        return f"{few.get(len(known), f'All {total} judged are')} met."
+    by_key: dict[str, list[Judged]] = {}
+    for one in short:
+        by_key.setdefault(f"{one.title}{_suffix(one)}", []).append(one)
+    parts = []
+    for title, own in sorted(by_key.items(), key=lambda item: -len(item[1])):
+        worst = max(own, key=lambda one: one.distance)
+        farthest = f"{'the farthest ' if len(own) > 1 else ''}{_value(worst)} on {worst.place}"
+        parts.append(f"{numbers.grouped(len(own))} of {title} ({farthest})")
+    kept = len(known) - len(short)
+    met = f"Of {total} judged, {numbers.grouped(kept)} {'is' if kept == 1 else 'are'} met and {len(short)} not"
+    if near := sum(one.low is not None and not one.settled for one in short):
+        met += f" ({near} with the bar inside the interval)"
+    return f"{met}: {numbers.listed(parts)}."
+
+
+def ratio_words(value: float) -> str:
+    """A ratio with three digits, so that one can be told from its bar."""
+    return numbers.significant(value, 3)
+
+
+def _suffix(one: Judged) -> str:
+    return {"memory": " in memory", "growth": " in growth"}.get(one.bar.of, "")
+
+
+def _value(one: Judged) -> str:
+    value = f"{one.value:+.2f}" if one.bar.of == "growth" else ratio_words(one.value or 0.0)
+    return f"{value} where {one.bar.words} is asked"
+
+
+def _ranges(known: Sequence[Judged]) -> str:
+    """``reverse took 0.3 to 0.9 times as long as torch (23 rows)``, for each pair whose times are compared."""
+    parts = []
+    for title in dict.fromkeys(one.title for one in known if one.bar.of == "time"):
+        own = [one for one in known if one.title == title and one.bar.of == "time"]
+        values = [one.value for one in own if one.value is not None]
+        low, high = numbers.factor(min(values)), numbers.factor(max(values))
+        span = low if low == high else f"{low} to {high}"
+        parts.append(f"{title} {span}{f' ({len(own)} rows)' if len(own) > 1 else ''}")
+    return f"Ratios of times: {'; '.join(parts)}." if parts else ""

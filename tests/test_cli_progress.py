@@ -1,0 +1,101 @@
+"""What the command line says while a run goes on, and how its tables and documents read."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import made_up_runs as made
+import pytest
+
+from difflab import cli_progress, cli_tables
+
+EVENTS: list[dict[str, Any]] = [
+    {"event": "run", "folder": "here", "title": "A study", "finished": False, "cases": 2, "resumed": 1},
+    {"event": "running", "text": "timing digits-mlp tiny", "done": 1, "steps": 4},
+    {"event": "case", "case": "digits-mlp [tiny]", "outcome": "timeout", "reason": "[2] s", "done": 2, "cases": 2},
+    {"event": "run_finished", "folder": "here", "seconds": 3.2},
+    {"event": "report", "page": "here/index.html"},
+]
+
+
+def test_progress_without_a_terminal_is_plain_lines() -> None:
+    stream = io.StringIO()
+    with cli_progress.progress_on(stream) as listener:
+        for event in EVENTS:
+            listener(event)
+    assert stream.getvalue().splitlines() == [
+        "A study: 2 cases, 1 of them done before, stored in here",
+        "... timing digits-mlp tiny (step 1 of 4)",
+        "[2/2] digits-mlp [tiny]: timed out ([2] s)",
+        "measured in 3.2 s",
+    ]
+
+
+def test_progress_counts_one_case_and_is_silent_about_the_remarks_of_what_went_well() -> None:
+    stream = io.StringIO()
+    case = {"event": "case", "case": "c", "outcome": "ok", "reason": "12 ties", "done": 1, "cases": 1}
+    with cli_progress.progress_on(stream) as listener:
+        listener({**EVENTS[0], "cases": 1, "resumed": 0})
+        listener(case)
+        listener({"event": "run_finished", "seconds": 0.43})
+        listener({"event": "run_finished", "seconds": 90.2})
+    assert stream.getvalue().splitlines() == [
+        "A study: 1 case, stored in here",
+        "[1/1] c: finished",
+        "measured in 0.4 s",
+        "measured in 90 s",
+    ]
+
+
+def test_signs_of_life_are_at_most_one_line_per_silence() -> None:
+    stream = io.StringIO()
+    with cli_progress.progress_on(stream) as listener:
+        listener(EVENTS[0])
+        for _ in range(50):
+            listener(EVENTS[1])
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_long_silence_is_broken_by_what_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(cli_progress, "SILENCE_S", 0.0)
+    with cli_progress.progress_on(stream) as listener:
+        listener(EVENTS[1])
+    assert stream.getvalue() == "... timing digits-mlp tiny (step 1 of 4)\n"
+
+
+def test_progress_on_a_terminal_draws_bars_and_keeps_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with cli_progress.progress_on(stream) as listener:
+        for event in EVENTS:
+            listener(event)
+    text = stream.getvalue()
+    assert "[2/2] digits-mlp [tiny]: timed out ([2] s)" in text
+    assert "2/2 cases" in text
+    assert "timing digits-mlp tiny" in text
+    assert "\x1b[" in text
+
+
+def test_json_has_no_number_that_json_does_not_know() -> None:
+    import numpy as np
+
+    text = cli_tables.json_text({"a": float("nan"), "b": [np.float64(1.5), np.int64(2), np.inf], "c": Path("x") / "y"})
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert (found["a"], found["b"], found["c"]) == (None, [1.5, 2, None], str(Path("x") / "y"))
+
+
+def test_a_peak_too_small_to_be_told_apart_reads_as_on_the_page() -> None:
+    small, large = made.row("reverse", peak_bytes=4096), made.row("forward", peak_bytes=3 * 2**20)
+    lines = cli_tables.results_text(made.run([small, large])).splitlines()
+    assert re.split(r"  +", lines[1])[6] == "< 256 KiB"
+    assert re.split(r"  +", lines[2])[6] == "3.00 MiB"
