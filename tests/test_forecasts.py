@@ -293,7 +293,10 @@ def test_a_dry_run_is_a_table_for_people(document: dict[str, Any]) -> None:
     assert lines[0].split()[:2] == ["PROBLEM", "PARAMETERS"]
     assert sum(line.startswith(("squares", "digits-mlp")) for line in lines) == 21
     assert "21 cases: 9 would run, 3 would be refused by forecast, 9 cannot be done." in lines
-    assert sum("refused by forecast: the forecast is an endless time to prepare and run once" in line for line in lines) == 3
+    assert (
+        sum("refused by forecast: the forecast is an endless time to prepare and run once" in line for line in lines)
+        == 3
+    )
     assert "nothing was run and nothing written" in lines[-1]
 
 

@@ -39,7 +39,7 @@ def test_axes_of_length_one_are_dropped_without_a_trace(shape, data):
 
 def test_a_row_beside_one_row_needs_no_broadcasting():
     text = same_bits_as_numpy(lambda x, b: np.tanh(np.sin(x) + b) * 2.0, np.ones((1, 4)), np.arange(4.0)).text
-    assert text.count("_") > 0 and "reshape" not in text  # views that were made at set-up
+    assert "reshape" not in text  # views were made at set-up
 
 
 @pytest.mark.parametrize("width", [2, 3, 10, 63, 64])

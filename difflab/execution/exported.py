@@ -149,12 +149,18 @@ def _parted(entries: list[Any], avals: Sequence[Aval]) -> list[np.ndarray]:
 
 
 class Plain:
-    """Expressions in SymPy's own functions; what they share is made once."""
+    """Expressions in SymPy's own functions; what they share is made once.
+
+    >>> import sympy
+    >>> Plain().of(sympy.sin(sympy.Symbol("x")))
+    sin(x)
+    """
 
     def __init__(self) -> None:
         self.known: dict[Any, Any] = {}
 
     def of(self, root: Any) -> Any:
+        """The same expression without functions of difflab's own."""
         from .expressions import nodes
 
         for node in nodes([root], lambda node: node.args):

@@ -2,8 +2,8 @@
 
 NumPy runs an element-wise call over arrays of equal shape as one loop; where it must broadcast, it sets up an iterator
 and starts a loop for every row.  Contiguous values may be looked at in any shape without a copy, so axes of length one
-are dropped, and a row that is too short to be worth starting a loop is repeated.  None of this changes a bit.  Sums over
-the first or the last axes are products with a vector of ones: a choice of the plan that rounds in another order.
+are dropped, and a row that is too short to be worth starting a loop is repeated.  None of this changes a bit.  Sums
+over the first or the last axes are products with a vector of ones: a choice of the plan that rounds in another order.
 """
 
 from __future__ import annotations
