@@ -14,10 +14,12 @@ import difflab as dl
 from difflab import nn
 from difflab.backends import find
 from difflab.backends.peers.excuses import MISSING, OTHERWISE
+from difflab.backends.peers.torch_compiled import without_compiler
 from difflab.backends.protocol import Backend
-from difflab.errors import UnsupportedError
+from difflab.errors import UnavailableError, UnsupportedError
 from difflab.operators import source
 from difflab.primitives import REGISTRY
+from difflab.problems import find as problem
 from difflab.testing import check_backend
 
 pytestmark = pytest.mark.peers
@@ -177,3 +179,19 @@ def test_to_import_a_framework_draws_none_of_the_users_numbers(name: str) -> Non
     np.random.seed(0)  # noqa: NPY002
     dl.gradient(lambda x: np.sum(x * x), backend=name)(np.ones(2))
     assert np.random.random() == first  # noqa: NPY002
+
+
+def test_torch_compiles_the_replayed_loss_where_there_is_a_compiler() -> None:
+    if without_compiler() is not None:
+        with pytest.raises(UnavailableError, match="needs a C\\+\\+ compiler"):
+            find("torch", compile=True)
+        return
+    instance = problem("mlp").build("tiny", "float64", 0)
+    prepared = dl.prepare(
+        instance.loss, *instance.args, operator="value_and_gradient", backend=find("torch", compile=True)
+    )
+    value, gradient = prepared.value_and_gradient(*instance.args)
+    expected_value, expected = dl.value_and_gradient(instance.loss, backend="reverse")(*instance.args)
+    assert value == pytest.approx(expected_value, rel=1e-12)
+    for key, part in expected.items():
+        np.testing.assert_allclose(gradient[key], part, rtol=1e-10, atol=1e-14)

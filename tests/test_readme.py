@@ -59,7 +59,7 @@ def test_every_backend_and_study_is_named():
     from difflab.backends import BUILT_IN
 
     text = README.read_text(encoding="utf-8")
-    for name in BUILT_IN:
+    for name in (*BUILT_IN, *PEERS):
         assert f"| `{name}` |" in text
     for study in (README.parent / "studies").glob("*.toml"):
         assert f"`{study.stem}`" in text
