@@ -152,3 +152,12 @@ def test_a_child_of_a_fork_makes_its_own_threads():
     finally:
         os.close(reading)
         os.waitpid(child, 0)
+
+
+def test_sums_of_derivatives_over_blocks_raise_no_warnings() -> None:
+    x = np.tile(np.array([2e38, -2e38, 0.0], np.float32), (6, 1))
+    w = np.full(3, 0.5, np.float32)
+    prepared = prepare(lambda w, x: np.sum(np.sum(x * w * w, 1)), w, x, backend=Reverse(blocks=6, threads=2))
+    assert prepared.stats["blocks"] == 6
+    with np.errstate(all="raise"):
+        assert prepared.gradient(w, x).tolist() == [np.inf, -np.inf, 0.0]

@@ -56,7 +56,7 @@ def test_example_runs_in_a_fresh_interpreter(code, tmp_path):
 
 
 def test_every_backend_and_study_is_named():
-    from difflab.backends import BUILT_IN
+    from difflab.backends import BUILT_IN, PEERS
 
     text = README.read_text(encoding="utf-8")
     for name in (*BUILT_IN, *PEERS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import difflab as dl
 from difflab.execution.program import Program
 from difflab.execution.wording import plane_of
-from difflab.primitives.record import Aval
+from difflab.primitives import REGISTRY
+from difflab.primitives.record import OUT, Aval, Operand
 from difflab.tracing import trace_leaves
 from difflab.transforms import gradient
 
@@ -118,3 +121,44 @@ def test_the_callers_context_and_error_state_stay_as_they_are():
         assert np.geterr() == before
     assert SEEN.get() == "something"
     SEEN.reset(token)
+
+
+# ---------------------------------------------------------------------------- in place
+
+EDGES = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 5e-324])
+
+
+IN_PLACE = [record for record in REGISTRY if record.inplace]
+
+
+@pytest.mark.parametrize("record", IN_PLACE, ids=lambda record: record.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_may_be_overwritten_while_it_is_read_gives_the_same_bits(record, dtype):
+    operands = [np.roll(EDGES, shift).astype(dtype) for shift in range(record.arity)]
+    avals = [Aval(operand.shape, operand.dtype) for operand in operands]
+    for position in range(record.arity):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SciPy's, of orders that are no integers
+            try:
+                expected = np.asarray(record.evaluate(*operands))
+            except TypeError:  # of integers alone
+                return
+            if expected.dtype != operands[position].dtype:
+                continue
+            given = [operand.copy() for operand in operands]
+            call = record.into(avals)
+            filled = given[position]
+            arguments = [
+                given[a.index] if isinstance(a, Operand) else filled if a is OUT else a for a in call.arguments
+            ]
+            if call.keyword:
+                call.function(*arguments[:-1], out=filled)
+            else:
+                call.function(*arguments)
+        np.testing.assert_array_equal(filled, expected)
+
+
+def test_no_number_has_no_sign_where_its_buffer_is_used_again():
+    x = np.array([1.0, np.nan, -2.0])
+    assert np.isnan(dl.prepare(lambda x: np.sum(np.sign(np.tanh(x))), np.ones(3)).value(x))
+    assert np.isnan(dl.gradient(lambda x: np.sum(x * np.sign(np.tanh(x))))(x)).tolist() == [False, True, False]

@@ -1,8 +1,8 @@
 """A program that goes through a batch block by block, so that what it works on stays in the cache, on several threads.
 
 The blocks are shared among the threads in contiguous runs.  Each thread adds up what its blocks contribute, in order,
-and the threads' sums are added in order: the same bits at every call, however the threads are scheduled, and also where
-one thread runs all of them because another program has the team.
+and the threads' sums are added in order: the same bits at every call, however the threads are scheduled.  Where another
+program has the team, one thread runs all of them, in the same order.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Blocked:
         self._cuts = [[regions(key, *bound) for key in division.inputs] for bound in itertools.pairwise(bounds)]
         self._places = [[regions(key, *bound) for key in results] for bound in itertools.pairwise(bounds)]
         self._scalars = [tape.avals[number].shape == () for number in division.sums]
+        behind = tape.equations[len(tape) if tape.quiet_from is None else tape.quiet_from :]
+        quiet = {equation.output for equation in behind}
+        self._loud = [at for at, number in enumerate(division.sums) if number not in quiet]
+        self._quiet = [at for at, number in enumerate(division.sums) if number in quiet]
         self._gather = self._results()
         self.nbytes = self._bytes()
         body = self._bodies[self._first].stats
@@ -181,9 +185,14 @@ class Blocked:
         return total
 
     def _add(self, total: list[Any], sums: list[Any]) -> None:
-        """Add contributions to a total, in place where they are arrays."""
-        for at, scalar in enumerate(self._scalars):
-            if scalar:
+        """Add contributions to a total, in place where they are arrays; those of derivatives raise no warnings."""
+        self._added(self._loud, total, sums)
+        with np.errstate(all="ignore"):
+            self._added(self._quiet, total, sums)
+
+    def _added(self, places: Sequence[int], total: list[Any], sums: list[Any]) -> None:
+        for at in places:
+            if self._scalars[at]:
                 total[at] = total[at] + sums[at]
             else:
                 np.add(total[at], sums[at], out=total[at])

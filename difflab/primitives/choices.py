@@ -26,10 +26,11 @@ def _of_reals(x):
 
 def _sign_fill(x, out):
     """NumPy's sign takes a branch for every element; comparisons do not."""
+    if np.isnan(x).any():
+        np.sign(x, out)
+        return
     above, below = np.greater(x, 0), np.less(x, 0)
     np.copyto(out, np.subtract(above.view(np.int8), below.view(np.int8)))
-    if np.isnan(x, out=above).any():
-        np.copyto(out, x, where=above)
 
 
 def _sign_into(avals):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +40,22 @@ class Judged:
     @property
     def met(self) -> bool | None:
         """Whether the value keeps to its bar; ``None`` without a value."""
-        if self.value is None:
+        if self.value is None or self.value != self.value:
+            return None
+        if self.bar.admits(self.value) and self.bar.error_at_most is not None and not self.error_known:
             return None
         return self.bar.admits(self.value) and not self.inaccurate
 
     @property
+    def error_known(self) -> bool:
+        """Whether there is a ratio of errors."""
+        return self.error is not None and self.error == self.error
+
+    @property
     def inaccurate(self) -> bool:
         """Whether the error is larger than the bar allows."""
-        return self.bar.error_at_most is not None and self.error is not None and self.error > self.bar.error_at_most
+        bound = self.bar.error_at_most
+        return bound is not None and self.error is not None and not self.error <= bound
 
     @property
     def settled(self) -> bool:
@@ -104,7 +113,8 @@ def _row(group: Group, size: str, bars: Sequence[Bar]) -> Judged | None:
     if case is None or (over != LOSS and other is None):
         return None
     place, seconds = (case.problem, size, case.dtype), case.primal_s if over == LOSS else other and other.call_s
-    bar = bar_of(bars, place, seconds or 0.0)
+    about = [one for one in bars if one.covers(*place)]
+    bar = bar_of(about, place, seconds) if seconds else min(about, key=lambda one: not one.sizes, default=None)
     if bar is None:
         return None
     for one in (case, other):
@@ -119,9 +129,10 @@ def _row(group: Group, size: str, bars: Sequence[Bar]) -> Judged | None:
     if not found.pairs:
         return Judged(bar, case, other, why="not timed by turns")
     error = None
-    if case.rel_error is not None and other.rel_error:
-        error = case.rel_error / other.rel_error
-    return Judged(bar, case, other, found.ratio, found.low, found.high, found.verdict or "", error)
+    if case.rel_error is not None and other.rel_error is not None:
+        error = case.rel_error / other.rel_error if other.rel_error else (math.inf if case.rel_error else 1.0)
+    why = "errors not known" if bar.error_at_most is not None and error is None else ""
+    return Judged(bar, case, other, found.ratio, found.low, found.high, found.verdict or "", error, why)
 
 
 def _ratio(case: Case, other: Case) -> statistics.Ratio:
@@ -147,7 +158,12 @@ def _growth(group: Group, bar: Bar) -> list[Judged]:
     for growth in growths(group):
         last = growth.points[-1].case
         if growth.backend == bar.ours and (not bar.problems or last.problem in bar.problems):
-            if (fit := growth.fit) is not None and (not bar.dtypes or last.dtype in bar.dtypes):
+            if bar.dtypes and last.dtype not in bar.dtypes:
+                continue
+            fit = growth.fit
+            if fit is None and len(growth.points) > 2:
+                found.append(Judged(bar, last, None, why="no exponent could be fitted"))
+            elif fit is not None:
                 found.append(Judged(bar, last, None, fit.exponent, fit.low, fit.high))
     return found
 
@@ -164,7 +180,21 @@ def sentences(judged: Sequence[Judged]) -> tuple[str, ...]:
     known = [one for one in judged if one.met is not None]
     if not known:
         return ("No bar of the study could be judged: nothing was timed on both sides.",)
-    return tuple(text for text in (_met(known), _ranges(known)) if text)
+    return tuple(text for text in (_met(known), _open(judged), _ranges(known)) if text)
+
+
+def _open(judged: Sequence[Judged]) -> str:
+    """How many are met or missed only as far as their intervals tell, and how many could not be judged."""
+    near = sum(one.met is True and one.low is not None and not one.settled for one in judged)
+    missing = [one for one in judged if one.met is None]
+    parts = []
+    if near:
+        parts.append(f"{numbers.counted(near, 'bar')} met {'has' if near == 1 else 'have'} the bar inside the interval")
+    if missing:
+        reasons = numbers.listed(list(dict.fromkeys(one.why or "no value" for one in missing))[:3])
+        parts.append(f"{numbers.counted(len(missing), 'bar')} could not be judged ({reasons})")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _met(known: Sequence[Judged]) -> str:

@@ -11,7 +11,8 @@ rows, and a matrix product takes its factors either way.
 ``input_cotangents`` (on a derivative): the cotangent of the images under a kernel is a convolution of the result's
 cotangent with the kernel turned around (Dumoulin & Visin, 2016, section 4).  Its patches are copied, which is quicker
 than to add up overlapping ones where the kernel has not many more outputs than inputs.  Sums are rounded in another
-order.
+order, and the border of zeros meets all weights: where one is infinite or NaN, and the loss with it, so are
+cotangents of pixels that it does not reach.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnsupportedError
+from ...execution.threads import team
 from ...primitives.record import Aval
 from ...tape import Tape
 from ..deduced import rows
@@ -81,10 +82,8 @@ def _forward_mode() -> Iterator[None]:
 
 
 def _threads() -> int:
-    """As many as NumPy's BLAS has."""
-    from threadpoolctl import threadpool_info
-
-    return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+    """As many as NumPy's BLAS has, also while blocks of a program of ours limit it for a moment."""
+    return team().blas_threads()
 
 
 def _array(tensor: Any) -> np.ndarray:
