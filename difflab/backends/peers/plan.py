@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ...errors import UnsupportedError
 from ...primitives.record import Aval
 from ...tape import Span, Tape
+from .idioms import shortened
 
 Maker = Callable[..., Any]
 """``maker(avals, out, **params)`` is the function of the operands, or ``None`` where the framework has none."""
@@ -25,7 +27,8 @@ class Table(NamedTuple):
     the primitives whose function takes a Python number beside an operand of the same dtype.  The makers of ``sum``,
     ``prod``, ``max`` and ``min`` take ``keepdims`` besides; functions of the composites ``biased`` take one more
     operand, to be added along the last axis.  ``layouts`` turn images into the framework's own layout and back; a maker
-    gives an ``Inner`` function where it works on that.
+    gives an ``Inner`` function where it works on that.  ``idioms`` are functions for what takes several equations
+    (see ``idioms.py``).
     """
 
     peer: str
@@ -35,6 +38,7 @@ class Table(NamedTuple):
     plain: frozenset[str]
     biased: frozenset[str] = frozenset()
     layouts: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
+    idioms: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
 
 class Inner(NamedTuple):
@@ -109,14 +113,15 @@ def steps(tape: Tape, table: Table) -> tuple[list[Step], tuple[str, ...]]:
             live.append((output, operands, what))
     live.reverse()
     live = _with_biases(tape, live, {span.result for span, _ in taken if span.name in table.biased})
+    live = shortened(tape, live, table.idioms)
     kept = _kept(tape, live)
     result: list[Step] = []
     missing: dict[str, int] = {}
-    merged = set(kept.values())
+    joined = set(kept.values())
     for output, operands, what in live:
         if not isinstance(what, int):
             result.append(Step(what, operands, output))
-        elif what not in merged:
+        elif what not in joined:
             step = _equation(tape, table, kept.get(what, what), output, what in kept)
             if step is None:
                 missing.setdefault(tape.equations[kept.get(what, what)].primitive.name, what)

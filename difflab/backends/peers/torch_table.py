@@ -290,4 +290,5 @@ def table() -> Table:
     }
     everything = {**torch_special.equations(), **counting(), **found, **torch_layers.equations()}
     spans, layouts = torch_layers.spans(), torch_layers.layouts()
-    return Table("torch", everything, spans, tensor, PLAIN, torch_layers.BIASED, layouts)
+    idioms = {"affine": torch.addmm, "log_softmax": part("torch.nn.functional").log_softmax}
+    return Table("torch", everything, spans, tensor, PLAIN, torch_layers.BIASED, layouts, idioms)
