@@ -10,6 +10,8 @@ from harness_runs import double, run, write_study
 from difflab.harness import catalogue, study, study_file
 from difflab.harness.engine import Probe
 
+pytestmark = pytest.mark.long  # real runs of studies
+
 
 def test_six_processes_give_intervals_and_verdicts(tmp_path: Path) -> None:
     slow = '[[backend]]\nname = "harness_doubles:Slow"\nlabel = "slow"\nmilliseconds = 4\n'

@@ -14,6 +14,8 @@ from difflab.errors import StudyError
 from difflab.harness import grid, results, store, study, study_file
 from difflab.harness.catalogue import Catalogue
 
+pytestmark = pytest.mark.long  # real runs of studies
+
 HEAD = 'title = "T"\nquestion = "Q"\nanswer = "steps"\n'
 MLP = '[[problem]]\nname = "digits-mlp"\nsizes = ["tiny"]\n'
 FINITE = '[[backend]]\nname = "finite"\n'

@@ -11,6 +11,8 @@ from harness_runs import double, run
 
 from difflab.harness import study_kinds
 
+pytestmark = pytest.mark.long  # real runs of studies
+
 SQUARES_OF_ONE_LAYER = SimpleNamespace(name="squares", sizes={"tiny": {"depth": 1}}, build=SQUARES.build)
 HEAD = 'title = "T"\nquestion = "Q"\nlook_for = "L"\nanswer = "storage"\n[storage]\nseconds = 0.05\n'
 CHAIN = '[[problem]]\nname = "deep-layers"\nsizes = {sizes}\n'

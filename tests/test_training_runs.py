@@ -19,6 +19,8 @@ from difflab.harness.examinations.training_tasks import GRID, TASKS, layers, tas
 from difflab.harness.study_kinds import Training
 from difflab.problems import find
 
+pytestmark = pytest.mark.long  # real runs of studies
+
 HEAD = 'title = "T"\nquestion = "Q"\nanswer = "training"\n'
 BACKENDS = "".join(f'[[backend]]\nname = "{name}"\n' for name in ("analytic", "reverse", "finite"))
 
