@@ -72,8 +72,8 @@ def test_a_network_of_images_is_the_calls_that_a_person_would_write() -> None:
     instance = PROBLEMS["cnn"].build("tiny", "float64", 0)
     found = replay(source(instance.loss, instance.args, argnums=0).tape, table())
     assert found.whole == ("conv2d", "conv2d", "max_pool2d", "max_pool2d", "softmax_cross_entropy")
-    # In and out of PyTorch's layout, two of convolution with bias, relu and pooling, flattening, x @ w, + b, the loss.
-    assert found.steps == 1 + 2 * 3 + 1 + 4
+    # In and out of PyTorch's layout, two of convolution with bias, relu and pooling, flattening, x @ w + b, the loss.
+    assert found.steps == 1 + 2 * 3 + 1 + 3
 
 
 def layered(x: Any, w: Any, v: Any) -> Any:
