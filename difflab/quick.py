@@ -56,29 +56,21 @@ class QuickBinding:
     """
 
     def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
+        self.leaves: Taker = _never
         self.tree: Putter = bound.gradient_tree
         # What is part of the program's key goes the long way, and so do keys that may be equal and differ (1 and True).
-        alike = len(bound.live) == len(bound.all_leaves) and set(bound.kinds) <= {ARRAY, NUMBER}
-        usable = alike and _all_text((args, kwargs))
-        self.leaves: Taker = self._written_out if usable else _never
-        self._bound = bound
-        if usable:
-            self._numbered = bound.rebuild(range(len(bound.leaves)))
-            if _nodes(self._numbered) > MOST_NODES:
-                self.leaves = Known(args, kwargs, bound.avals, self._floats).leaves
-
-    @property
-    def _floats(self) -> frozenset[int]:
-        return frozenset([position for position, kind in enumerate(self._bound.kinds) if kind == NUMBER])
-
-    def _written_out(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
-        """The leaves of the first call, for which the code is written: a function that is prepared may never be run."""
-        bound, floats = self._bound, self._floats
-        leaves = taker(*self._numbered, bound.avals, floats)
+        if len(bound.live) != len(bound.all_leaves) or not set(bound.kinds) <= {ARRAY, NUMBER}:
+            return
+        if not _all_text((args, kwargs)):
+            return
+        floats = frozenset([position for position, kind in enumerate(bound.kinds) if kind == NUMBER])
+        numbered = bound.rebuild(range(len(bound.leaves)))
+        if _nodes(numbered) > MOST_NODES:
+            self.leaves = Known(args, kwargs, bound.avals, floats).leaves
+            return
+        self.leaves = taker(*numbered, bound.avals, floats)
         if not floats:
             self.tree = putter(by_variable(bound, range(len(bound.wrt))))
-        self.leaves = leaves
-        return leaves(args, kwargs)
 
 
 def _never(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

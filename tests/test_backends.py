@@ -235,7 +235,7 @@ def test_backends_are_frozen_dataclasses_that_print_themselves(name: str):
     module = importlib.import_module(kind.__module__)
     assert eval(repr(backend), vars(module)) == backend
     with pytest.raises(dataclasses.FrozenInstanceError):
-        backend.name = "other"  # type: ignore[misc]
+        backend.name = "other"  # type: ignore[misc] (a fault on purpose)
 
 
 @pytest.mark.parametrize("name", backends.BUILT_IN)
@@ -323,8 +323,8 @@ def test_a_missing_requirement_is_a_sentence():
         (lambda: dl.Finite(step=True), "'auto' or a positive number"),
         (lambda: backends.find("finite", stepp=1), "backend 'finite' does not take these options"),
         (lambda: backends.find("revers"), r"unknown backend 'revers' \(did you mean 'reverse'\?\)"),
-        (lambda: dl.gradient(scalar, backend=None), "neither a name .* nor a backend"),  # type: ignore[arg-type]
-        (lambda: dl.gradient(scalar, backend=3), "neither a name .* nor a backend"),  # type: ignore[arg-type]
+        (lambda: dl.gradient(scalar, backend=None), "neither a name .* nor a backend"),  # type: ignore[arg-type] (a fault)
+        (lambda: dl.gradient(scalar, backend=3), "neither a name .* nor a backend"),  # type: ignore[arg-type] (a fault)
     ],
 )
 def test_options_are_checked_when_they_are_given(make: Callable, text: str):

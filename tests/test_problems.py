@@ -178,7 +178,7 @@ def test_unknown_problem_size_dtype_and_seed_are_errors():
         build("tiny", "int8", 0)
     for seed in (-1, 0.5, True):
         with pytest.raises(InputError, match=f"needs a non-negative whole number as seed, got {seed!r}"):
-            build("tiny", "float64", seed)  # type: ignore[arg-type]
+            build("tiny", "float64", seed)  # type: ignore[arg-type] (a fault on purpose)
 
 
 @pytest.mark.parametrize("module", ["", *[f".{name}" for name in MODULES.split()]])
@@ -190,7 +190,7 @@ def test_examples_in_docstrings_run(module):
 
 def test_sizes_cannot_be_changed():
     with pytest.raises(TypeError):
-        PROBLEMS["digits-mlp"].sizes["tiny"]["batch"] = 8  # type: ignore[index]
+        PROBLEMS["digits-mlp"].sizes["tiny"]["batch"] = 8  # type: ignore[index] (a fault on purpose)
 
 
 # ---------------------------------------------------------------------------- instances

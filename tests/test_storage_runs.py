@@ -48,8 +48,7 @@ def test_arrays_are_what_the_plan_said(found) -> None:
         if backend == "loss":
             assert one["planned_bytes"] is None
         elif depth == 32:
-            # views of 32 layers and rows that are repeated are no buffers
-            assert one["array_bytes"] == pytest.approx(one["planned_bytes"], rel=0.2, abs=3 * 2**16)
+            assert one["array_bytes"] == pytest.approx(one["planned_bytes"], rel=0.2, abs=2**17)
 
 
 def test_reverse_mode_keeps_a_value_of_each_layer_and_checkpoints_do_not(found) -> None:

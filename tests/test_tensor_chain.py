@@ -178,7 +178,7 @@ def test_factors_cost_bytes_that_reverse_mode_does_not_take() -> None:
     one, four = examined("dense-dense", scales=(1, 4))["findings"]["scales"]
     assert one["factor_bytes"] == 8 * (12 + 12 * 12 + 12 * 16 + 12 * 24)
     assert four["size"] == {"examples": 12, "inputs": 24, "units": 16, "kernel": 3, "channels": 2}
-    assert four["factor_peak"] > four["factor_bytes"] > 15 * four["implicit_peak"]  # Python's own objects count
+    assert four["factor_peak"] > four["factor_bytes"] > 20 * four["implicit_peak"]
     assert four["factor_bytes"] / one["factor_bytes"] > 200
 
 

@@ -53,6 +53,7 @@ class Writer:
         self.units: dict[tuple[int, np.dtype], np.ndarray] = {}
         # What set-up must provide: a value's number, or another look at it -> name, in order of first use.
         self.closure: dict[Provided, str] = {}
+        self.looked: dict[tuple, int] = {}  # slot, dtype and shape of a view -> a value that is seen by it
         self.products = 0
         self.rows = 0
         # Derivative equations raise no warnings, so they may use np.dot, which does not look for any and starts faster.
@@ -73,6 +74,9 @@ class Writer:
         if self.tape.avals[number].shape == shape:
             return self.name(number)
         if self.plan.places[number] in SET_UP:
+            if number in self.plan.slot_of:  # values that share a slot share its views
+                look = (self.plan.slot_of[number], self.tape.avals[number].dtype, shape)
+                number = self.looked.setdefault(look, number)
             return self.closure.setdefault(Seen(number, shape), f"v{number}_{len(self.closure)}")
         return f"{self.name(number)}.reshape({shape!r})"
 
@@ -371,9 +375,9 @@ def set_up(plan: Plan, constants: Mapping[int, Any]) -> dict[int, Any]:
     return values
 
 
-def provided(values: dict[int, Any], closure: Sequence[Provided]) -> list[Any]:
+def provided(values: dict[int, Any], closure: Sequence[Provided], scratch: dict[Scratch, Any]) -> list[Any]:
     """What ``make`` is given: values of set-up, other looks at them, and room for repeated rows."""
-    return [values[key] if isinstance(key, int) else set_up_value(key, values) for key in closure]
+    return [values[key] if isinstance(key, int) else set_up_value(key, values, scratch) for key in closure]
 
 
 def _at_shape(value: np.ndarray, aval: Aval) -> np.ndarray:

@@ -106,8 +106,10 @@ class Program:
 
     def _workspace(self) -> Callable:
         """The program with buffers of its own."""
-        values = set_up(self.plan, self._baked)
-        runs = [make(*provided(values, closure)) for make, closure in zip(self._makes, self._closures, strict=True)]
+        values, scratch = set_up(self.plan, self._baked), {}
+        runs = [
+            make(*provided(values, closure, scratch)) for make, closure in zip(self._makes, self._closures, strict=True)
+        ]
         if len(runs) == 1 and not self._places:
             return runs[0]
 

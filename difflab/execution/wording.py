@@ -63,14 +63,14 @@ class Row(NamedTuple):
     fresh: bool = False
 
 
-def set_up_value(key: Seen | Scratch | Quiet, values: Mapping[int, Any]) -> Any:
+def set_up_value(key: Seen | Scratch | Quiet, values: Mapping[int, Any], scratch: dict[Scratch, Any]) -> Any:
     """What set-up provides beside the values themselves."""
     if isinstance(key, Quiet):
         context = contextvars.Context()
         context.run(np.seterr, all="ignore")
         return context.run
-    if isinstance(key, Scratch):
-        return np.empty(key.shape, key.dtype)
+    if isinstance(key, Scratch):  # one for all functions of a long program, which run in turn
+        return scratch.setdefault(key, np.empty(key.shape, key.dtype))
     return values[key.number].reshape(key.shape)
 
 
