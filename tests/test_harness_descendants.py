@@ -20,7 +20,8 @@ from difflab.harness.inbox import Inbox, UnreadableError, checked
 from difflab.harness.watchdog import Watchdog, proportional, resident
 
 TREE = """
-import os, signal, sys, threading, time
+import ctypes, os, signal, sys, threading, time
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER: orphans stay in this tree
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for depth in range(3):
     if os.fork():
@@ -75,6 +76,26 @@ def test_all_of_it_is_ended_and_the_root_stays(tree: subprocess.Popen) -> None:
     assert descendants.end_descendants(tree.pid, 5)
     assert [pid for pid in found if descendants.alive(pid)] == []
     assert tree.poll() is None
+
+
+def test_an_orphan_that_moves_while_it_is_looked_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    root, parent, orphan = (2**22 + number for number in (1, 2, 3))
+    living, below = {root, parent, orphan}, {root: [parent], parent: [orphan], orphan: []}
+
+    def children(pid: int) -> list[int]:
+        if pid == parent and parent in living:  # it ends between the look at the root and the look at it
+            living.discard(parent)
+            below.update({root: [orphan], parent: []})
+        return below[pid]
+
+    def signalled(pids: set[int], number: signal.Signals) -> None:
+        living.difference_update(pids if number == signal.SIGKILL else ())
+
+    monkeypatch.setattr(descendants, "children", children)
+    monkeypatch.setattr(descendants, "alive", living.__contains__)
+    monkeypatch.setattr(descendants, "_signal", signalled)
+    assert descendants.end_descendants(root, 5)
+    assert living == {root}
 
 
 def test_what_cannot_be_ended_is_told(tree: subprocess.Popen, monkeypatch: pytest.MonkeyPatch) -> None:

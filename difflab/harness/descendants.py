@@ -69,6 +69,7 @@ def end_descendants(pid: int, seconds: float) -> bool:
         Whether nothing is left.
     """
     end = time.monotonic() + seconds
+    quiet = False
     while True:
         stopped: set[int] = set()
         while fresh := set(descendants(pid)) - stopped:
@@ -77,7 +78,12 @@ def end_descendants(pid: int, seconds: float) -> bool:
             if time.monotonic() > end:  # they fork faster than they can be stopped
                 break
         if not stopped:
-            return True
+            # one look is no proof: what ends while it is under way hands its children to a root already looked at
+            if quiet:
+                return True
+            quiet = True
+            continue
+        quiet = False
         _signal(stopped, signal.SIGKILL)
         if time.monotonic() > end:
             return False
