@@ -23,11 +23,26 @@ def namespace(*values: Any) -> Any:
     return np
 
 
+def as_array(value: Any) -> Any:
+    """A number or list as a NumPy array; arrays stay what and where they are."""
+    return value if is_device_array(value) else np.asarray(value)
+
+
+def copied(value: Any) -> Any:
+    """A fresh array with the same content, on the same side."""
+    return value.copy() if is_device_array(value) else np.array(value)
+
+
 def to_host(value: Any) -> np.ndarray:
     """A NumPy array with the same content."""
     if is_device_array(value):
         return value.get()
     return np.asarray(value)
+
+
+def to_device(value: Any) -> Any:
+    """A CuPy array with the same content; one that is there already stays itself."""
+    return value if is_device_array(value) else import_cupy().asarray(value)
 
 
 def synchronise(*values: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import host_double
+import cupy_double
 import numpy as np
 import pytest
 import sympy
@@ -78,7 +78,7 @@ def test_c_agrees_with_reverse_mode_where_there_is_a_compiler(name: str, way: di
 def test_cupy_s_names_are_enough_and_nothing_leaves_the_device(
     name: str, way: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cupy = host_double.install(monkeypatch)
+    cupy = cupy_double.install(monkeypatch)
     function, point = LOSSES[name]
     x = np.asarray(point)
     prepared = dl.prepare(function, x, backend=Symbolic(code="cupy", **way))
@@ -90,15 +90,15 @@ def test_cupy_s_names_are_enough_and_nothing_leaves_the_device(
     np.testing.assert_allclose(slopes, wanted, rtol=1e-13, atol=1e-14 * np.max(np.abs(wanted)))
     inner = prepared._first._own  # the operators take device arrays when tracing does
     on_device = inner.value_and_gradient([cupy.asarray(x)])
-    assert type(on_device[0]) is type(on_device[1][0]) is host_double.DeviceArray
+    assert type(on_device[0]) is type(on_device[1][0]) is cupy_double.ndarray
     np.testing.assert_allclose(on_device[1][0].get(), wanted, rtol=1e-13, atol=1e-14 * np.max(np.abs(wanted)))
 
 
 def test_a_device_array_refuses_to_be_read_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy = host_double.install(monkeypatch)
-    with pytest.raises(TypeError, match="implicit conversion"):
+    cupy = cupy_double.install(monkeypatch)
+    with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(cupy.asarray([1.0]))
-    with pytest.raises(TypeError, match="among device arrays"):
+    with pytest.raises(TypeError, match="Unsupported type"):
         cupy.add(cupy.asarray([1.0]), np.ones(1))
 
 

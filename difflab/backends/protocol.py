@@ -79,6 +79,7 @@ class Source:
     differentiate.  ``frozen``: prepared, so constants may be baked in; otherwise programs are looked up by structure.
     ``analytic(leaves)``, where the problem ships one, is ``(value, gradients)`` derived by hand.
     ``places()`` says where the leaves to differentiate lie in their container.
+    ``device`` is where the leaves are: "cpu", or "gpu" where they are CuPy's arrays.
     ``failure`` is why the function cannot be recorded, once that was tried.
     """
 
@@ -90,6 +91,7 @@ class Source:
     places: Callable[[], list[str]] | None = None
     analytic: HandDerived | None = None
     frozen: bool = True
+    device: str = "cpu"
     failure: Exception | None = field(default=None, init=False)
     _tape: Tape | None = field(default=None, init=False)
 

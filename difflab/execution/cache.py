@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..primitives.record import identity
 from ..tape import Equation, Tape
 from ..transforms.checkpoints import Recomputed
 from .blocks import Blocked
+from .device.program import DeviceProgram
 from .plan import Passed
 from .program import Program
 
-Runnable = Program | Blocked
+Runnable = Program | Blocked | DeviceProgram
 
 
 def structure(tape: Tape) -> Hashable:
@@ -113,9 +115,21 @@ class Runner:
         key: names the transform and its options.
         frozen: bake the constants in (``prepare``) instead of looking up by structure.
         build: the program of a derivative tape; ``key`` names its options too.
+        device: "cpu", or "gpu" for programs of CuPy's arrays.
     """
 
-    def __init__(self, tape: Tape, transform: Transform, key: Hashable, *, frozen: bool, build: Build = Program):
+    def __init__(
+        self,
+        tape: Tape,
+        transform: Transform,
+        key: Hashable,
+        *,
+        frozen: bool,
+        build: Build = Program,
+        device: str = "cpu",
+    ):
+        if device == "gpu":
+            build, key = DeviceProgram, (key, device)
         if frozen:
             tapes, copies = transform(tape), {}
             self.programs = tuple([build(each, copies) for each in tapes])
@@ -125,7 +139,7 @@ class Runner:
                 (key, structure(tape)), lambda: tuple([build(each, None) for each in transform(_bare(tape))])
             )
             # Numbers become arrays: a program may want a view of one.
-            self.constants = [c if type(c) is np.ndarray else np.asarray(c) for c in tape.constants.values()]
+            self.constants = [c if type(c) is np.ndarray else as_array(c) for c in tape.constants.values()]
 
     def run(self, inputs: Sequence[Any], which: int = 0) -> list[Any]:
         """The outputs of program ``which``."""

@@ -36,6 +36,8 @@ def elementwise(
     excuse: str = "",
     inexact: str = "",
     samples: Callable[[], list] | None = None,
+    device: Callable | None = None,
+    kernel: Callable | str | None = None,
 ) -> Primitive:
     """A primitive that acts on each element.
 
@@ -88,6 +90,8 @@ def elementwise(
             inexact=inexact,
             batch=broadcasting(name or ufunc.__name__),
             examples=aligned,
+            device=device,
+            kernel=kernel,
             arity=arity,
         )
     )
@@ -108,6 +112,8 @@ def linear(
     batch: Callable | None = None,
     examples: Callable | str | None = None,
     inexact: str = "",
+    device: Callable | None = None,
+    kernel: Callable | str | None = None,
 ) -> Primitive:
     """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
 
@@ -142,6 +148,8 @@ def linear(
         batch=batch,
         examples=examples,
         inexact=inexact,
+        device=device,
+        kernel=kernel,
     )
     return REGISTRY.add(record)
 
@@ -162,6 +170,8 @@ def general(
     batch: Callable | None = None,
     examples: Callable | str | None = None,
     inexact: str = "",
+    device: Callable | None = None,
+    kernel: Callable | str | None = None,
 ) -> Primitive:
     """A primitive with both rules written out; ``None`` for both means live but without derivative."""
     return REGISTRY.add(
@@ -181,5 +191,7 @@ def general(
             batch=batch,
             examples=examples,
             inexact=inexact,
+            device=device,
+            kernel=kernel,
         )
     )

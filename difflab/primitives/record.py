@@ -114,6 +114,9 @@ class Primitive:
     carry the lanes on a leading axis, and so does the result; ``None`` means lane by lane.
     ``examples(given, **params)`` says along which axis the result carries the examples of a batch (``examples.py``), or
     why it mixes them; a string is the reason where it always does, and ``None`` means that nobody knows.
+    ``device(xp, *arrays, **params)`` is the value on a GPU where ``evaluate`` calls what CuPy's arrays do not answer
+    to; ``xp`` is ``cupy``.  ``kernel`` is one element of the result as text that C++ and Python read alike: a template
+    such as ``"tanh({0})"``, or a function of the operands' avals and the metadata that gives one (``language.py``).
     """
 
     name: str
@@ -134,6 +137,8 @@ class Primitive:
     inexact: str = ""
     batch: Callable | None = None
     examples: Callable | str | None = None
+    device: Callable | None = None
+    kernel: Callable | str | None = None
     arity: int = 1
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
