@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,13 @@ def copied(value: Any) -> Any:
     return value.copy() if is_device_array(value) else np.array(value)
 
 
+def shares_memory(view: Any, array: Any) -> bool:
+    """Whether the first element of an array on a device lies in the memory of another one."""
+    reaches = [(size - 1) * step for size, step in zip(array.shape, array.strides, strict=True) if size]
+    low, high = sum(min(reach, 0) for reach in reaches), sum(max(reach, 0) for reach in reaches)
+    return low <= view.data.ptr - array.data.ptr <= high if array.size else view.size == 0
+
+
 def to_host(value: Any) -> np.ndarray:
     """A NumPy array with the same content."""
     if is_device_array(value):
@@ -41,8 +50,40 @@ def to_host(value: Any) -> np.ndarray:
 
 
 def to_device(value: Any) -> Any:
-    """A CuPy array with the same content; one that is there already stays itself."""
-    return value if is_device_array(value) else import_cupy().asarray(value)
+    """A CuPy array with the same content; one that is there already stays itself.
+
+    A single number is filled in by a kernel, which takes no copy from the host and no waiting for it.
+    """
+    if is_device_array(value):
+        return value
+    array = np.asarray(value)
+    cupy = import_cupy()
+    return cupy.asarray(array) if array.ndim else cupy.full((), array.item(), array.dtype)
+
+
+def device_of(values: Iterable[Any]) -> str:
+    """Where arrays are: "gpu" if one of them is CuPy's, else "cpu"."""
+    return "gpu" if any(map(is_device_array, values)) else "cpu"
+
+
+def module_of(device: str) -> Any:
+    """The module of the arrays of a device: ``numpy`` of "cpu", ``cupy`` of "gpu"."""
+    return np if device == "cpu" else import_cupy()
+
+
+def placed(value: Any, device: str) -> Any:
+    """An array, number or list as an array on a device; one that is there already stays itself."""
+    return to_device(value) if device == "gpu" else as_array(value)
+
+
+def free_bytes() -> int:
+    """Bytes of the GPU's memory that nobody has taken."""
+    return int(import_cupy().cuda.runtime.memGetInfo()[0])
+
+
+def device_bytes() -> int:
+    """Bytes of the GPU's memory in all."""
+    return int(import_cupy().cuda.runtime.memGetInfo()[1])
 
 
 def synchronise(*values: Any) -> None:
@@ -83,3 +124,12 @@ def special_functions(xp: Any) -> Any:
     else:
         import cupyx.scipy.special as functions  # type: ignore[import-not-found] (comes with cupy, an extra)
     return functions
+
+
+def linalg_errors(xp: Any) -> Any:
+    """A context in which linear algebra raises for a failed factorisation, as NumPy always does and CuPy if told so."""
+    if xp is np:
+        return contextlib.nullcontext()
+    import cupyx  # type: ignore[import-not-found] (comes with cupy, an extra)
+
+    return cupyx.errstate(linalg="raise")

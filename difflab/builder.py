@@ -9,10 +9,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .arrays import as_array, copied, namespace
 from .elements import holds_numbers, joined
 from .errors import TraceError, user_location
 from .primitives import REGISTRY
 from .primitives.record import Aval, Primitive, Traced
+from .primitives.values import value_of
 from .tape import Equation, Guard, Span, Tape, literal_array
 
 SERIALS = itertools.count()
@@ -110,7 +112,7 @@ class Builder:
         if known is not None and not (may_change and _written_to(self.constants[known[0]], value)):
             return self.wrap(self, known[0], self.avals[known[0]])
         number = self.new(aval or aval_of(value))
-        self.constants[number] = np.array(value) if may_change else value
+        self.constants[number] = copied(value) if may_change else value
         if not isinstance(value, float | complex):
             self.lifted[id(value)] = (number, value)
         return self.wrap(self, number, self.avals[number])
@@ -156,7 +158,7 @@ class Builder:
         """Append the equation of a primitive given by name."""
         return self.bind(REGISTRY[name], operands, params)
 
-    def concrete(self, number: int) -> np.ndarray:
+    def concrete(self, number: int) -> Any:
         """The value at the example arguments, found by running what it depends on; remembered for this trace."""
         if self.closed:
             _used_too_late()
@@ -179,7 +181,7 @@ class Builder:
                 pending.extend(missing)
                 continue
             operands = [known[operand] for operand in equation.inputs]
-            known[wanted] = equation.primitive.evaluate(*operands, **equation.params)
+            known[wanted] = value_of(equation.primitive, operands, equation.params, self.avals[wanted].dtype)
         return known[number]
 
     def _equation_of(self, number: int) -> Equation | None:
@@ -230,7 +232,7 @@ def _plain(value: Any) -> Any:
     """An example as an array; a value of an outer trace is asked for its own example."""
     if isinstance(value, Traced):
         return value.builder.concrete(value.number)
-    return np.asarray(value)
+    return as_array(value)
 
 
 def _used_too_late() -> NoReturn:
@@ -247,10 +249,11 @@ def _immutable(value: Any) -> bool:
     return isinstance(value, Traced | np.generic | float | complex)
 
 
-def _written_to(copy: np.ndarray, value: Any) -> bool:
-    """Whether an array or list has changed since it was taken as a constant."""
-    now = np.asarray(value)
-    return not np.array_equal(copy, now, equal_nan=copy.dtype.kind in "fc" and now.dtype.kind in "fc")
+def _written_to(copy: Any, value: Any) -> bool:
+    """Whether an array or list has changed since it was taken as a constant; asks the GPU, where it is there."""
+    now = as_array(value)
+    equal = namespace(copy).array_equal
+    return not bool(equal(copy, now, equal_nan=copy.dtype.kind in "fc" and now.dtype.kind in "fc"))
 
 
 def aval_of(value: Any) -> Aval:

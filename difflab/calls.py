@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import is_device_array, to_device
 from .builder import Shape, aval_of
 from .containers import Structure, dict_orders, flatten, paths, unflatten
 from .elements import holds_numbers, joined
@@ -30,6 +31,7 @@ class Bound:
 
     ``leaves`` are the live ones; ``kinds`` says for each whether it was a Python number, a NumPy scalar or an array;
     ``wrt`` are the positions among them to differentiate; ``all_leaves`` holds the static ones in their places.
+    ``device`` is where the leaves are: "cpu", or "gpu" where an argument is CuPy's array; numbers are uploaded then.
     """
 
     structures: tuple[Structure, ...]
@@ -44,6 +46,7 @@ class Bound:
     targets: tuple[Structure, ...]
     single: bool
     all_arrays: bool
+    device: str = "cpu"
 
     @property
     def key(self) -> Hashable:
@@ -54,7 +57,7 @@ class Bound:
             for position, leaf in enumerate(self.all_leaves)
             if position not in live
         )
-        return self.structures, self.orders, self.keywords, statics, self.avals, self.kinds, self.wrt
+        return self.structures, self.orders, self.keywords, statics, self.avals, self.kinds, self.wrt, self.device
 
     @property
     def places(self) -> list[str]:
@@ -83,10 +86,7 @@ class Bound:
         """Leaves as the user's own function expects them: Python numbers, NumPy scalars or arrays."""
         if self.all_arrays:
             return list(leaves)
-        return [
-            leaf if kind is ARRAY else np.asarray(leaf).item() if kind is NUMBER else np.asarray(leaf)[()]
-            for leaf, kind in zip(leaves, self.kinds, strict=True)
-        ]
+        return [_as_given(leaf, kind) for leaf, kind in zip(leaves, self.kinds, strict=True)]
 
     def gradient_tree(self, gradients: Sequence[Any]) -> Any:
         """Gradients in the structure of the differentiated arguments; a tuple for a tuple of ``argnums``."""
@@ -103,9 +103,18 @@ class Bound:
         return trees[0] if self.single else tuple(trees)
 
 
+def _as_given(leaf: Any, kind: str) -> Any:
+    """An array as what it was in the call; on a GPU what was a NumPy scalar stays an array of shape () there."""
+    if kind is ARRAY:
+        return leaf
+    if type(leaf) is not np.ndarray and is_device_array(leaf):
+        return leaf.item() if kind is NUMBER else leaf
+    return np.asarray(leaf).item() if kind is NUMBER else np.asarray(leaf)[()]
+
+
 def finished(result: Any, kind: str) -> Any:
-    """A NumPy scalar for what was a number, an array for what was an array; traced values stay traced."""
-    if isinstance(result, Traced):
+    """A NumPy scalar for what was a number, an array for what was an array; what is traced or on a GPU stays as is."""
+    if type(result) is not np.ndarray and (isinstance(result, Traced) or is_device_array(result)):
         return result
     return np.asarray(result) if kind is ARRAY else np.asarray(result)[()]
 
@@ -115,7 +124,7 @@ def is_live(leaf: Any) -> bool:
     kind = type(leaf)
     if kind is np.ndarray or kind is float:
         return True
-    return isinstance(leaf, np.ndarray | np.generic | complex | Traced | Shape | float)
+    return isinstance(leaf, np.ndarray | np.generic | complex | Traced | Shape | float) or is_device_array(leaf)
 
 
 def normal_argnums(argnums: Any, count: int, name: str) -> tuple[tuple[int, ...], bool]:
@@ -137,12 +146,14 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
     """Take a call apart.
 
     Raises:
-        InputError: a differentiated leaf that is not a floating-point number or array, by its path.
+        InputError: a differentiated leaf that is not a floating-point number or array, or NumPy's arrays among CuPy's,
+            by their paths.
     """
     positions, single = normal_argnums(argnums, len(args), describe(function))
     keywords = tuple(kwargs)
     structures, all_leaves, live, leaves, kinds, avals, wrt = [], [], [], [], [], [], []
     wrt_by_argument: dict[int, list[int]] = {position: [] for position in positions}
+    device = "cpu"
     for position, tree in enumerate((*args, *kwargs.values())):
         parts, structure = _flatten(tree)
         structures.append(structure)
@@ -168,13 +179,15 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
             if alive and _kind_of(leaf) not in "biufc":
                 root = argument_name(function, position) if position < len(args) else keywords[position - len(args)]
                 raise InputError(
-                    f"{describe(function)} is given {paths(structure, root)[index]} of dtype {np.asarray(leaf).dtype}: "
+                    f"{describe(function)} is given {paths(structure, root)[index]} of dtype {leaf.dtype}: "
                     "arrays of numbers and booleans can be traced, others not"
                 )
             if alive:
                 if differentiated:
                     wrt_by_argument[position].append(len(leaves))
                 kind, aval, array = _leaf(leaf)
+                if kind is ARRAY and is_device_array(leaf):
+                    device = "gpu"
                 live.append(len(all_leaves))
                 leaves.append(array)
                 kinds.append(kind)
@@ -182,7 +195,9 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
             all_leaves.append(leaf)
     for position in positions:
         wrt.extend(wrt_by_argument[position])
-    return Bound(
+    if device == "gpu":
+        leaves = [leaf if isinstance(leaf, Traced | Shape) else to_device(leaf) for leaf in leaves]
+    bound = Bound(
         structures=tuple(structures),
         orders=dict_orders((*args, *kwargs.values())),
         keywords=keywords,
@@ -195,7 +210,23 @@ def bind(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnum
         targets=tuple(structures[position] for position in positions),
         single=single,
         all_arrays=all(kind is ARRAY for kind in kinds),
+        device=device,
     )
+    if device == "gpu":
+        _refuse_both(function, bound)
+    return bound
+
+
+def _refuse_both(function: Callable, bound: Bound) -> None:
+    """NumPy's arrays do not go with CuPy's; to copy them at every call is for the user to say."""
+    given = [bound.all_leaves[position] for position in bound.live]
+    on_host = [number for number, leaf in enumerate(given) if isinstance(leaf, np.ndarray)]
+    if on_host:
+        names = leaf_names(function, bound)
+        there = next(name for name, leaf in zip(names, given, strict=True) if is_device_array(leaf))
+        raise InputError(
+            f"{names[on_host[0]]} is a NumPy array and {there} is on the GPU; move one with cupy.asarray or .get()"
+        )
 
 
 def _kind_of(leaf: Any) -> str:
@@ -258,7 +289,8 @@ def _not_differentiable(
     function: Callable, args: Sequence[Any], position: int, structure: Structure, index: int, leaf: Any
 ) -> InputError:
     where = paths(structure, argument_name(function, position))[index]
-    what = f"an array of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray | np.generic) else f"{type(leaf).__name__}"
+    array = isinstance(leaf, np.ndarray | np.generic) or is_device_array(leaf)
+    what = f"an array of dtype {leaf.dtype}" if array else f"{type(leaf).__name__}"
     return InputError(
         f"cannot differentiate {describe(function)} with respect to {where}, which is {what}: only floating-point "
         "numbers and arrays have gradients; convert it with float(...) or .astype(float), or move it to another "
@@ -273,6 +305,6 @@ def output_leaves(outputs: Any, function: Callable) -> tuple[list[Any], Structur
         raise TraceError(f"{describe(function)} returned {outputs!r}, which holds no array; did you forget `return`?")
     leaves = [joined(leaf) if holds_numbers(leaf) else leaf for leaf in leaves]
     for leaf in leaves:
-        if not isinstance(leaf, Traced | np.ndarray | np.generic | float | int | complex):
+        if not isinstance(leaf, Traced | np.ndarray | np.generic | float | int | complex) and not is_device_array(leaf):
             raise TraceError(f"{describe(function)} returned a {type(leaf).__name__}, not an array or number")
     return leaves, structure

@@ -99,6 +99,10 @@ def run(
         bool,
         typer.Option("--allow-env-change", help="Resume a run that began on another machine or with other versions."),
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="cpu or gpu for all problems (default: what the study says)."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Forecast every case, its time and its memory; run and write nothing.")
     ] = False,
@@ -110,8 +114,12 @@ def run(
     its reason. Interrupt with Ctrl-C at any time: nothing that is finished is lost or measured twice.
     """
     if dry_run:
+        from .cli_forecast import forecast_alone
+
         others = {"--out": out, "--cluster": cluster, "--allow-env-change": allow_env_change}
-        _forecast(study, quick, seed, as_json, others)
+        text, runs = forecast_alone(study, quick, seed, as_json, device, others)
+        _show(text)
+        raise typer.Exit(OK if runs else NOTHING)
     from .cli_progress import progress_on
     from .lab import run as run_study
 
@@ -125,12 +133,14 @@ def run(
                 seed=seed,
                 cluster=cluster,
                 allow_env_change=allow_env_change,
+                device=device,
             )
     except KeyboardInterrupt:
         again = ["difflab", "run", study, *["--quick"] * quick]
         again += [] if out is None else ["--out", str(out)]
         again += ["--seed", str(seed)] if seed else []
         again += [] if cluster is None else ["--cluster", cluster]
+        again += [] if device is None else ["--device", device]
         _say(f"Interrupted; what is measured is stored. To go on: {shlex.join(again)}")
         raise typer.Exit(INTERRUPTED) from None
     except StoreError as error:
@@ -168,6 +178,9 @@ def check(
         float | None,
         typer.Option("--tolerance", min=0.0, metavar="X", help="Largest relative error of a right gradient."),
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="Where the gradient is computed: cpu or gpu.")
+    ] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Judge a hand-written gradient against the certified one, and say what is wrong with it.
@@ -178,7 +191,7 @@ def check(
     """
     from .cli_check import check_files
 
-    text, right = check_files(loss, gradient, at, argnum, tolerance, as_json)
+    text, right = check_files(loss, gradient, at, argnum, tolerance, as_json, device)
     _show(text)
     raise typer.Exit(OK if right else TOLERANCE)
 
@@ -329,18 +342,6 @@ def list_(as_json: AsJson = False) -> None:
 
     found = catalogue()
     _show(json_text(found) if as_json else catalogue_text(found))
-
-
-def _forecast(study: str, quick: bool, seed: int, as_json: bool, others: dict[str, Any]) -> NoReturn:
-    """Print the forecast of a study and leave."""
-    from .cli_forecast import forecast_text
-
-    if given := [name for name, value in others.items() if value]:
-        _say(f"--dry-run measures and writes nothing: leave out {' and '.join(given)}")
-        raise typer.Exit(BAD_INPUT)
-    text, runs = forecast_text(study, quick, seed, as_json)
-    _show(text)
-    raise typer.Exit(OK if runs else NOTHING)
 
 
 def _show_results(results: Any, as_json: bool) -> None:

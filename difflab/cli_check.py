@@ -20,7 +20,13 @@ NAMES = ("arguments", "example")
 
 
 def check_files(
-    loss: str, gradient: str, at: str | None, argnum: int, tolerance: float | None, as_json: bool
+    loss: str,
+    gradient: str,
+    at: str | None,
+    argnum: int,
+    tolerance: float | None,
+    as_json: bool,
+    device: str = "cpu",
 ) -> tuple[str, bool]:
     """Check a gradient in a file.
 
@@ -31,18 +37,26 @@ def check_files(
         argnum: which argument is differentiated.
         tolerance: largest relative error, or ``None``.
         as_json: whether the report is one JSON document.
+        device: where the gradient is computed; on "gpu" its arguments are CuPy's arrays. The truth is the host's.
 
     Returns:
         The report, and whether the gradient is right.
 
     Raises:
         InputError: a fault in what was named, or in these files.
+        UnavailableError: the device is not to be had.
     """
+    from .harness.study_device import check_device
+
+    if check_device(device) == "gpu":
+        from .harness.gpu_side import computed_there
     files = _Files()
     # What the user's files print is no result.
     with contextlib.redirect_stdout(sys.stderr):
         function = files.function(loss)
         derivative = files.function(gradient, files.place(loss))
+        if device == "gpu":
+            derivative = computed_there(derivative)
         args, kwargs = _arguments(files, loss, function, at)
         with blaming(f"{loss} or {gradient}"):
             from .checking import check

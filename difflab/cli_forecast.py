@@ -8,6 +8,7 @@ from typing import Any
 
 from .cli_progress import progress_on
 from .cli_tables import MISSING, json_text, table
+from .errors import InputError
 from .report import numbers
 from .report.cases import OUTCOMES, title
 
@@ -19,7 +20,24 @@ NOTE = (
 )
 
 
-def forecast_text(study: str, quick: bool, seed: int, as_json: bool) -> tuple[str, bool]:
+def forecast_alone(
+    study: str, quick: bool, seed: int, as_json: bool, device: str | None, others: Mapping[str, Any]
+) -> tuple[str, bool]:
+    """The same where nothing else is asked for.
+
+    Args:
+        study, quick, seed, as_json, device: as for ``forecast_text``.
+        others: options that make no sense beside it, by name.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    if given := [name for name, value in others.items() if value]:
+        raise InputError(f"--dry-run measures and writes nothing: leave out {' and '.join(given)}")
+    return forecast_text(study, quick, seed, as_json, device)
+
+
+def forecast_text(study: str, quick: bool, seed: int, as_json: bool, device: str | None = None) -> tuple[str, bool]:
     """What ``difflab run --dry-run`` prints; progress goes to standard error.
 
     Args:
@@ -27,6 +45,7 @@ def forecast_text(study: str, quick: bool, seed: int, as_json: bool) -> tuple[st
         quick: forecast a quick run.
         seed: of parameters and data.
         as_json: one JSON document instead of text.
+        device: "cpu" or "gpu" for all problems; ``None`` for what the study says.
 
     Returns:
         The text, and whether any case would be started.
@@ -34,7 +53,7 @@ def forecast_text(study: str, quick: bool, seed: int, as_json: bool) -> tuple[st
     from .lab import forecast_document
 
     with progress_on(sys.stderr) as progress:
-        found = forecast_document(study, quick=quick, seed=seed, progress=progress)
+        found = forecast_document(study, quick=quick, seed=seed, progress=progress, device=device)
     runs = any(case["outcome"] == "runs" for case in found["cases"])
     return json_text(found) if as_json else as_text(found), runs
 

@@ -15,27 +15,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import errors
+from .arrays import device_of
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Prepared, Source
 from .backends.ways import require
 from .calls import bind, describe, leaf_names
-from .flat import Function, check_trace, make_source, require_scalar
-from .harness import accuracy, environment, memory, statistics, timing
+from .containers import flatten
+from .flat import Function, make_source, require_scalar
+from .harness import accuracy, environment
 from .harness.finite_loss import fault_of_loss
+from .harness.gpu_side import downloaded
+from .harness.interleave import interleave
 from .harness.operation import VECTORS, Operation
 from .harness.reference import Reference
 from .harness.results import COLUMNS, MORE_COLUMNS
+from .harness.session import side_of
+from .harness.study_device import check_device
 from .harness.worker import verdict
 from .prepared import OF_ONE_NUMBER
+from .trace_checks import check_trace
 from .trees import cotangent_leaves, tangent_leaves, value_tree, vector_leaves
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT = ("finite", "symbolic", "forward", "reverse")
-ROUNDS = 5
-SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ def compare(
     vectors: Any = None,
     analytic: Callable[..., tuple[Any, Any]] | None = None,
     reference_seconds: float = 20.0,
+    device: str | None = None,
     **kwargs: Any,
 ) -> Comparison:
     """Differentiate one function in several ways and measure each.
@@ -121,6 +127,8 @@ def compare(
             cotangent, in that of the output; by default random ones of unit length, the same for all backends.
         analytic: hand-derived ``analytic(*args) -> (value, gradient)`` for backend "analytic".
         reference_seconds: after which the certified reference is given up.
+        device: "cpu" or "gpu": where the backends compute; by default where the arguments are. The reference is the
+            processor's.
         kwargs: keyword arguments of the function, never differentiated.
 
     Returns:
@@ -128,6 +136,7 @@ def compare(
 
     Raises:
         TraceError, InputError: the function itself cannot be recorded or is not one that the operator takes.
+        UnavailableError: the device is not to be had.
 
     Example:
         >>> found = compare(lambda w: np.sum(np.tanh(w) ** 2), np.array([0.3, -0.5]), backends=["forward", "reverse"])
@@ -144,6 +153,10 @@ def compare(
     chosen = [resolve(backend) for backend in backends]
     if analytic is not None and not any(backend.family == "analytic" for backend in chosen):
         chosen.append(Analytic(analytic))
+    given = device_of(leaf for tree in (*args, *kwargs.values()) for leaf in flatten(tree)[0])
+    side = side_of({"device": given if device is None else check_device(device)})
+    if given == "gpu":
+        args, kwargs = tuple(map(downloaded, args)), {name: downloaded(value) for name, value in kwargs.items()}
     bound = bind(function, args, kwargs, argnums)
     made, flat = make_source(function, bound, frozen=True, analytic=analytic, names=True)
     fault = _fault_of_trace(made, flat, operator, chosen)
@@ -151,23 +164,26 @@ def compare(
     truth, why = None, "the loss cannot be traced"
     if not fault:
         truth, why = accuracy.truth_of(made.trace(), operation, reference_seconds)
+    there = _Place(side, function, args, kwargs, argnums, analytic, made)
+    located = side.operation(operation, there.source())
     labels = _labels(chosen)
     rows: list[dict[str, Any]] = []
     ready: list[tuple[dict[str, Any], Callable[[], Any]]] = []
     for backend, label in zip(chosen, labels, strict=True):
-        row = _row(function, operation, backend, label)
+        row = _row(function, operation, backend, label) | {"device": side.name}
         rows.append(row)
-        asked = operation
+        asked = located
         if isinstance(backend, Analytic) and backend.function is not None:
-            own = make_source(function, bound, frozen=True, analytic=backend.function, names=True)[0]
-            asked = replace(operation, source=own)
+            asked = replace(located, source=there.source(backend.function))
         try:
-            prepared = _measure_once(row, backend, asked, truth, why)
+            backend = side.configured(backend, {"options": {}})
+            prepared = _measure_once(row, backend, asked, truth, why, side)
+            ready.append((row, side.call(asked, backend, prepared, warm=False)))
         except Exception as fault:  # whatever a backend does wrong becomes its row
             row["outcome"], row["reason"] = verdict(fault)
             continue
-        ready.append((row, asked.call(backend, prepared)))
-    samples = _interleave(ready, lambda: made.call(made.example))
+        row |= side.notes()
+    samples = interleave(ready, there.primal, side)
     study = _study(function, operator, labels)
     facts = {"why": why} if truth is None else accuracy.facts_of(truth)
     return Comparison(
@@ -177,8 +193,8 @@ def compare(
             "study": study,
             "quick": True,
             "created": environment.now(),
-            "environment": environment.describe({}, threads()),
-            "command": f"difflab.compare({study['name']}, ..., {_asked(operator)}backends={labels})",
+            "environment": environment.describe(side.described(), threads()),
+            "command": f"difflab.compare({study['name']}, ..., {_asked(operator, side.name)}backends={labels})",
             "method": _method(operator, vectors is None),
         },
         samples=samples,
@@ -211,8 +227,35 @@ def _method(operator: str, drawn: bool) -> list[str]:
     return found
 
 
-def _asked(operator: str) -> str:
-    return "" if operator == "gradient" else f"operator={operator!r}, "
+def _asked(operator: str, device: str) -> str:
+    named = "" if operator == "gradient" else f"operator={operator!r}, "
+    return named if device == "cpu" else f"{named}device={device!r}, "
+
+
+class _Place:
+    """The function where its backends compute: on the host as it was made, on a GPU with its arguments uploaded."""
+
+    def __init__(
+        self, side: Any, function: Callable, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any,
+        analytic: Callable | None, made: Source,
+    ) -> None:  # fmt: skip
+        self._side, self._function, self._analytic, self._made = side, function, analytic, made
+        placed = side.place((*args, *kwargs.values()))
+        self._args, self._kwargs = placed[: len(args)], dict(zip(kwargs, placed[len(args) :], strict=True))
+        self._bound = bind(function, self._args, self._kwargs, argnums)
+
+    def source(self, analytic: Callable | None = None) -> Source:
+        """What a backend needs, with the gradient that was derived by hand, if it is another."""
+        if analytic is None and self._side.name == "cpu":
+            return self._made
+        by_hand = analytic or self._analytic
+        return make_source(self._function, self._bound, frozen=True, analytic=by_hand, names=True)[0]
+
+    def primal(self) -> Callable[[], Any]:
+        """The plain function at its arguments."""
+        if self._side.name == "cpu":
+            return lambda: self._made.call(self._made.example)
+        return self._side.primal(lambda *args: self._function(*args, **self._kwargs), self._args, self.source())
 
 
 def _operation(operator: str, vectors: Any, made: Source, flat: Function) -> tuple[Operation, Any]:
@@ -297,50 +340,26 @@ def _roundoff(dtype: np.dtype) -> float:
 
 
 def _measure_once(
-    row: dict[str, Any], backend: Backend, operation: Operation, truth: Reference | None, why: str
+    row: dict[str, Any], backend: Backend, operation: Operation, truth: Reference | None, why: str, side: Any
 ) -> Prepared:
     """Forecast, prepare, first call, error, memory; fills the row as far as it comes."""
     require(backend, operation.operator)
     if truth is not None or "black-box" not in backend.capabilities:
         cost = operation.predict(backend)
         row |= {"predicted_bytes": int(cost.nbytes), "primal_calls": cost.primal_calls}
-    row["prepare_s"], prepared = timing.timed(lambda: operation.prepare(backend))
+    side.begin(False)
+    row["prepare_s"], prepared = side.timed(lambda: operation.prepare(backend))
     row |= {key: value for key, value in prepared.stats.items() if isinstance(value, int | float | str)}
-    row["first_call_s"], result = timing.timed(lambda: operation.result(prepared))
+    row["first_call_s"], result = side.timed(lambda: operation.result(prepared))
+    result = side.to_host(result)
     estimate = prepared.stats.get("error_estimate")  # known after a call only
-    row["error_estimate"] = estimate if estimate is not None and np.isfinite(estimate) else None
+    row["error_estimate"] = float(estimate) if estimate is not None and np.isfinite(float(estimate)) else None
     row |= accuracy.judge(
         result, operation.expected, backend.family, row["dtype"], truth, why, operator=operation.operator
     )
     if row["first_call_s"] < 1.0:
-        row["array_bytes"] = memory.arrays_during(lambda: operation.result(prepared))
+        row["array_bytes"] = side.arrays(lambda: operation.result(prepared))
     return prepared
-
-
-def _interleave(
-    ready: list[tuple[dict[str, Any], Callable[[], Any]]], primal: Callable[[], Any]
-) -> dict[str, list[list[float]]]:
-    """Rounds of samples by turns; call_s is the median over all, work_ratio the median of ratios within a round."""
-    if not ready:
-        return {}
-    step = timing.clock_step()
-    contestants = [("", primal), *[(row["case"], call) for row, call in ready]]
-    loops = {name: timing.calibrate(call, 1e-3, step)[0] for name, call in contestants}
-    found: dict[str, list[list[float]]] = {name: [] for name, _ in contestants}
-    order = np.random.default_rng(0)
-    for _ in range(ROUNDS):
-        for k in order.permutation(len(contestants)):
-            name, call = contestants[k]
-            timing.warm_up(call, 1, 0.002)
-            found[name].append([timing.sample(call, loops[name]) for _ in range(SAMPLES)])
-    plain = [statistics.median(one) for one in found.pop("")]
-    for row, _ in ready:
-        medians = [statistics.median(one) for one in found[row["case"]]]
-        row["call_s"] = statistics.median(medians)
-        row["primal_s"] = statistics.median(plain)
-        row["work_ratio"] = statistics.median([a / b for a, b in zip(medians, plain, strict=True)])
-    # One process: all rounds are one list of samples.
-    return {name: [[value for one in rounds for value in one]] for name, rounds in found.items()}
 
 
 def _study(function: Callable, operator: str, labels: list[str]) -> dict[str, Any]:

@@ -1,20 +1,19 @@
-"""A user's function seen through flat lists of leaves: calling it, tracing it, and checking one against the other."""
+"""A user's function seen through flat lists of leaves: calling it and tracing it, and a gradient derived by hand."""
 
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from .arrays import copied, is_device_array, namespace, placed
 from .backends.protocol import Source
 from .builder import Shape
 from .calls import ARRAY, Bound, describe, leaf_names, output_leaves
 from .containers import Structure, flatten, same
-from .errors import GuardError, InputError, TraceError
+from .errors import InputError
 from .primitives.record import Aval, Traced
 from .tape import Tape
 from .tracing import trace_leaves
@@ -43,7 +42,9 @@ class Function:
 
     def call(self, leaves: Sequence[Any]) -> list[Any]:
         """The user's own function on plain arrays."""
-        results = [np.array(out) for out in self.outputs(self.bound.plain(leaves))]  # copies: it may return an argument
+        device, results = self.bound.device, self.outputs(self.bound.plain(leaves))
+        # Copies: it may return an argument.
+        results = [np.array(out) if device == "cpu" else copied(placed(out, device)) for out in results]
         if not self.found:
             self.found = [Aval(result.shape, result.dtype) for result in results]
         return results
@@ -83,6 +84,7 @@ def make_source(
         places=lambda: bound.places,
         analytic=None if analytic is None else FlatGradient(analytic, bound),
         frozen=frozen,
+        device=bound.device,
     )
     return source, flat
 
@@ -108,8 +110,8 @@ class FlatGradient:
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise InputError(f"{name} is to return (value, gradient), and returned {type(answer).__name__}")
         value, gradient = answer
-        if np.shape(value) != ():
-            raise InputError(f"{name} is to return a scalar, and its value has shape {np.shape(value)}")
+        if _shape(value) != ():
+            raise InputError(f"{name} is to return a scalar, and its value has shape {_shape(value)}")
         try:
             parts = self._parts(gradient)
         except InputError:
@@ -117,11 +119,12 @@ class FlatGradient:
         except ValueError as error:
             raise InputError(f"{name} returned a gradient whose structure is not its argument's") from error
         for part, (shape, _) in zip(parts, self._expected, strict=True):
-            if np.shape(part) != shape:
-                raise InputError(
-                    f"{name} returned a gradient of shape {np.shape(part)} for a variable of shape {shape}"
-                )
-        return value, [_own(part, dtype, leaves) for part, (_, dtype) in zip(parts, self._expected, strict=True)]
+            if _shape(part) != shape:
+                raise InputError(f"{name} returned a gradient of shape {_shape(part)} for a variable of shape {shape}")
+        if self._bound.device == "gpu":
+            value = placed(value, "gpu")
+        own = _own if self._bound.device == "cpu" else _own_there
+        return value, [own(part, dtype, leaves) for part, (_, dtype) in zip(parts, self._expected, strict=True)]
 
     def _parts(self, gradient: Any) -> list[Any]:
         targets = self._bound.targets
@@ -139,6 +142,19 @@ class FlatGradient:
                 raise ValueError("the structures differ")
             parts.extend(found)
         return parts
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return value.shape if is_device_array(value) else np.shape(value)
+
+
+def _own_there(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> Any:
+    """The same on a GPU."""
+    array = placed(part, "gpu")
+    if array.dtype != dtype:
+        return array.astype(dtype)
+    shared = namespace(array).may_share_memory
+    return array.copy() if any(shared(array, leaf) for leaf in leaves) else array
 
 
 def _own(part: Any, dtype: np.dtype, leaves: Sequence[Any]) -> np.ndarray:
@@ -192,121 +208,3 @@ def require_tuples(primals: Any, tangents: Any, function: Callable) -> None:
                 f"jvp of {describe(function)}: {what} is a tuple with one entry per argument, as in (x,), and a "
                 f"{type(given).__name__} was given"
             )
-
-
-FAR = "at a point far from the example"
-
-
-@np.errstate(all="ignore")
-def check_trace(tape: Tape, flat: Function, leaves: Sequence[Any], draws: Any = None) -> None:
-    """The tape must compute what the function computes: here, at a point nearby, and at one far away.
-
-    Nearby, what is not a constant shows; far away, with signs turned, what chooses takes other branches.  ``draws`` is
-    the state of NumPy's global generator when the function was traced, if it drew numbers from it.
-
-    Raises:
-        TraceError: naming the likely cause.
-    """
-    # What was computed in float32 on the way is no more precise in a float64 result.
-    dtypes = {aval.dtype for aval in tape.avals}
-    rounding = max([float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind in "fc"], default=0.0)
-    rng = np.random.default_rng(20240229)
-    _compare(tape, flat, leaves, "at the example", 1e3 * rounding, draws)
-    for where, centre, spread, tolerance in (
-        ("at a point near the example", 1.0, 1e-3, 1e3 * rounding),
-        # Far away a function may amplify rounding; a branch that was frozen is wrong by far more.
-        (FAR, -1.0, 0.5, max(1e-3, 1e3 * rounding)),
-    ):
-        moved = [np.array(leaf) for leaf in leaves]
-        for position in flat.bound.wrt:
-            factors = centre + spread * rng.standard_normal(moved[position].shape)
-            moved[position] = (moved[position] * factors).astype(moved[position].dtype)
-        if where != FAR:
-            if same_path(tape, moved):
-                _compare(tape, flat, moved, where, tolerance, draws)
-            continue
-        # So far away neither need exist (a matrix may have no factors there), and a warning would say nothing.
-        with warnings.catch_warnings(), suppress(np.linalg.LinAlgError):
-            warnings.simplefilter("ignore")
-            if same_path(tape, moved):
-                _compare(tape, flat, moved, where, tolerance, draws)
-
-
-def _compare(tape: Tape, flat: Function, point: Sequence[Any], where: str, tolerance: float, draws: Any) -> None:
-    """Raise unless tape and function agree at a point."""
-    copies = [np.array(leaf) for leaf in point]
-    if draws is not None:
-        np.random.set_state(draws)  # noqa: NPY002 (the one that users draw from)
-    try:
-        expected = flat.call(copies)
-    except Exception:
-        if where != FAR:
-            raise
-        return  # so far away the function need not exist
-    if not all(map(_untouched, copies, point)):
-        raise TraceError(
-            f"{describe(flat.function)} writes into its own arguments, which a tape cannot do; work on a copy"
-        )
-    try:
-        found = tape.audit([np.asarray(leaf) for leaf in point])
-    except np.linalg.LinAlgError:
-        raise
-    except ValueError as error:
-        raise TraceError(
-            f"the trace of {describe(flat.function)} cannot be trusted, for a primitive's shape rule is wrong: {error}"
-        ) from error
-    for number, (a, b) in enumerate(zip(expected, found, strict=True)):
-        a, b = np.asarray(a), np.asarray(b)
-        if where == FAR and a.shape == b.shape:  # beside its domain the one may say infinite and the other NaN
-            known = np.isfinite(a) & np.isfinite(b)
-            a, b = a[known], b[known]
-        if where == FAR and a.shape == b.shape and np.isfinite(a).all() > np.isfinite(b).all():
-            continue  # the function may know what to do there, as in ``except FloatingPointError``
-        if a.shape != b.shape or not _close(a, b, tolerance):
-            raise TraceError(
-                f"the trace of {describe(flat.function)} does not compute what the function does: output {number} "
-                f"{where} is {_brief(a)} and the tape gives {_brief(b)}; likely causes are hidden state, random "
-                "numbers, an array changed in place while tracing, or a test of an argument's type (isinstance, "
-                "np.isscalar), which a traced array answers otherwise"
-            )
-
-
-def same_path(tape: Tape, point: Sequence[Any]) -> bool:
-    """Whether Python would branch there as it did when tracing."""
-    if not tape.guards:
-        return True
-    try:
-        seen = tape.replay_all(
-            [np.asarray(leaf) for leaf in point],
-            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
-            None,
-            [guard.value for guard in tape.guards],
-        )
-    except GuardError:  # a mask selects another number of elements
-        return False
-    return all(type(g.observed)(value) == g.observed for g, value in zip(tape.guards, seen, strict=True))
-
-
-def _untouched(copy: np.ndarray, leaf: Any) -> bool:
-    """Whether a function left its argument as it was; what compares equal needs no look at NaN."""
-    if copy.shape == leaf.shape and (copy == leaf).all():
-        return True
-    return bool(np.array_equal(copy, leaf, equal_nan=copy.dtype.kind in "fc"))
-
-
-def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    if (a == b).all():
-        return True
-    if a.dtype.kind not in "fc":
-        return False
-    finite = np.isfinite(a)
-    scale = float(np.max(np.abs(a[finite]), initial=0.0))
-    return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
-def _brief(a: np.ndarray) -> str:
-    return (
-        f"{a.item():.6g}"
-        if a.size == 1
-        else np.array2string(a.ravel()[:3], precision=6) + (" ..." if a.size > 3 else "")
-    )

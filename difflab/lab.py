@@ -17,6 +17,7 @@ from .harness.process import search_path
 from .harness.request import Request
 from .harness.results import Results
 from .harness.store import FolderError
+from .harness.study_device import check_device
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +34,7 @@ def run(
     seed: int = 0,
     allow_env_change: bool = False,
     cluster: str | None = None,
+    device: str | None = None,
 ) -> Results:
     """Run a study, or resume it, and write its page.
 
@@ -47,6 +49,7 @@ def run(
         allow_env_change: resume a run that began on another machine or with other versions; what is not finished is
             then timed afresh.
         cluster: the address of a Dask scheduler such as ``tcp://10.0.0.1:8786``, or ``local:N`` for N workers here.
+        device: "cpu" or "gpu" for all problems of the study, whatever it says.
 
     Returns:
         The results; the page is ``index.html`` in their folder.
@@ -54,13 +57,15 @@ def run(
     Raises:
         StudyError: the study is wrong; one line per fault.
         StoreError: the folder cannot be used.
+        UnavailableError: the device is not to be had; nothing was measured.
         KeyboardInterrupt: interrupted; the same call resumes.
 
     Example:
         >>> results = run("digits", quick=True)  # doctest: +SKIP
         >>> results.frame[["backend", "rel_error", "call_s"]]  # doctest: +SKIP
     """
-    request = Request(str(study), None if out is None else str(out), quick, seed, allow_env_change, cluster)
+    folder_named = None if out is None else str(out)
+    request = Request(str(study), folder_named, quick, seed, allow_env_change, cluster, device=_known_device(device))
     tell = progress or _ignore
     folder = _coordinate(request, tell)
     found = results.load(folder)
@@ -72,13 +77,16 @@ def run(
     return found
 
 
-def forecast(study: str | Path = "digits", *, quick: bool = False, seed: int = 0) -> pandas.DataFrame:
+def forecast(
+    study: str | Path = "digits", *, quick: bool = False, seed: int = 0, device: str | None = None
+) -> pandas.DataFrame:
     """What a study would cost on this machine, forecast from its tapes; no case is run and nothing is written.
 
     Args:
         study: the name of a shipped study, or the path of a study file ending in ``.toml``.
         quick: forecast a quick run.
         seed: the seed of parameters and data.
+        device: "cpu" or "gpu" for all problems; on a GPU there are forecasts of memory and none of times.
 
     Returns:
         One row per case: ``predicted_calls`` of the loss, ``predicted_flops``, ``predicted_bytes``,
@@ -94,7 +102,7 @@ def forecast(study: str | Path = "digits", *, quick: bool = False, seed: int = 0
     """
     import pandas
 
-    document = forecast_document(study, quick=quick, seed=seed)
+    document = forecast_document(study, quick=quick, seed=seed, device=device)
     frame = pandas.DataFrame(document.pop("cases"))
     frame.attrs.update(document)
     return frame
@@ -106,6 +114,7 @@ def forecast_document(
     quick: bool = False,
     seed: int = 0,
     progress: Callable[[dict[str, Any]], None] | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """A forecast as plain values: ``cases``, the limits and timing of the study, and the time of the whole.
 
@@ -114,6 +123,7 @@ def forecast_document(
         quick: forecast a quick run.
         seed: the seed of parameters and data.
         progress: is called with every event but the forecast itself: what runs, and that another run is waited for.
+        device: as for ``forecast``.
 
     Raises:
         StudyError: the study is wrong.
@@ -127,7 +137,7 @@ def forecast_document(
         else:
             tell(event)
 
-    _coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True), listen)
+    _coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True, device=_known_device(device)), listen)
     return found
 
 
@@ -147,6 +157,10 @@ def load(folder: str | Path) -> Results:
         >>> load("reports/digits").frame  # doctest: +SKIP
     """
     return results.load(folder)
+
+
+def _known_device(device: str | None) -> str | None:
+    return None if device is None else check_device(device)
 
 
 def _ignore(_: dict[str, Any]) -> None:
@@ -187,7 +201,10 @@ def _coordinate(request: Request, tell: Callable[[dict[str, Any]], None]) -> Pat
     if code == 130:
         raise KeyboardInterrupt
     if last.get("event") == "fault":
-        kinds = {"StudyError": errors.StudyError, "StoreError": errors.StoreError, "FolderError": FolderError}
+        kinds = {
+            "StudyError": errors.StudyError, "StoreError": errors.StoreError, "FolderError": FolderError,
+            "UnavailableError": errors.UnavailableError, "InputError": errors.InputError,
+        }  # fmt: skip
         raise kinds.get(last["type"], errors.DifflabError)(last["text"])
     if last.get("event") != "done":
         raise errors.StoreError(

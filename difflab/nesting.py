@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from .arrays import as_array, copied
 from .backends.deduced import Deduced, require_one_number
 from .backends.protocol import Backend, Nesting, Source, block_bytes
 from .backends.ways import require
 from .errors import ForecastError, UnsupportedError
-from .execution.chunks import machine_bytes
+from .execution.chunks import whole_bytes
 from .primitives.record import Aval, Traced
 from .promotion import innermost
 from .tape import Tape
@@ -53,7 +54,7 @@ def lifted(tape: Tape, leaves: Sequence[Any], others: Collection[Any] = ()) -> l
     """Leaves as values of the innermost trace among them, ``others`` and what the tape closes over."""
     outer = innermost([*leaves, *others, *tape.constants.values()])
     # A 0-d array that was a number is a constant like any other.
-    return [outer.lift(leaf if isinstance(leaf, Traced) else np.asarray(leaf)) for leaf in leaves]
+    return [outer.lift(leaf if isinstance(leaf, Traced) else as_array(leaf)) for leaf in leaves]
 
 
 class Nested:
@@ -142,24 +143,25 @@ def ready(backend: Backend, source: Source, operator: str) -> Any:
     if way.scalar and operator in ("jvp", "vjp", "jacobian"):
         require_one_number(backend, operator, _outputs(backend, source))
     if operator in ("jacobian", "hessian"):
-        _require_room(operator, _outputs(backend, source), [source.example[i] for i in source.wrt])
+        _require_room(operator, _outputs(backend, source), [source.example[i] for i in source.wrt], source.device)
     first = operator if operator in backend.capabilities else _declared(backend, way.source)
     prepared = backend.prepare(source, first, source.example)
     if (operator, first) == ("hessian", "hvp") and "primal_calls" in prepared.stats:  # one product for each column
-        prepared.stats["primal_calls"] *= sum(np.size(source.example[i]) for i in source.wrt)
+        prepared.stats["primal_calls"] *= sum(source.example[i].size for i in source.wrt)
     return complete(backend, source, prepared)
 
 
-def _require_room(operator: str, outputs: Sequence[Any], variables: Sequence[Any]) -> None:
-    """Refuse a matrix that cannot fit into the machine before any of it is allocated."""
+def _require_room(operator: str, outputs: Sequence[Any], variables: Sequence[Any], device: str) -> None:
+    """Refuse a matrix that cannot fit into the memory before any of it is allocated."""
     rows = outputs if operator == "jacobian" else variables
     nbytes = block_bytes(rows, variables)
-    if nbytes > machine_bytes():
+    room = whole_bytes(device)
+    if nbytes > room:
         height, width = sum(math.prod(row.shape) for row in rows), sum(v.size for v in variables)
         products = "dl.jvp or dl.vjp give its products" if operator == "jacobian" else "dl.hvp gives its products"
         raise ForecastError(
             f"the explicit {operator} of {height:,} x {width:,} numbers needs {nbytes / 2**30:,.0f} GiB, and this "
-            f"machine has {machine_bytes() / 2**30:.0f} GiB; {products} with vectors without it"
+            f"{'machine' if device == 'cpu' else 'GPU'} has {room / 2**30:.0f} GiB; {products} with vectors without it"
         )
 
 
@@ -168,9 +170,9 @@ def complete(backend: Backend, source: Source, prepared: Any) -> Deduced:
 
     def again(way: str) -> Any:
         tape, wrt = _differentiated(backend, source.tape, source.wrt, way)
-        vectors = [np.array(source.example[i]) for i in source.wrt]
+        vectors = [copied(source.example[i]) for i in source.wrt]
         example = [*source.example, *vectors][: len(tape.inputs)]
-        second = Source(tape.evaluate, lambda: tape, example, wrt, frozen=source.frozen)
+        second = Source(tape.evaluate, lambda: tape, example, wrt, frozen=source.frozen, device=source.device)
         return ready(backend, second, way.partition(" ")[0])
 
     kept: dict[str, Any] = {}
@@ -230,5 +232,5 @@ def example(leaf: Any, plain: Any) -> Any:
     """A leaf as the user's function would get it: a traced one at its example, as a number where it is one."""
     if not isinstance(leaf, Traced):
         return plain
-    value = np.array(leaf.builder.concrete(leaf.number))
+    value = copied(leaf.builder.concrete(leaf.number))
     return value.item() if leaf.weak else value

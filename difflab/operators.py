@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
+from .arrays import copied
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
@@ -261,7 +262,7 @@ def vjp(function: Callable, *primals: Any, backend: str | Backend = "reverse") -
         leaves = lifted(made.tape, bound.leaves)
         values, pullback = inside(chosen, made.tape, bound.wrt).vjp(leaves)
     else:
-        leaves = [np.array(leaf) for leaf in bound.leaves]
+        leaves = [copied(leaf) for leaf in bound.leaves]
         values, pullback = ready(chosen, made, "vjp").vjp(bound.leaves)
         if flat.structure is None:
             flat.call(bound.leaves)

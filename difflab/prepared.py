@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import copied, is_device_array
 from .backends import by_shape
 from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
@@ -17,11 +18,12 @@ from .backends.ways import require
 from .calls import Bound, bind, describe
 from .containers import flatten
 from .errors import GuardError
-from .flat import Function, check_trace, make_source, require_data, require_scalar, require_tuples, same_path
+from .flat import Function, make_source, require_data, require_scalar, require_tuples
 from .nesting import example, inside, lifted, ready
 from .primitives.record import Traced
 from .quick import QuickBinding
 from .tape import Tape
+from .trace_checks import check_trace
 from .trees import (
     cotangent_leaves,
     hessian_tree,
@@ -104,7 +106,8 @@ class Prepared:
     @property
     def stats(self) -> dict[str, Any]:
         """What is known of the programs: ``traces``, and the backend's own notes on the first one."""
-        return {"traces": self._traces, **self._first.stats}
+        notes = self._first.stats.items()  # what a call left on a GPU is fetched when somebody looks
+        return {"traces": self._traces, **{key: n.item() if is_device_array(n) else n for key, n in notes}}
 
     def _add(self, bound: Bound) -> tuple[Deduced, Function, Source]:
         return self._kept(bound, *self._traced(bound))
@@ -165,7 +168,7 @@ class Prepared:
         args, kwargs = bound.rebuild(leaves)
         there = bind(self._function, args, kwargs, self._argnums)
         for _, (_, flat, source) in self._known(there.key):
-            if same_path(source.tape, there.leaves):
+            if source.tape.follows(there.leaves):
                 return flat, source.tape
         _, flat, source = self._add(there)
         return flat, source.tape
@@ -256,7 +259,7 @@ class Prepared:
             structure = flat.structure
             assert structure is not None
             nested = any(isinstance(leaf, Traced) for leaf in leaves)
-            kept = leaves if nested else [np.array(leaf) for leaf in leaves]
+            kept = leaves if nested else [copied(leaf) for leaf in leaves]
 
             def pull(cotangent: Any) -> Any:
                 given = cotangent_leaves(cotangent, values, structure, self._function)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import as_array
 from .builder import CAST, Builder, aval_of
 from .errors import TraceError, user_location
 from .primitives import REGISTRY
@@ -87,10 +88,8 @@ def apply_ufunc(ufunc: np.ufunc, operands: Sequence[Any]) -> Any:
 
 def floating(x: Any) -> Any:
     """``x`` as an array of a floating dtype: integers and booleans become float64, as NumPy's own functions do."""
-    dtype = aval_of(x).dtype if isinstance(x, Traced) else np.asarray(x).dtype
-    if dtype.kind in "fc":
-        return x if isinstance(x, Traced) else np.asarray(x)
-    return CAST(x if isinstance(x, Traced) else np.asarray(x), dtype="<f8")
+    x = x if isinstance(x, Traced) else as_array(x)
+    return x if x.dtype.kind in "fc" else CAST(x, dtype="<f8")
 
 
 def is_weak(operand: Any) -> bool:

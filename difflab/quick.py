@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from .arrays import module_of, to_device
 from .calls import ARRAY, NUMBER, Bound, finished
 from .execution.codegen import compile_text
 from .primitives.record import Aval
@@ -51,8 +52,8 @@ Putter = Callable[[Sequence[Any]], Any]
 class QuickBinding:
     """Recognises calls like the one that it was made for.
 
-    Only calls whose leaves are arrays or Python floats of the same shapes, dtypes and containers, keys in the same
-    order, are recognised; all others go the long way, with its error messages.
+    Only calls whose leaves are arrays, on the same device, or Python floats of the same shapes, dtypes and containers,
+    keys in the same order, are recognised; all others go the long way, with its error messages.
     """
 
     def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], bound: Bound):
@@ -66,11 +67,16 @@ class QuickBinding:
         floats = frozenset([position for position, kind in enumerate(bound.kinds) if kind == NUMBER])
         numbered = bound.rebuild(range(len(bound.leaves)))
         if _nodes(numbered) > MOST_NODES:
-            self.leaves = Known(args, kwargs, bound.avals, floats).leaves
+            self.leaves = Known(args, kwargs, bound.avals, floats, bound.device).leaves
             return
-        self.leaves = taker(*numbered, bound.avals, floats)
+        self.leaves = taker(*numbered, bound.avals, floats, bound.device)
         if not floats:
-            self.tree = putter(by_variable(bound, range(len(bound.wrt))))
+            self.tree = putter(by_variable(bound, range(len(bound.wrt))), bound.device)
+
+
+def _kind_of(device: str) -> tuple[type, Callable[[Any], Any]]:
+    """The type of a device's arrays, and what makes one of a number."""
+    return module_of(device).ndarray, np.asarray if device == "cpu" else to_device
 
 
 def _never(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -97,7 +103,9 @@ def _nodes(tree: Any, depth: int = 0) -> float:
     return 1 + sum([_nodes(item, depth + 1) for item in (tree.values() if kind is dict else tree)])
 
 
-def taker(args: Sequence[Any], kwargs: dict[str, Any], avals: Sequence[Aval], floats: frozenset[int]) -> Taker:
+def taker(
+    args: Sequence[Any], kwargs: dict[str, Any], avals: Sequence[Aval], floats: frozenset[int], device: str = "cpu"
+) -> Taker:
     """Write out the function that takes calls apart.
 
     Args:
@@ -105,6 +113,7 @@ def taker(args: Sequence[Any], kwargs: dict[str, Any], avals: Sequence[Aval], fl
         kwargs: keyword arguments likewise.
         avals: shape and dtype of every leaf, by its number.
         floats: numbers of the leaves that are Python floats; the others are arrays.
+        device: where the arrays are.
 
     Returns:
         A function of ``args`` and ``kwargs`` that gives the leaves in the order of their numbers, all as arrays, or
@@ -156,14 +165,16 @@ def taker(args: Sequence[Any], kwargs: dict[str, Any], avals: Sequence[Aval], fl
         "return leaves",
     ]
     shapes, dtypes = [aval.shape for aval in avals], [aval.dtype for aval in avals]
-    return _written("leaves(args, kwargs)", lines, ndarray=np.ndarray, asarray=np.asarray, shapes=shapes, dtypes=dtypes)
+    kind, asarray = _kind_of(device)
+    return _written("leaves(args, kwargs)", lines, ndarray=kind, asarray=asarray, shapes=shapes, dtypes=dtypes)
 
 
-def putter(tree: Any) -> Putter:
+def putter(tree: Any, device: str = "cpu") -> Putter:
     """Write out the function that puts gradients of arrays into plain containers.
 
     Args:
         tree: the containers, with the numbers 0, 1, ... of the gradients in their places.
+        device: where the arrays are.
 
     Returns:
         A function of all gradients in the order of their numbers.
@@ -193,7 +204,7 @@ def putter(tree: Any) -> Putter:
         f"[{', '.join([variables[number] for number in range(len(variables))])}] = gradients",
         f"return {result}",
     ]
-    return _written("tree(gradients)", lines, ndarray=np.ndarray, arrays=_arrays)
+    return _written("tree(gradients)", lines, ndarray=_kind_of(device)[0], arrays=_arrays)
 
 
 def _arrays(gradients: Sequence[Any]) -> list[Any]:
@@ -218,9 +229,18 @@ class Known:
         kwargs: keyword arguments of the call.
         avals: shape and dtype of every leaf.
         floats: positions of the leaves that are Python floats; the others are arrays.
+        device: where the arrays are.
     """
 
-    def __init__(self, args: Sequence[Any], kwargs: dict[str, Any], avals: Sequence[Aval], floats: frozenset[int]):
+    def __init__(
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        avals: Sequence[Aval],
+        floats: frozenset[int],
+        device: str = "cpu",
+    ):
+        self._kind, self._asarray = _kind_of(device)
         self._keywords = tuple(kwargs)
         call: Any = (tuple(args), tuple(kwargs.values()))
         self._spec = optree.tree_structure(call)
@@ -240,9 +260,9 @@ class Known:
         for position in self._floats:
             if type(leaves[position]) is not float:
                 return None
-            leaves[position] = np.asarray(leaves[position])
+            leaves[position] = self._asarray(leaves[position])
         for leaf, aval in zip(leaves, self._avals, strict=True):
-            if type(leaf) is not np.ndarray or leaf.dtype != aval.dtype or leaf.shape != aval.shape:
+            if type(leaf) is not self._kind or leaf.dtype != aval.dtype or leaf.shape != aval.shape:
                 return None
         return leaves
 

@@ -1,22 +1,23 @@
-"""Special functions of SciPy that are no ufuncs, on plain and on traced arrays alike.
+"""Special functions of SciPy on plain, on traced and on CuPy's arrays alike.
 
-SciPy's ufuncs (``scipy.special.erf``, ``expit``, ``gammaln``, ``jv``, ...) work on traced arrays as they are, and stand
-here under the same names.  Its functions written in Python do not, so they are written again here: same arguments, and
-of plain arrays SciPy's own values.
+SciPy's ufuncs (``scipy.special.erf``, ``expit``, ``gammaln``, ...) work on traced arrays as they are; those that
+stand here under the same names take CuPy's as well.  Its functions written in Python do not, so they are written again
+here: same arguments, and of plain arrays SciPy's own values.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
 import numpy as np
 
 from . import nn
-from .arrays import special_function
+from .arrays import device_of, is_device_array, namespace, placed, special_function, special_functions
 from .errors import InputError, user_location
 from .primitives import REGISTRY, arguments
-from .primitives.record import Traced
+from .primitives.record import Primitive, Traced
 from .primitives.special import UFUNCS
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "zeta"]
@@ -27,7 +28,17 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"difflab.special has no {name!r}; it has {', '.join(__all__)} and SciPy's ufuncs {', '.join(_public())}"
         )
-    return special_function(name)
+    return _with_device(special_function(name), UFUNCS[name])
+
+
+def _with_device(ufunc: Any, primitive: Primitive) -> Any:
+    """SciPy's ufunc, in whose place the primitive takes CuPy's arrays."""
+
+    @functools.wraps(ufunc, assigned=("__name__", "__doc__"))
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return primitive(*args) if not kwargs and any(map(is_device_array, args)) else ufunc(*args, **kwargs)
+
+    return function
 
 
 def __dir__() -> list[str]:
@@ -38,8 +49,15 @@ def _public() -> list[str]:
     return sorted(name for name in UFUNCS if not name.startswith("_"))
 
 
-def _any_traced(*values: Any) -> bool:
-    return any(isinstance(value, Traced) for value in values)
+def _is_plain(*values: Any) -> bool:
+    """Whether SciPy's own function takes the arguments: whether none is traced or CuPy's."""
+    return not any(isinstance(value, Traced) or is_device_array(value) for value in values)
+
+
+def _together(*values: Any) -> list[Any]:
+    """Arrays on one side: on the device if one is there; traced ones as they are."""
+    device = device_of(values)
+    return [value if isinstance(value, Traced) else placed(value, device) for value in values]
 
 
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -63,14 +81,14 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         >>> round(float(logsumexp([1.0, 2.0], b=[-1.0, 1.0])), 6)
         1.541325
     """
-    if not _any_traced(a, b):
+    if _is_plain(a, b):
         return special_function("logsumexp")(a, axis, b, keepdims, return_sign)
     if b is None and not return_sign:
         return nn.logsumexp(a, axis, keepdims)
     if b is None:
         result = nn.logsumexp(a, axis, keepdims)
         return result, np.where(result == -np.inf, 0.0, np.ones_like(result))
-    a, b = (value if isinstance(value, Traced) else np.asarray(value) for value in (a, b))
+    a, b = _together(a, b)
     dtype = np.result_type(a.dtype, b.dtype)  # SciPy takes the exponentials in the common dtype
     a = a if a.dtype == dtype else a.astype(dtype)
     counts = np.not_equal(b, 0)
@@ -107,7 +125,7 @@ def softmax(x: Any, axis: Any = None) -> Any:
         >>> softmax([[0.0, 0.0]])
         array([[0.5, 0.5]])
     """
-    return nn.softmax(x, axis) if _any_traced(x) else special_function("softmax")(x, axis)
+    return special_function("softmax")(x, axis) if _is_plain(x) else nn.softmax(x, axis)
 
 
 def log_softmax(x: Any, axis: Any = None) -> Any:
@@ -127,7 +145,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
         >>> log_softmax([1000.0, 0.0])
         array([    0., -1000.])
     """
-    if not _any_traced(x):
+    if _is_plain(x):
         return special_function("log_softmax")(x, axis)
     return x - nn.logsumexp(x, axis, keepdims=True)
 
@@ -176,14 +194,14 @@ def polygamma(n: Any, x: Any) -> Any:
         >>> round(float(polygamma(1, 1.0)), 6)
         1.644934
     """
-    if not _any_traced(n, x):
+    if _is_plain(n, x):
         return special_function("polygamma")(n, x)
     orders = _orders(n, "polygamma")
     x = REGISTRY["cast"](x, dtype="<f8") if x.dtype != np.float64 else x
     parts = [(order, REGISTRY["polygamma"](x, order=int(order))) for order in np.unique(orders)]
     result = np.broadcast_to(parts[0][1], np.broadcast_shapes(orders.shape, x.shape))
     for order, part in parts[1:]:
-        result = np.where(orders == order, part, result)
+        result = np.where(placed(orders == order, device_of([x])), part, result)
     return result
 
 
@@ -205,15 +223,18 @@ def zeta(x: Any, q: Any = None, out: Any = None) -> Any:
         >>> round(float(zeta(2.0, 1.0)), 6)
         1.644934
     """
-    if not _any_traced(x, q, out):
+    if _is_plain(x, q, out):
         return special_function("zeta")(x, q, out)
+    if q is None and is_device_array(x) and out is None:
+        return special_functions(namespace(x)).zetac(x) + 1.0
     if out is not None or isinstance(x, Traced):
         raise InputError(
             f"zeta at {user_location()} is differentiated in its second argument only, and writes into no array; give "
             "the exponent as a plain number or array"
         )
     dtype = np.result_type(np.float32 if q.dtype == np.float32 and isinstance(x, int | float) else np.float64, q.dtype)
-    return REGISTRY["zeta"](np.asarray(x, dtype), REGISTRY["cast"](q, dtype=dtype.str) if q.dtype != dtype else q)
+    x = x.astype(dtype) if is_device_array(x) else np.asarray(x, dtype)
+    return REGISTRY["zeta"](x, REGISTRY["cast"](q, dtype=dtype.str) if q.dtype != dtype else q)
 
 
 def multigammaln(a: Any, d: int) -> Any:
@@ -233,7 +254,7 @@ def multigammaln(a: Any, d: int) -> Any:
         >>> round(float(multigammaln(3.0, 2)), 6)
         1.550195
     """
-    if not _any_traced(a):
+    if _is_plain(a):
         return special_function("multigammaln")(a, d)
     try:
         count = operator.index(d)
@@ -241,7 +262,7 @@ def multigammaln(a: Any, d: int) -> Any:
         count = 0
     if count < 1:
         raise InputError(f"multigammaln at {user_location()} takes a dimension from 1 on, not {d!r}")
-    total = special_function("gammaln")(a - 0.0)
+    total = REGISTRY["gammaln"](a - 0.0)
     for k in range(1, count):
-        total = total + special_function("gammaln")(a - 0.5 * k)
+        total = total + REGISTRY["gammaln"](a - 0.5 * k)
     return total + 0.25 * count * (count - 1) * np.log(np.pi)  # as in SciPy no weak number

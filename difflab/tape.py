@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .primitives.record import Aval, Primitive, find
+from .arrays import as_array, to_host
+from .errors import GuardError
+from .primitives.record import Aval, Primitive, Traced, find
+from .primitives.values import value_of
 
 
 class Equation(NamedTuple):
@@ -96,16 +99,20 @@ class Tape:
 
     def evaluate(self, inputs: Sequence[Any], constants: Mapping[int, Any] | None = None) -> list[Any]:
         """The outputs at ``inputs``, equation by equation, with each primitive's own value."""
-        return self.replay(inputs, lambda primitive, operands, params: primitive(*operands, **params), constants)
+        return self.replay(inputs, _value_of_any, constants)
 
-    def audit(self, inputs: Sequence[Any]) -> list[Any]:
-        """The outputs at ``inputs``; ``ValueError`` where a value has not the shape and dtype noted for it."""
+    def audit(self, inputs: Sequence[Any], constants: Mapping[int, Any] | None = None) -> list[Any]:
+        """The outputs at ``inputs``; ``ValueError`` where a value has not the shape and dtype noted for it.
+
+        CuPy's own choice of a dtype is not held against it: a program on a GPU casts to the one that is noted.
+        """
         position = 0
 
         def visit(primitive: Primitive, operands: list, params: dict) -> Any:
             nonlocal position
-            result = np.asarray(primitive.evaluate(*operands, **params))
             noted = self.avals[self.equations[position].output]
+            dtype = None if primitive.kind == "own" else noted.dtype
+            result = as_array(value_of(primitive, operands, params, dtype))
             if (result.shape, result.dtype) != (noted.shape, noted.dtype):
                 raise ValueError(
                     f"equation {position} ({primitive.name}) is noted as {show(noted)} and gives "
@@ -114,7 +121,17 @@ class Tape:
             position += 1
             return result
 
-        return self.replay(inputs, visit)
+        return self.replay(inputs, visit, constants)
+
+    def follows(self, inputs: Sequence[Any]) -> bool:
+        """Whether Python would branch at ``inputs`` as it did when the tape was recorded."""
+        if not self.guards:
+            return True
+        try:
+            seen = self.replay_all([as_array(one) for one in inputs], value_of, None, [g.value for g in self.guards])
+        except GuardError:  # a mask selects another number of elements
+            return False
+        return all(type(g.observed)(value) == g.observed for g, value in zip(self.guards, seen, strict=True))
 
     def replay(
         self,
@@ -191,7 +208,7 @@ class Tape:
 
     def to_json(self) -> tuple[str, dict[str, np.ndarray]]:
         """The tape as JSON text, and its constants as arrays by name (to be kept as ``.npy``, never pickled)."""
-        arrays = {f"c{number}": np.asarray(value) for number, value in self.constants.items()}
+        arrays = {f"c{number}": to_host(value) for number, value in self.constants.items()}
         document = {
             "version": 1,
             "avals": [[list(a.shape), a.dtype.str, a.weak] for a in self.avals],
@@ -232,6 +249,13 @@ class Tape:
             names=dict(map(tuple, document["names"])),
         )
         return _numbered(tape).check()
+
+
+def _value_of_any(primitive: Primitive, operands: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """The value of an equation, recorded where an operand is traced."""
+    if any(isinstance(operand, Traced) for operand in operands):
+        return primitive(*operands, **params)
+    return value_of(primitive, operands, params)
 
 
 def show(aval: Aval) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import as_array, device_of, is_device_array, namespace, placed
 from .calls import ARRAY, SCALAR, Bound, describe, finished
 from .containers import LEAF, Structure, flatten, same, unflatten
 from .errors import InputError
@@ -23,18 +24,22 @@ def value_tree(flat: Function, values: Sequence[Any]) -> Any:
     assert flat.structure is not None
     if len(values) == 1 and flat.structure is LEAF:
         value = values[0]
-        return value if isinstance(value, np.generic) or np.ndim(value) else finished(value, SCALAR)
-    return unflatten(flat.structure, [finished(v, SCALAR if np.ndim(v) == 0 else ARRAY) for v in values])
+        return value if isinstance(value, np.generic) or _ndim(value) else finished(value, SCALAR)
+    return unflatten(flat.structure, [finished(v, SCALAR if _ndim(v) == 0 else ARRAY) for v in values])
+
+
+def _ndim(value: Any) -> int:
+    return value.ndim if type(value) is np.ndarray or is_device_array(value) else np.ndim(value)
 
 
 def _block(block: Any, kind: str, dtype: np.dtype) -> Any:
     """One leaf of a Jacobian: in its dtype, a NumPy scalar for a number by a number."""
     if isinstance(block, Traced):
         return block if block.dtype == dtype else block.astype(dtype)
-    array = np.asarray(block)
+    array = as_array(block)
     if array.dtype != dtype:
         array = array.astype(dtype)
-    return array if kind is ARRAY or array.ndim else array[()]
+    return array if kind is ARRAY or array.ndim or is_device_array(array) else array[()]
 
 
 def by_variable(bound: Bound, leaves: Sequence[Any]) -> Any:
@@ -75,11 +80,11 @@ def jacobian_tree(
 
 def _turned(block: Any, inner: int) -> Any:
     """A block of shape out + in as one of shape in + out."""
-    outer = np.ndim(block) - inner
+    outer = _ndim(block) - inner
     if not inner or not outer:
         return block
     turned = np.transpose(block, (*range(outer, outer + inner), *range(outer)))
-    return turned if isinstance(turned, Traced) else np.ascontiguousarray(turned)
+    return turned if isinstance(turned, Traced) else namespace(turned).ascontiguousarray(turned)
 
 
 def hessian_tree(bound: Bound, blocks: Sequence[Sequence[Any]]) -> Any:
@@ -113,7 +118,7 @@ def _along_variables(trees: Sequence[Any], bound: Bound, what: str, whose: str) 
         if not same(structure, target):
             raise InputError(f"{what} does not have the structure of {whose}")
         leaves.extend(parts)
-    return [matched(leaf, bound.avals[i], what) for leaf, i in zip(leaves, bound.wrt, strict=True)]
+    return [matched(leaf, bound.avals[i], what, bound.device) for leaf, i in zip(leaves, bound.wrt, strict=True)]
 
 
 def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
@@ -140,21 +145,26 @@ def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure
     leaves, found = flatten(cotangent)
     if not same(found, structure):
         raise InputError(f"vjp of {describe(function)}: the cotangent does not have the structure of the output")
+    device = device_of(values)
     return [
-        matched(leaf, value, f"vjp of {describe(function)}: a cotangent")
+        matched(leaf, value, f"vjp of {describe(function)}: a cotangent", device)
         for leaf, value in zip(leaves, values, strict=True)
     ]
 
 
-def matched(leaf: Any, like: Any, what: str) -> Any:
-    """A tangent or cotangent of the right shape, in the dtype of what it belongs to."""
+def matched(leaf: Any, like: Any, what: str, device: str = "cpu") -> Any:
+    """A tangent or cotangent of the right shape, in the dtype of what it belongs to and where that is."""
     if isinstance(leaf, Traced):
         if leaf.shape != like.shape:
             raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
         return leaf.astype(like.dtype)
-    array = np.asarray(leaf)
+    if device == "gpu" and isinstance(leaf, np.ndarray):
+        raise InputError(f"{what} is a NumPy array and what it belongs to is on the GPU; move it with cupy.asarray")
+    if device == "cpu" and is_device_array(leaf):
+        raise InputError(f"{what} is on the GPU and what it belongs to is a NumPy array; move it with .get()")
+    array = placed(leaf, device)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
     if array.dtype.kind not in ("fciub" if like.dtype.kind == "c" else "fiub"):
         raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
-    return np.array(array, dtype=like.dtype)
+    return namespace(array).array(array, dtype=like.dtype)

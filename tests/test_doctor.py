@@ -197,9 +197,28 @@ def test_graphics_processors_need_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     found = libraries.gpu()
     assert found == Finding("GPU", NOTE, "Card (128 GiB); CuPy is not installed", 'pip install "difflab[gpu]"')
     monkeypatch.setattr(environment, "version_of", lambda name: "13.0")
-    assert libraries.gpu() == Finding("GPU", OK, "Card (128 GiB), driver 580.1")
+    closed = libraries.gpu(lambda: "no CUDA-capable device is detected")
+    assert (closed.state, closed.figure) == (PROBLEM, "Card (128 GiB); no CUDA-capable device is detected")
     monkeypatch.setattr(hardware, "gpus", lambda: None)
-    assert libraries.gpu().state == OK
+    absent = libraries.gpu(lambda: "no device")
+    assert (absent.state, absent.figure) == (OK, "none found; everything runs on the processor (no device)")
+
+
+def test_a_graphics_processor_is_told_with_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "version_of", lambda name: "13.0")
+    facts = {
+        "name": "Card", "memory_bytes": 2**37, "memory_free_bytes": 2**37 - 2**30, "driver": "580.1",
+        "cuda_runtime": "13.0", "sm_mhz": 345.0, "sm_mhz_most": 1980.0, "temperature_c": 33.0, "ecc": True,
+        "mig": False, "slowed": [],
+    }  # fmt: skip
+    text = "Card, 127 GiB of 128 GiB free, driver 580.1, CUDA 13.0, clock at 345 of 1980 MHz, 33 degrees, ECC on"
+    assert libraries.gpu(lambda: facts) == Finding("GPU", OK, text)
+    hot = libraries.gpu(lambda: {**facts, "slowed": ["its temperature"]})
+    assert hot.state == NOTE
+    assert hot.figure.endswith("its clocks are lowered because of its temperature")
+    shared = libraries.gpu(lambda: {**facts, "memory_free_bytes": 2**36})
+    assert (shared.state, shared.figure.rpartition("; ")[2]) == (NOTE, "others use it")
+    assert libraries.gpu(lambda: {"name": "Card"}) == Finding("GPU", OK, "Card")  # what is not known is left out
 
 
 # ---------------------------------------------------------------------------- memory

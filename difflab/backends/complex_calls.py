@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, namespace, placed, to_host
 from ..errors import InputError, UnsupportedError, location_of
 from ..primitives.complexes import complex_dtype
 from .noise import direction
@@ -74,7 +75,7 @@ class ComplexCalls:
                 "backend 'complex-step' needs a function of real numbers, and this one returns complex ones; "
                 f"{OTHERWISE}"
             )
-        arrays = [*outputs, *[np.asarray(source.example[i]) for i in source.wrt]]
+        arrays = [*outputs, *[as_array(source.example[i]) for i in source.wrt]]
         dtypes = {array.dtype for array in arrays if array.dtype.kind == "f"}
         self._eps = max([float(np.finfo(dtype).eps) for dtype in dtypes], default=2.0**-52)
         self.step = narrowest({complex_dtype(dtype) for dtype in dtypes}, step)
@@ -84,7 +85,7 @@ class ComplexCalls:
         """The outputs, with the random numbers of a state of the global generator."""
         if state is not None:
             np.random.set_state(state)  # noqa: NPY002 (the one that users draw from)
-        return [np.asarray(output) for output in self._source.call(leaves)]
+        return [as_array(output) for output in self._source.call(leaves)]
 
     def imaginary(self, leaves: Sequence[Any], state: Any) -> list[np.ndarray]:
         """The imaginary parts of the outputs at a complex point, zeros for integers and truth values.
@@ -114,12 +115,14 @@ class ComplexCalls:
                     f"do that); {OTHERWISE}"
                 )
         pairs = zip(outputs, self._kinds, strict=True)
-        return [self._slope(output) if kind == "f" else np.zeros(output.shape) for output, kind in pairs]
+        return [
+            self._slope(output) if kind == "f" else namespace(output).zeros(output.shape) for output, kind in pairs
+        ]
 
     def _slope(self, output: np.ndarray) -> np.ndarray:
         """The imaginary part, NaN where it is none that the step made."""
-        part = np.imag(output)
-        return np.where(np.abs(part) > self._unreal * np.maximum(np.abs(np.real(output)), 1), np.nan, part)
+        xp, part = namespace(output), output.imag
+        return xp.where(xp.abs(part) > self._unreal * xp.maximum(xp.abs(output.real), 1), np.nan, part)
 
     def check(self) -> None:
         """Hold the derivative along a line against central differences at three steps.
@@ -127,22 +130,22 @@ class ComplexCalls:
         Raises:
             UnsupportedError: they differ by more than the differences can be off.
         """
-        leaves, moving = [np.asarray(leaf) for leaf in self._source.example], self._source.wrt
+        leaves, moving = [as_array(leaf) for leaf in self._source.example], self._source.wrt
         lines = {i: self._line(leaves[i]) for i in moving if leaves[i].dtype.kind == "f"}
 
         def moved(far: complex) -> list[Any]:
             found: list[Any] = list(leaves)
             for i, line in lines.items():
                 dtype = complex_dtype(leaves[i].dtype) if isinstance(far, complex) else leaves[i].dtype
-                found[i] = np.asarray(leaves[i] + far * line, dtype)
+                found[i] = as_array((leaves[i] + far * line).astype(dtype))
             return found
 
-        slopes = [part / self.step for part in self.imaginary(moved(1j * self.step), self._state)]
+        slopes = [to_host(part) / self.step for part in self.imaginary(moved(1j * self.step), self._state)]
         ahead: list[np.ndarray] = []
         differences = []
         for h in self._eps ** (1 / 3) * np.array([1.0, 0.6, 0.35]):
             with np.errstate(all="ignore"):
-                ahead, behind = self._outputs(moved(h), self._state), self._outputs(moved(-h), self._state)
+                ahead, behind = (list(map(to_host, self._outputs(moved(far), self._state))) for far in (h, -h))
                 pairs = zip(ahead, behind, strict=True)
                 differences.append([(np.asarray(a, float) - np.asarray(b, float)) / (2 * h) for a, b in pairs])
         np.random.set_state(self._state)  # noqa: NPY002 (the one that users draw from)
@@ -159,6 +162,5 @@ class ComplexCalls:
                     f"way drops imaginary parts (abs, real, a norm, a cast), or this is a kink; {OTHERWISE}"
                 )
 
-    @staticmethod
-    def _line(x: np.ndarray) -> np.ndarray:
-        return direction(x.size).reshape(x.shape) * np.maximum(np.abs(x), 1)
+    def _line(self, x: Any) -> Any:
+        return placed(direction(x.size).reshape(x.shape), self._source.device) * namespace(x).maximum(abs(x), 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, copied, is_device_array, namespace
 from ..errors import GuardError, UnsupportedError
 from ..execution.cache import Runner
 from ..primitives.complexes import complex_dtype
@@ -66,12 +67,14 @@ class PreparedComplexStep:
     def __init__(self, backend: Any, source: Source, operator: str):
         self._source = source
         self._given = backend.step
-        leaves = [np.asarray(source.example[i]) for i in source.wrt]
+        leaves = [as_array(source.example[i]) for i in source.wrt]
         names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
         refuse_complex_variables(leaves, names)
         self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
-        self._coordinates = Coordinates(self._variables)
-        self._complex = Coordinates([Aval(v.shape, complex_dtype(v.dtype)) for v in self._variables])
+        self._coordinates = Coordinates(self._variables, device=source.device)
+        beside = [Aval(v.shape, complex_dtype(v.dtype)) for v in self._variables]
+        self._complex = Coordinates(beside, device=source.device)
+        self._xp = self._coordinates.xp
         self._bands = 1 if operator == "hvp" else None
         self._near = Nearby(
             source, backend.chunk, self._coordinates, "complex-step", lambda tape: complexify(tape, source.wrt)
@@ -84,7 +87,7 @@ class PreparedComplexStep:
             return
         self._along = Runner(
             source.tape, lambda tape: (complexify(tape, source.wrt),), ("complex-step", source.wrt),
-            frozen=source.frozen,
+            frozen=source.frozen, device=source.device,
         )  # fmt: skip
         self._step = step_of(self._along.programs[0].tape, backend.step)
         if operator != "jvp":
@@ -98,7 +101,7 @@ class PreparedComplexStep:
     def _steps(self, origin: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The step of every coordinate."""
         if self._given != "auto":
-            return [np.full(x.shape, self._step) for x in origin]
+            return [self._xp.full(x.shape, self._step) for x in origin]
         found = []
         least = self._step * SMALL * SMALL  # still far above what vanishes
         for x in origin:
@@ -107,7 +110,7 @@ class PreparedComplexStep:
         return found
 
     def _at(self, leaves: Sequence[Any]) -> list[Any]:
-        return [np.asarray(leaves[i]) for i in self._source.wrt]
+        return [as_array(leaves[i]) for i in self._source.wrt]
 
     # -------------------------------------------------------------------- first order
 
@@ -122,19 +125,20 @@ class PreparedComplexStep:
         origin = self._coordinates.flat(self._at(leaves))
         steps = self._steps(origin)
         lanes, spans = self._near.spans(count, points)
+        xp = self._xp
         matrices: list[Any] = self._complex.matrices(lanes * points)
         for matrix, x, places in zip(matrices, origin, moved or origin, strict=True):
-            matrix[...] = np.repeat(places, lanes, 0) if moved else x
+            matrix[...] = xp.repeat(places, lanes, 0) if moved else x
         arrays = self._complex.arrays(matrices)
         for start, stop in spans:
             runs = self._coordinates.runs(start, stop)
-            distance = np.ones(lanes)
+            distance = xp.ones(lanes)
             for run in runs:
                 distance[run.lanes] = step = steps[run.group][run.coordinates]
                 for point in range(points):
                     _imaginary_diagonal(matrices[run.group], run, point * lanes)[...] = step
             parts = self._imaginary(leaves, arrays, lanes, stop - start, state, not moved)
-            distance = np.tile(distance, points)
+            distance = xp.tile(distance, points)
             with np.errstate(all="ignore"):
                 slopes = [part / distance.reshape(-1, *(1,) * (part.ndim - 1)) for part in parts]
             yield runs, lanes, [_where_known(*pair) for pair in zip(slopes, values, strict=True)]
@@ -158,9 +162,9 @@ class PreparedComplexStep:
         for row in range(rows):
             if row % lanes < used:
                 for position, array in zip(self._source.wrt, moved, strict=True):
-                    whole[position] = np.array(array[row, ...])
+                    whole[position] = copied(array[row, ...])
                 parts = self._calls.imaginary(whole, state)
-                results = results or [np.zeros((rows, *part.shape), part.dtype) for part in parts]
+                results = results or [self._xp.zeros((rows, *part.shape), part.dtype) for part in parts]
                 for result, output in zip(results, parts, strict=True):
                     result[row] = output
         return results
@@ -170,7 +174,7 @@ class PreparedComplexStep:
         """The results of a program; Python's branches are those of the real parts."""
         with np.errstate(all="ignore"):
             try:
-                return [np.asarray(output) for output in run(list(whole))]
+                return [as_array(output) for output in run(list(whole))]
             except GuardError:
                 if not here:
                     raise
@@ -191,7 +195,7 @@ class PreparedComplexStep:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
         centre = self._near.centre(leaves)
-        blocks = zero_blocks([np.asarray(value) for value in centre.outputs], self._variables)
+        blocks = zero_blocks([as_array(value) for value in centre.outputs], self._variables, self._xp)
         for runs, _, slopes in self._slopes(leaves, centre):
             for run in runs:
                 for row, slope in zip(blocks, slopes, strict=True):
@@ -200,9 +204,9 @@ class PreparedComplexStep:
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one evaluation per input coordinate."""
-        kept = [np.array(leaf) for leaf in leaves]
+        kept = [copied(leaf) for leaf in leaves]
         outputs, state = self._near.centre(kept)
-        values = [np.array(output) for output in outputs]
+        values = [copied(output) for output in outputs]
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             result = self._coordinates.vectors()
@@ -217,13 +221,13 @@ class PreparedComplexStep:
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One evaluation beside the axis, along the tangent."""
         outputs, state = self._near.centre(leaves)
-        values = [np.asarray(output) for output in outputs]
-        size = max([float(np.max(np.abs(t), initial=0.0)) for t in tangents if t.dtype.kind == "f"], default=0.0)
-        if size == 0:
-            return outputs, [np.zeros_like(value) for value in values]
+        values = [as_array(output) for output in outputs]
+        size = self._largest(tangents)
+        if not is_device_array(size) and size == 0:
+            return outputs, [self._xp.zeros_like(value) for value in values]
         h, whole = self._step / size, list(leaves)
         for position, x, t in zip(self._source.wrt, self._at(leaves), tangents, strict=True):
-            whole[position] = np.asarray(x + 1j * (h * t.astype(np.float64)), complex_dtype(x.dtype))
+            whole[position] = self._xp.asarray(x + 1j * (h * t.astype(np.float64)), complex_dtype(x.dtype))
         if self._near.runner is None:
             parts = self._calls.imaginary(whole, state)
         else:
@@ -231,6 +235,15 @@ class PreparedComplexStep:
         with np.errstate(all="ignore"):
             slopes = [_where_known(part / h, value) for part, value in zip(parts, values, strict=True)]
         return outputs, [slope.astype(value.dtype) for slope, value in zip(slopes, values, strict=True)]
+
+    def _largest(self, tangents: Sequence[Any]) -> Any:
+        """The largest entry of a tangent; on a GPU, where nobody waits to know it, 1 of a tangent of zeros."""
+        xp = self._xp
+        sizes = [xp.max(xp.abs(t)).astype(np.float64) for t in tangents if t.dtype.kind == "f" and t.size]
+        if xp is np or not sizes:
+            return float(max(sizes, default=0.0))
+        largest = xp.stack(sizes).max()
+        return xp.where(largest == 0, 1.0, largest)
 
     # -------------------------------------------------------------------- second order
 
@@ -242,7 +255,7 @@ class PreparedComplexStep:
         def steps(x: np.ndarray) -> np.ndarray:
             return step_for(x, unit_step(unit_roundoff(x.dtype), SECOND, 1), "auto")
 
-        centre = Centre([np.zeros(())], self._near.state())
+        centre = Centre([self._xp.zeros(())], self._near.state())
         products = [vector.astype(np.float64) for vector in self._coordinates.vectors()]
         along_each = bands(self._at(leaves), steps, vectors)
         if self._bands not in (None, len(along_each)):  # known after a call only
@@ -251,7 +264,7 @@ class PreparedComplexStep:
         for h, part in along_each:
             far = [0.0 if np.isnan(h) else offset * h for offset in stencil.offsets]
             moved = [
-                np.array([x + line.dtype.type(reach) * line for reach in far])
+                self._xp.stack([x + line.dtype.type(reach) * line for reach in far])
                 for x, line in zip(origin, self._coordinates.flat(part()), strict=True)
             ]
             try:
@@ -272,12 +285,13 @@ class PreparedComplexStep:
 
 def _imaginary_diagonal(matrix: Any, run: Run, offset: int) -> Any:
     """The imaginary parts of the coordinates along which the lanes of a run go."""
-    return np.imag(diagonal(matrix, run, offset))  # a view
+    return diagonal(matrix, run, offset).imag  # a view
 
 
 def _where_known(slopes: np.ndarray, value: Any) -> np.ndarray:
     """Slopes, NaN where the value is infinite or no number and they look as if nothing were wrong."""
-    value = np.asarray(value)
-    if value.dtype.kind != "f" or np.isfinite(value).all():
+    value = as_array(value)
+    xp = namespace(value)
+    if value.dtype.kind != "f" or (xp is np and np.isfinite(value).all()):
         return slopes
-    return np.where(~np.isfinite(value) & np.isfinite(slopes), np.nan, slopes)
+    return xp.where(~xp.isfinite(value) & xp.isfinite(slopes), np.nan, slopes)

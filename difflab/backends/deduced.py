@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, copied, namespace
 from ..errors import UnsupportedError
 from ..primitives.complexes import block_dtype, real_dtype
 from ..primitives.record import Aval, Traced
@@ -25,8 +26,9 @@ Pullback = Callable[[Sequence[Any]], Sequence[Any]]
 
 def units(likes: Sequence[Any], position: int, factor: complex = 1) -> Iterator[list[np.ndarray]]:
     """Arrays like ``likes`` that are zero but for one entry of the one at ``position``; fresh ones for each."""
+    xp = namespace(*likes)
     for index in np.ndindex(likes[position].shape):
-        arrays = [np.zeros(like.shape, like.dtype) for like in likes]
+        arrays = [xp.zeros(like.shape, like.dtype) for like in likes]
         arrays[position][index] = factor
         yield arrays
 
@@ -41,12 +43,12 @@ def _dot(first: Sequence[Any], second: Sequence[Any], dtype: np.dtype) -> Any:
     for a, b in zip(first, second, strict=True):
         part = np.sum(np.multiply(a, b))
         total = part if total is None else total + part
-    return _as(np.zeros((), dtype) if total is None else total, dtype)
+    return _as(namespace(*first).zeros((), dtype) if total is None else total, dtype)
 
 
 def _as(value: Any, dtype: np.dtype) -> Any:
     """A value in another dtype, without its imaginary part where that is real."""
-    value = value if isinstance(value, Traced) else np.asarray(value)
+    value = value if isinstance(value, Traced) else as_array(value)
     if value.dtype == dtype:
         return value
     if _complex(value) and dtype.kind != "c":
@@ -54,10 +56,10 @@ def _as(value: Any, dtype: np.dtype) -> Any:
     return value.astype(dtype)
 
 
-def _stacked(entries: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype, axis: int = 0) -> Any:
-    """Entries side by side along a new axis, which is then given its shape."""
+def _stacked(entries: Sequence[Any], shape: tuple[int, ...], like: Any, dtype: np.dtype, axis: int = 0) -> Any:
+    """Entries side by side along a new axis, which is then given its shape; ``like`` says where none would be."""
     if not entries:
-        return np.zeros(shape, dtype)
+        return namespace(like).zeros(shape, dtype)
     return np.reshape(np.stack(entries, axis), shape)
 
 
@@ -77,7 +79,7 @@ def pulled_back(tangents_of: Tangents, variables: Sequence[Any]) -> Pullback:
             if _complex(like):
                 other = [entry(cotangents, position, unit) for unit in units(variables, position, 1j)]
                 entries = [a - 1j * b for a, b in zip(entries, other, strict=True)]
-            result.append(_as(_stacked(entries, like.shape, like.dtype), like.dtype))
+            result.append(_as(_stacked(entries, like.shape, like, like.dtype), like.dtype))
         return result
 
     return pullback
@@ -92,7 +94,7 @@ def tangents_by(pullback: Pullback, outputs: Sequence[Any], tangents: Sequence[A
         if _complex(like):
             other = [_dot(pullback(unit), tangents, real) for unit in units(outputs, position, -1j)]
             entries = [a + 1j * b for a, b in zip(entries, other, strict=True)]
-        result.append(_as(_stacked(entries, like.shape, like.dtype), like.dtype))
+        result.append(_as(_stacked(entries, like.shape, like, like.dtype), like.dtype))
     return result
 
 
@@ -118,7 +120,7 @@ def columns(tangents_of: Tangents, outputs: Sequence[Any], variables: Sequence[A
                 entries = [a - 1j * b for a, b in zip(entries, others, strict=True)]
             dtype = block_dtype(output, variable)
             shape = (*output.shape, *variable.shape)
-            blocks[number].append(_as(_stacked(entries, shape, dtype, axis=-1), dtype))
+            blocks[number].append(_as(_stacked(entries, shape, variable, dtype, axis=-1), dtype))
     return blocks
 
 
@@ -137,7 +139,7 @@ def rows(pullback: Pullback, outputs: Sequence[Any], variables: Sequence[Any]) -
                 others = [cotangents[position] for cotangents in second]
                 entries = [a + 1j * b for a, b in zip(entries, others, strict=True)]
             dtype = block_dtype(output, variable)
-            here.append(_as(_stacked(entries, (*output.shape, *variable.shape), dtype), dtype))
+            here.append(_as(_stacked(entries, (*output.shape, *variable.shape), variable, dtype), dtype))
         blocks.append(here)
     return blocks
 
@@ -146,9 +148,9 @@ def applied(blocks: Sequence[Sequence[Any]], outputs: Sequence[Any], tangents: S
     """The product of a Jacobian with tangents."""
     result = []
     for output, row in zip(outputs, blocks, strict=True):
-        total: Any = np.zeros(output.shape, output.dtype)
+        total: Any = namespace(*row).zeros(output.shape, output.dtype)
         for block, tangent in zip(row, tangents, strict=True):
-            total = total + np.tensordot(block, tangent, np.ndim(tangent))
+            total = total + np.tensordot(block, tangent, len(tangent.shape))
         result.append(_as(total, output.dtype))
     return result
 
@@ -159,9 +161,9 @@ def applied_from_the_left(
     """The product of cotangents with a Jacobian."""
     result = []
     for position, variable in enumerate(variables):
-        total: Any = np.zeros(variable.shape, variable.dtype)
+        total: Any = namespace(*cotangents).zeros(variable.shape, variable.dtype)
         for cotangent, row in zip(cotangents, blocks, strict=True):
-            total = total + np.tensordot(cotangent, row[position], np.ndim(cotangent))
+            total = total + np.tensordot(cotangent, row[position], len(cotangent.shape))
         result.append(_as(total, variable.dtype))
     return result
 
@@ -230,7 +232,7 @@ class Deduced:
             values, blocks = self._own.jacobian(leaves)
             return values[0], list(blocks[0])
         values, pullback = self.vjp(leaves)
-        return values[0], list(pullback([np.ones((), values[0].dtype)]))
+        return values[0], list(pullback([namespace(*values).ones((), values[0].dtype)]))
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The outputs and their tangents."""
@@ -248,7 +250,7 @@ class Deduced:
         source = self._source("vjp")
         if not source:
             return self._own.vjp(leaves)
-        kept = [leaf if isinstance(leaf, Traced) else np.array(leaf) for leaf in leaves]
+        kept = [leaf if isinstance(leaf, Traced) else copied(leaf) for leaf in leaves]
         at = self._at(kept)
         if source == "jvp":
             values = self.value(kept)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from .. import transforms
+from ..arrays import copied
 from ..execution.cache import Runner
 from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
 from ..execution.footprint import programs_bytes
@@ -129,7 +128,7 @@ class PreparedForward:
         self._backend = backend
         self._source = source
         self._variables = avals_of(source.tape, source.wrt)
-        self._coordinates = Coordinates(self._variables, imaginary=True)
+        self._coordinates = Coordinates(self._variables, imaginary=True, device=source.device)
         self._sweeps: dict[str, Chunked] = {}
         self._parts: Parts | None = None
         self._runners: dict[str, Runner] = {}
@@ -144,11 +143,14 @@ class PreparedForward:
         if kind not in self._runners:
             source, wrt = self._source, self._source.wrt
             if kind == "value":
-                self._runners[kind] = Runner(source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+                self._runners[kind] = Runner(
+                    source.tape, lambda tape: (tape,), ("value",), frozen=source.frozen, device=source.device
+                )
             else:
                 self._runners[kind] = Runner(
-                    source.tape, lambda tape: (transforms.jvp(tape, wrt),), ("forward", wrt), frozen=source.frozen
-                )
+                    source.tape, lambda tape: (transforms.jvp(tape, wrt),), ("forward", wrt), frozen=source.frozen,
+                    device=source.device,
+                )  # fmt: skip
         return self._runners[kind]
 
     def _sweep(self, operator: str) -> Chunked:
@@ -157,7 +159,7 @@ class PreparedForward:
             directions, build, flags, single = _sweep(source.tape, source.wrt, operator)
             self._sweeps[operator] = Chunked(
                 source.tape, build, ("forward", operator, source.wrt), flags, directions, self._backend.chunk,
-                single=single, frozen=source.frozen,
+                single=single, frozen=source.frozen, device=source.device,
             )  # fmt: skip
         return self._sweeps[operator]
 
@@ -166,7 +168,7 @@ class PreparedForward:
             source = self._source
             self._parts = Parts(
                 source.tape, _columns(source.tape, source.wrt), ("forward", source.wrt), self._variables,
-                self._backend.chunk, frozen=source.frozen,
+                self._backend.chunk, frozen=source.frozen, device=source.device,
             )  # fmt: skip
         return self._parts
 
@@ -205,7 +207,7 @@ class PreparedForward:
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one tangent per input coordinate."""
-        kept = [np.array(leaf) for leaf in leaves]
+        kept = [copied(leaf) for leaf in leaves]
         half = len(self._source.tape.outputs)
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
@@ -221,7 +223,7 @@ class PreparedForward:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns per pass."""
         outs = outputs_of(self._source.tape)
-        blocks = zero_blocks(outs, self._variables)
+        blocks = zero_blocks(outs, self._variables, self._coordinates.xp)
         values = None
         for runs, results in self._columns(leaves):
             values = results[: len(outs)]
@@ -242,8 +244,8 @@ class PreparedForward:
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second derivatives along pairs of coordinates, each pair of real ones once."""
-        sweep, pairs = self._sweep("hessian"), Pairs(self._variables)
-        blocks = zero_blocks(self._variables, self._variables)
+        sweep, pairs = self._sweep("hessian"), Pairs(self._variables, self._source.device)
+        blocks = zero_blocks(self._variables, self._variables, self._coordinates.xp)
         first, second = pairs.rows.matrices(sweep.lanes), pairs.columns.matrices(sweep.lanes)
         seeds = [*pairs.rows.arrays(first), *pairs.columns.arrays(second)]
         for start, stop in sweep.spans():

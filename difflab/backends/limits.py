@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import namespace, placed, to_host
 from ..containers import flatten, paths
 from ..errors import InputError, UnsupportedError
 from ..primitives.record import Aval
@@ -48,7 +49,7 @@ def check_bounds(bounds: Any) -> tuple[Any, Any] | None:
 
 
 def _numbers(leaf: Any, bounds: Any) -> np.ndarray:
-    array = np.asarray(leaf)
+    array = to_host(leaf)
     if array.dtype.kind not in "iuf":
         raise InputError(f"Finite(bounds={bounds!r}): {NO_BOUNDS}")
     return array
@@ -62,6 +63,7 @@ class Limits:
         variables: shapes and dtypes of the arrays.
         names: how messages call them.
         places: where they lie in their container, as ``containers.paths`` says.
+        device: where the coordinates will be: "cpu" or "gpu".
 
     Raises:
         InputError: the bounds do not have their structure or shapes.
@@ -74,6 +76,7 @@ class Limits:
         variables: Sequence[Aval],
         names: Sequence[str],
         places: Sequence[str] | None = None,
+        device: str = "cpu",
     ):
         self._names = names
         self._wanted = places
@@ -88,11 +91,12 @@ class Limits:
         )
         for array, towards in ((self._lower, np.inf), (self._upper, -np.inf)):
             for position, group in enumerate(coordinates.groups):
-                array[position] = _inwards(array[position], group.dtype, towards)
+                array[position] = placed(_inwards(array[position], group.dtype, towards), device)
 
     def _side(self, side: Any) -> list[Any]:
         """One bound per array: a number is the same for all."""
         leaves, structure = flatten(side)
+        leaves = [to_host(leaf) for leaf in leaves]
         if len(leaves) == 1 and np.ndim(leaves[0]) == 0:
             return leaves * len(self._names)
         if len(leaves) != len(self._names):
@@ -151,7 +155,7 @@ class Limits:
         for group, (x, lower, upper) in enumerate(zip(origin, self._lower, self._upper, strict=True)):
             inside = (lower <= x) & (x <= upper)
             if not inside.all():
-                at = int(np.argmin(inside))
+                at = int(to_host(inside).argmin())
                 name, position = self.name(group, at)
                 raise InputError(
                     f"Finite(bounds=...): coordinate {position} of {name} is {x[at]!s}, which is not between its "
@@ -162,7 +166,7 @@ class Limits:
 
     def inside(self, group: int, where: Any, places: Any) -> Any:
         """Places of coordinates of a group; those that rounding put past a bound are on it."""
-        return np.clip(places, self._lower[group][where], self._upper[group][where])
+        return namespace(places).clip(places, self._lower[group][where], self._upper[group][where])
 
     def ways(self, rooms: Sequence[tuple[Any, Any]], tangents: Sequence[np.ndarray]) -> tuple[float, float]:
         """How often the tangent may be taken backwards and forwards from a point with that room."""
@@ -171,9 +175,14 @@ class Limits:
             with np.errstate(divide="ignore", invalid="ignore"):
                 size = np.abs(tangent).astype(np.float64)
                 down, up = (np.where(size > 0, room / size, np.inf) for room in (below, above))
-            back = min(back, float(np.min(np.where(tangent > 0, down, up), initial=np.inf)))
-            ahead = min(ahead, float(np.min(np.where(tangent > 0, up, down), initial=np.inf)))
+            back = min(back, smallest(np.where(tangent > 0, down, up)))
+            ahead = min(ahead, smallest(np.where(tangent > 0, up, down)))
         return back, ahead
+
+
+def smallest(values: Any) -> float:
+    """The least of some numbers; infinity of none."""
+    return float(values.min()) if values.size else np.inf
 
 
 def _inwards(bound: np.ndarray, dtype: np.dtype, towards: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import as_array, copied, namespace
 from ..errors import GuardError
 from ..execution.cache import Runner
 from ..execution.chunks import Chunked
@@ -59,7 +60,7 @@ class Nearby:
         except Exception as error:  # whatever a black box does not like about traced arrays
             self.stats.update(black_box=True, black_box_reason=f"{type(error).__name__}: {error}")
             return
-        self.runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen)
+        self.runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen, device=source.device)
         self.stats.update(self.runner.stats)
 
     def sweep(self, directions: int, points: int) -> Chunked:
@@ -69,6 +70,7 @@ class Nearby:
             self._sweeps[directions, points] = Chunked(
                 source.tape, self._change, (self._name, source.wrt, directions, points),
                 flags_of(source.tape, source.wrt), directions, self._chunk, points=points, frozen=source.frozen,
+                device=source.device,
             )  # fmt: skip
         return self._sweeps[directions, points]
 
@@ -125,10 +127,10 @@ class Nearby:
             if row % lanes >= used:
                 continue
             for position, array in zip(self._source.wrt, moved, strict=True):
-                whole[position] = np.array(array[row, ...])
-            here = [np.asarray(output) for output in self.at(whole, state)]
+                whole[position] = copied(array[row, ...])
+            here = [as_array(output) for output in self.at(whole, state)]
             if not results:
-                results = [np.zeros((rows, *output.shape), output.dtype) for output in here]
+                results = _rows_like(rows, here)
             for result, output in zip(results, here, strict=True):
                 result[row] = output
         return results
@@ -141,9 +143,15 @@ class Nearby:
         for point in range(points):
             for lane in range(used):
                 at = point * lanes + lane
-                here = [np.asarray(output) for output in self.at(row(at), state)]
+                here = [as_array(output) for output in self.at(row(at), state)]
                 if not results:
-                    results = [np.zeros((points * lanes, *output.shape), output.dtype) for output in here]
+                    results = _rows_like(points * lanes, here)
                 for result, output in zip(results, here, strict=True):
                     result[at] = output
         return results
+
+
+def _rows_like(rows: int, outputs: Sequence[Any]) -> list[Any]:
+    """Zeros with so many rows, each like an output."""
+    xp = namespace(*outputs)
+    return [xp.zeros((rows, *output.shape), output.dtype) for output in outputs]

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from ..primitives.complexes import block_dtype
+from ..arrays import module_of
 from ..tape import Tape
 from .protocol import OPERATORS, Cost, Scalars, Source, block_bytes
+from .sweeps import zero_blocks
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,17 @@ class PreparedNull:
 
     def __init__(self, source: Source):
         self._source = source
+        self._xp = module_of(source.device)
         tape = source.tape
         self._outputs = [tape.avals[number] for number in tape.outputs]
         self.stats: dict[str, Any] = {"primal_calls": 0, "tape_length": 0}
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """Zeros."""
-        return [np.zeros(aval.shape, aval.dtype) for aval in self._outputs]
+        return [self._xp.zeros(aval.shape, aval.dtype) for aval in self._outputs]
 
     def _zeros(self, leaves: Sequence[Any]) -> list[Any]:
-        return [np.zeros(np.shape(leaves[i]), leaves[i].dtype) for i in self._source.wrt]
+        return [self._xp.zeros(leaves[i].shape, leaves[i].dtype) for i in self._source.wrt]
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """Zeros."""
@@ -86,5 +86,4 @@ class PreparedNull:
         return self._blocks(self._zeros(leaves), leaves)
 
     def _blocks(self, outputs: Sequence[Any], leaves: Sequence[Any]) -> list[list[Any]]:
-        variables = self._zeros(leaves)
-        return [[np.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]
+        return zero_blocks(outputs, self._zeros(leaves), self._xp)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, copied, is_device_array
 from ..execution.footprint import footprint
 from ..execution.parts import Function, Parts
 from ..primitives.complexes import real_dtype
@@ -83,11 +84,12 @@ class PreparedFinite:
     def __init__(self, backend: Any, source: Source, operator: str):
         self._backend = backend
         self._source = source
-        leaves = [np.asarray(source.example[i]) for i in source.wrt]
+        leaves = [as_array(source.example[i]) for i in source.wrt]
         self._variables = [Aval(leaf.shape, leaf.dtype) for leaf in leaves]
         self._around = Surroundings(backend, source, self._variables)
         self._nearby = self._around.nearby
         self._coordinates = self._around.coordinates
+        self._xp = self._coordinates.xp
         self._second = SecondQuotients(self._around, source, self._variables)
         self._first: Points | None = None
         self._operator, self._calls = operator, calls_of(self._variables, operator, backend)
@@ -121,7 +123,7 @@ class PreparedFinite:
             if not self.stats["black_box"]:
                 parts = Parts(
                     source.tape, function_of(source.wrt), ("nearby", source.wrt), self._variables,
-                    self._backend.chunk, points=plan.points, frozen=source.frozen,
+                    self._backend.chunk, points=plan.points, frozen=source.frozen, device=source.device,
                 )  # fmt: skip
             self._first = Points(self._nearby, parts, self._coordinates, source.wrt, plan.points)
         return self._first
@@ -154,13 +156,13 @@ class PreparedFinite:
         distances, moves = stencils.distances, stencils.moves
         used, ndim = len(distances[0]), values.ndim
         if values.dtype.kind not in "fc":
-            return np.zeros((used, *values.shape[1:])), 0.0  # choices have no derivative
+            return self._xp.zeros((used, *values.shape[1:])), 0.0  # choices have no derivative
         factors, skew, width = moves.weights, moves.skew, len(moves.weights) * lanes
         if len(distances) == 1 and skew is False:  # the usual case, in a loop that is called often
             parts = [values[at : at + used] for at in range(0, width, lanes)]
             numerators, distance = combined(parts, factors, centre, moves.paired), _outer(distances[0], ndim)
-            place = numerators if numerators.dtype == np.result_type(numerators, distance) else None
-            return np.divide(numerators, distance, out=place), None
+            place = numerators if numerators.dtype == np.result_type(numerators.dtype, distance.dtype) else None
+            return self._xp.divide(numerators, distance, out=place), None
         gain = moves.gain
         if ndim > 1 and skew is not False:
             factors, gain, skew = [_outer(f, ndim) for f in factors], _outer(gain, ndim), _outer(skew, ndim)
@@ -177,8 +179,7 @@ class PreparedFinite:
         """The loss and its gradients, a chunk of coordinates at a time."""
         value, gradients, errors = self._gradients(leaves)
         if errors is not None:
-            size = _norm(gradients)
-            self.stats["error_estimate"] = _norm(errors) / size if size else 0.0 if not _norm(errors) else np.inf
+            self.stats["error_estimate"] = _relative(errors, gradients, self._xp)
         return value, self._coordinates.arrays(gradients)
 
     def error_estimate(self, leaves: Sequence[Any]) -> list[Any]:
@@ -191,25 +192,26 @@ class PreparedFinite:
         gradients = self._coordinates.vectors()
         errors = None
         if self._around.plan.levels > 1:
-            errors = [np.zeros(vector.size, real_dtype(vector.dtype)) for vector in gradients]
+            errors = [self._xp.zeros(vector.size, real_dtype(vector.dtype)) for vector in gradients]
         for runs, quotients, estimates in self._slopes(around):
             for run in runs:
                 self._coordinates.collect(gradients, run, quotients[0][run.lanes])
                 if errors is not None and errors[run.group].dtype.kind == "f":
-                    part = errors[run.group][run.coordinates]
-                    np.maximum(part, np.broadcast_to(estimates[0], len(quotients[0]))[run.lanes], out=part)
+                    part, xp = errors[run.group][run.coordinates], self._xp
+                    each = xp.broadcast_to(xp.asarray(estimates[0]), (len(quotients[0]),))
+                    xp.maximum(part, each[run.lanes], out=part)
         if errors is not None:
             for error, vector in zip(errors, gradients, strict=True):
                 if vector.dtype.kind in "fc":  # what is stored is rounded
                     error += unit_roundoff(vector.dtype) * np.abs(vector)
-                    error[np.isnan(error)] = np.inf
+                    error[...] = self._xp.where(self._xp.isnan(error), np.inf, error)
         return around.centre.outputs[0], gradients, errors
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of columns at a time."""
         around = self._around.around(leaves)
         outputs = around.centre.outputs
-        blocks = zero_blocks([np.asarray(output) for output in outputs], self._variables)
+        blocks = zero_blocks([as_array(output) for output in outputs], self._variables, self._xp)
         for runs, quotients, _ in self._slopes(around):
             for run in runs:
                 for row, quotient in zip(blocks, quotients, strict=True):
@@ -218,10 +220,10 @@ class PreparedFinite:
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """A pullback by one quotient per input coordinate, each with its own step."""
-        kept = [np.array(leaf) for leaf in leaves]
+        kept = [copied(leaf) for leaf in leaves]
         around = self._around.around(kept)
         outputs = around.centre.outputs
-        own = around._replace(centre=around.centre._replace(outputs=[np.array(output) for output in outputs]))
+        own = around._replace(centre=around.centre._replace(outputs=[copied(output) for output in outputs]))
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
             result = self._coordinates.vectors()
@@ -236,8 +238,7 @@ class PreparedFinite:
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """One quotient along the tangent, or a few where its coordinates need steps of very different size."""
         around = self._around.around(leaves, moves=False)
-        centre = [np.asarray(output) for output in around.centre.outputs]
-        slopes = [np.zeros_like(output) for output in centre]
+        slopes = [self._xp.zeros_like(as_array(output)) for output in around.centre.outputs]
         bands = self._around.bands(around, tangents)
         self._count("jvp", len(bands))
         for band in bands:
@@ -259,25 +260,26 @@ class PreparedFinite:
         """The outputs so far along the parts of a tangent."""
         moved = list(around.leaves)
         for i, part in zip(self._source.wrt, parts, strict=True):
-            moved[i] = np.asarray(around.leaves[i] + np.asarray(far, part.real.dtype) * part)
+            moved[i] = as_array(around.leaves[i] + part.real.dtype.type(far) * part)
         if self._around.limits is not None:
             flat = self._coordinates.flat([moved[i] for i in self._source.wrt])
             inside = [self._around.limits.inside(group, slice(None), x) for group, x in enumerate(flat)]
             for i, array in zip(self._source.wrt, self._coordinates.arrays(inside), strict=True):
                 moved[i] = array
-        return [np.asarray(output) for output in self._nearby.at(moved, around.centre.state)]
+        return [as_array(output) for output in self._nearby.at(moved, around.centre.state)]
 
     def _along(self, around: Around, moves: Moves, levels: Sequence[Sequence[Any]], number: int) -> Any:
         """The quotient of one output along a tangent."""
-        centre = np.asarray(around.centre.outputs[number])
-        distances = [moves.scale * step or 1.0 for step in moves.steps]
+        centre = as_array(around.centre.outputs[number])
+        distances = [moves.scale * step for step in moves.steps]
+        distances = [nonzero(one) if is_device_array(one) else one or 1.0 for one in distances]
         quotients = [
             combined(parts, moves.weights, centre, moves.paired) / distance
             for parts, distance in zip(levels, distances, strict=True)
         ]
         gains = [moves.gain / abs(distance) for distance in distances]
         noise = around.noise[number] if len(quotients) > 1 else None
-        return np.asarray(self._around.settled(around, quotients, gains, noise, moves.skew)[0], centre.dtype)
+        return self._xp.asarray(self._around.settled(around, quotients, gains, noise, moves.skew)[0], centre.dtype)
 
     def _count(self, operator: str, bands: int) -> None:
         """Note what a call cost whose vectors need steps of so many sizes."""
@@ -299,10 +301,19 @@ class PreparedFinite:
 
 def _outer(lanes: Any, ndim: int) -> Any:
     """Something of each lane, to broadcast against their outputs."""
-    return lanes.reshape(-1, *(1,) * (ndim - 1)) if ndim > 1 and isinstance(lanes, np.ndarray) else lanes
+    held = isinstance(lanes, np.ndarray) or is_device_array(lanes)
+    return lanes.reshape(-1, *(1,) * (ndim - 1)) if ndim > 1 and held else lanes
 
 
-def _norm(vectors: Sequence[np.ndarray]) -> float:
+def _relative(errors: Sequence[Any], gradients: Sequence[Any], xp: Any) -> Any:
+    """The norm of the errors over that of the gradients; on a GPU an array of shape (), for which nobody has waited."""
+    error, size = _norm(errors, xp), _norm(gradients, xp)
+    if is_device_array(size):
+        return xp.where(error == 0, 0.0, error / size)
+    return float(error / size) if size else 0.0 if not error else np.inf
+
+
+def _norm(vectors: Sequence[Any], xp: Any) -> Any:
     """The Euclidean norm of everything in some vectors."""
-    floating = [np.abs(vector).astype(np.float64) for vector in vectors if vector.dtype.kind in "fc"]
-    return float(np.linalg.norm(np.concatenate(floating))) if floating else 0.0
+    floating = [xp.abs(vector).astype(np.float64) for vector in vectors if vector.dtype.kind in "fc"]
+    return xp.linalg.norm(xp.concatenate(floating)) if floating else 0.0

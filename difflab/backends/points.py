@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import as_array, copied, namespace
 from ..errors import GuardError
 from ..execution.chunks import KEPT
 from ..execution.parts import Parts, Section
@@ -97,7 +98,7 @@ class Points:
         def row(lane: int) -> list[Any]:
             leaves = list(around.leaves)
             for position, array in zip(wrt, rows.moved, strict=True):
-                leaves[position] = np.array(array[lane, ...])
+                leaves[position] = copied(array[lane, ...])
             return leaves
 
         for start, stop in section.spans():
@@ -150,15 +151,15 @@ class Points:
             runs = self._coordinates.runs(direction, direction + 1)
             (run,) = runs
             there = spread[run.group][run.unit]
-            origin = [np.array(x) for x in around.origin]
+            origin = [copied(x) for x in around.origin]
             results: list[list[np.ndarray]] = []
             for place in there.places:
                 origin[run.group][run.coordinates] = place[run.coordinates]
                 leaves = list(around.leaves)
                 for position, array in zip(self._wrt, self._coordinates.arrays(origin), strict=True):
-                    leaves[position] = np.array(array)
-                results.append([np.asarray(output) for output in self._nearby.at(leaves, around.centre.state)])
-            outputs = [np.stack(column) for column in zip(*results, strict=True)]
+                    leaves[position] = copied(array)
+                results.append([as_array(output) for output in self._nearby.at(leaves, around.centre.state)])
+            outputs = [namespace(*column).stack(column) for column in zip(*results, strict=True)]
             yield Values(runs, outputs, 1, _joined([(run, there)]))
 
     def _outputs(
@@ -205,13 +206,14 @@ class _Rows:
 def _joined(parts: Sequence[tuple[Run, Spread]]) -> Spread:
     """What belongs to the lanes of a chunk, run after run; the points are in their places already."""
     run, spread = parts[0]
+    xp = namespace(*spread.distances)
     first, distances = spread.moves, [distance[run.coordinates] for distance in spread.distances]
     if len(parts) > 1:
         columns = zip(*[[far[run.coordinates] for far in there.distances] for run, there in parts], strict=True)
-        distances = [np.concatenate(column) for column in columns]
+        distances = [xp.concatenate(column) for column in columns]
     if first.skew is False:
         return Spread([], distances, first)
     columns = zip(*[[far[run.coordinates] for far in there.moves.weights] for run, there in parts], strict=True)
-    weights = tuple([np.concatenate(column) for column in columns])
-    skew = np.concatenate([there.moves.skew[run.coordinates] for run, there in parts])
+    weights = tuple([xp.concatenate(column) for column in columns])
+    skew = xp.concatenate([there.moves.skew[run.coordinates] for run, there in parts])
     return Spread([], distances, first._replace(weights=weights, skew=skew))

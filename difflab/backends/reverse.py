@@ -24,6 +24,7 @@ from ..transforms.split import split
 from .protocol import OPERATORS, Cost, Source, Work
 from .sweeps import along, result_bytes, shown, sweep_work, unit_chunks, zero_blocks
 
+ON_GPU = "a GPU takes the batch in one piece: blocks are for the cache of a processor"
 CHECKPOINTED = frozenset({"gradient", "value_and_gradient", "vjp"})
 
 
@@ -141,17 +142,17 @@ def _vjp_tapes(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> tup
 
 
 def _sweep(
-    tape: Tape, wrt: tuple[int, ...], operator: str
+    tape: Tape, wrt: tuple[int, ...], operator: str, device: str = "cpu"
 ) -> tuple[Coordinates, Callable[[Tape], Tape], list[bool], tuple[int, ...]]:
     """Directions, the tape of one of them, which of its inputs carry them, and the outputs that do not."""
     leaves = [False] * len(tape.inputs)
     if operator == "hessian":
         variables = avals_of(tape, wrt)
-        coordinates = Coordinates(variables, imaginary=needs_both(variables, variables))
+        coordinates = Coordinates(variables, imaginary=needs_both(variables, variables), device=device)
         return coordinates, lambda recorded: transforms.hvp(recorded, wrt), [*leaves, *[True] * len(wrt)], ()
     outputs = outputs_of(tape)
     flags = [*leaves, *[True] * len(outputs)]
-    rows = Coordinates(outputs, imaginary=True)
+    rows = Coordinates(outputs, imaginary=True, device=device)
     return rows, lambda recorded: transforms.vjp(recorded, wrt), flags, tuple(range(len(outputs)))
 
 
@@ -179,6 +180,8 @@ class PreparedReverse:
             notes = runner.stats
             if kind == "gradient":
                 self._gradient = runner.direct()
+                if source.device == "gpu":
+                    notes = {**notes, "blocks": 1, "threads": 1, "whole_because": ON_GPU}
         self.stats: dict[str, Any] = {"primal_calls": passes, **notes}
 
     def _runner(self, kind: str) -> Runner:
@@ -191,13 +194,13 @@ class PreparedReverse:
                 "vjp": lambda tape: _vjp_tapes(tape, wrt, checkpoints),
             }
             key: tuple = ("reverse", kind, wrt, checkpoints if kind in CHECKPOINTED else None)
-            tape, frozen = self._source.tape, self._source.frozen
-            if kind == "gradient":
+            tape, frozen, device = self._source.tape, self._source.frozen, self._source.device
+            if kind == "gradient" and device == "cpu":
                 asked = self._backend.blocking
                 blocked = functools.partial(build, asked=asked, wrt=wrt)
                 runner = Runner(tape, transform[kind], (*key, asked), frozen=frozen, build=blocked)
             else:
-                runner = Runner(tape, transform[kind], key, frozen=frozen)
+                runner = Runner(tape, transform[kind], key, frozen=frozen, device=device)
             self._runners[kind] = runner
         return self._runners[kind]
 
@@ -205,10 +208,10 @@ class PreparedReverse:
         kind = "hessian" if operator == "hessian" else "rows"
         if kind not in self._sweeps:
             source = self._source
-            coordinates, build, flags, single = _sweep(source.tape, source.wrt, kind)
+            coordinates, build, flags, single = _sweep(source.tape, source.wrt, kind, source.device)
             self._sweeps[kind] = coordinates, Chunked(
                 source.tape, build, ("reverse", kind, source.wrt), flags, coordinates.count, self._backend.chunk,
-                single=single, frozen=source.frozen,
+                single=single, frozen=source.frozen, device=source.device,
             )  # fmt: skip
         return self._sweeps[kind]
 
@@ -256,7 +259,7 @@ class PreparedReverse:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks of the Jacobian, a chunk of rows per pass."""
         coordinates, outs = self._sweep("jacobian")[0], outputs_of(self._source.tape)
-        blocks = zero_blocks(outs, avals_of(self._source.tape, self._source.wrt))
+        blocks = zero_blocks(outs, avals_of(self._source.tape, self._source.wrt), coordinates.xp)
         values = None
         for runs, results in self._passes("jacobian", leaves):
             values = results[: len(outs)]
@@ -273,7 +276,7 @@ class PreparedReverse:
         """The blocks of the Hessian, a chunk of columns per pass."""
         coordinates = self._sweep("hessian")[0]
         variables = avals_of(self._source.tape, self._source.wrt)
-        blocks = zero_blocks(variables, variables)
+        blocks = zero_blocks(variables, variables, coordinates.xp)
         for runs, products in self._passes("hessian", leaves):
             for run in runs:
                 for row, lanes in zip(blocks, products, strict=True):

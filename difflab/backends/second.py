@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..primitives.complexes import real_dtype
 from ..transforms.coordinates import diagonal
 from .protocol import Source
 from .steps import Moves, nonzero
@@ -28,6 +29,7 @@ class SecondQuotients:
         self._source = source
         self._variables = variables
         self._points = around.plan.second(around.limits is not None)
+        self._xp = around.coordinates.xp
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> tuple[list[Any], int]:
         """Second differences along a coordinate and the vector, a chunk of coordinates at a time.
@@ -35,7 +37,7 @@ class SecondQuotients:
         With them comes how many sizes of steps the vector needed, one after the other.
         """
         coordinates, nearby, points = self._around.coordinates, self._around.nearby, self._points
-        levels = range(self._around.plan.levels)
+        levels, xp = range(self._around.plan.levels), self._xp
         around = self._around.around(leaves, 2)
         result = coordinates.vectors()
         sweep = (coordinates.count, len(levels) * len(points))
@@ -47,12 +49,12 @@ class SecondQuotients:
             products = coordinates.vectors()
             for start, stop in spans:
                 matrices = [
-                    np.concatenate([np.tile(x + _times(v, moves, level, second), (lanes, 1))
+                    xp.concatenate([xp.tile(x + _times(v, moves, level, second), (lanes, 1))
                                     for level in levels for _, second in points])
                     for x, v in zip(around.origin, vector, strict=True)
                 ]  # fmt: skip
                 runs = coordinates.runs(start, stop)
-                steps = [np.zeros(stop - start) for _ in levels]
+                steps = [xp.zeros(stop - start) for _ in levels]
                 stencils = []
                 for run in runs:
                     where, first = run.coordinates, around.moves[run.group][run.unit]
@@ -73,16 +75,16 @@ class SecondQuotients:
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Second differences along pairs of coordinates, each pair of real ones once."""
-        pairs, nearby, points = Pairs(self._variables), self._around.nearby, self._points
-        levels = range(self._around.plan.levels)
+        pairs, nearby, points = Pairs(self._variables, self._source.device), self._around.nearby, self._points
+        levels, xp = range(self._around.plan.levels), self._xp
         around = self._around.around(leaves, 2)
-        blocks = zero_blocks(self._variables, self._variables)
+        blocks = zero_blocks(self._variables, self._variables, xp)
         sweep = (pairs.count, len(levels) * len(points))
         lanes, spans = nearby.spans(*sweep)
         for start, stop in spans:
-            matrices = [np.tile(vector, (lanes * sweep[1], 1)) for vector in around.origin]
+            matrices = [xp.tile(vector, (lanes * sweep[1], 1)) for vector in around.origin]
             rows = pairs.between(start, stop)
-            steps = [np.zeros(stop - start) for _ in levels]
+            steps = [xp.zeros(stop - start) for _ in levels]
             stencils = []
             for row in rows:
                 run, at, where = row.run, row.at, row.run.coordinates
@@ -127,10 +129,11 @@ class SecondQuotients:
         used, points = len(steps[0]), self._points
         factors, scale, skew = self._factors(used, stencils)
         quotients, gains = [], []
-        dtype = np.result_type(values, np.float64) if skew is not False or self._around.plan.order > 2 else values.dtype
+        wide = skew is not False or self._around.plan.order > 2
+        dtype = np.result_type(values.dtype, np.float64) if wide else values.dtype
         with np.errstate(all="ignore"):
             for level, products in enumerate(steps):
-                total = np.zeros(used, dtype)
+                total = self._xp.zeros(used, dtype)
                 for number, factor in enumerate(factors):
                     begin = (level * len(points) + number) * lanes
                     total += factor * values[begin : begin + used]
@@ -138,7 +141,7 @@ class SecondQuotients:
                 quotients.append(total / distance)
                 if len(steps) > 1:
                     gains.append(sum(abs(factor) for factor in factors) / abs(distance))
-            noise = np.ravel(around.noise[0])[0] if gains else None
+            noise = around.noise[0].reshape(-1)[0] if gains else None
             return self._around.settled(around, quotients, gains, noise, skew)[0]
 
     def _factors(
@@ -151,8 +154,9 @@ class SecondQuotients:
         if self._around.limits is None:
             _, one, _, other, _ = stencils[0]
             return [one.weight(i) * other.weight(j) for i, j in self._points], one.scale * other.scale, False
-        factors = [np.zeros(used) for _ in self._points]
-        scale, skew = np.ones(used), np.zeros(used, bool)
+        xp = self._xp
+        factors = [xp.zeros(used) for _ in self._points]
+        scale, skew = xp.ones(used), xp.zeros(used, bool)
         for lanes, one, at, other, there in stencils:
             for factor, (i, j) in zip(factors, self._points, strict=True):
                 factor[lanes] = one.weight(i, at) * other.weight(j, there)
@@ -163,4 +167,4 @@ class SecondQuotients:
 
 def _times(vector: np.ndarray, moves: Moves, level: int, point: int) -> Any:
     """A vector as often as a point takes it; -1 is the centre."""
-    return vector * np.real(vector).dtype.type(moves.far[level][point] if point >= 0 else 0.0)
+    return vector * real_dtype(vector.dtype).type(moves.far[level][point] if point >= 0 else 0.0)

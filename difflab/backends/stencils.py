@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import is_device_array
 from ..errors import InputError
 
 ORDERS = {
@@ -201,5 +202,6 @@ def combined(parts: Sequence[Any], factors: Sequence[Any], centre: Any, paired: 
 
 def _wide(value: Any) -> Any:
     """A value in double precision at least."""
-    dtype = np.result_type(value.dtype, np.float64) if isinstance(value, np.ndarray | np.generic) else None
+    held = isinstance(value, np.ndarray | np.generic) or is_device_array(value)
+    dtype = np.result_type(value.dtype, np.float64) if held else None
     return value if dtype is None or dtype == value.dtype else value.astype(dtype)

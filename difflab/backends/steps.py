@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import is_device_array, namespace, to_host
 from .stencils import Plan, Stencil, window
 
 BAND = 10  # coordinates whose steps differ by more than a factor of 2**BAND are not moved together
@@ -15,6 +16,7 @@ TINY = float(np.finfo(np.float64).tiny)
 LARGEST = 0.25  # no automatic step is a larger part of max(1, |x|)
 PIECE = 1 << 14  # coordinates of which the bands are found at once
 NOWHERE = -128  # no band: a coordinate along which nothing moves
+ASTRAY = 127  # no band either: a coordinate of a tangent that is infinite or no number
 FINEST = 64.0  # a step within bounds is at least so many units of the last place, or nothing of the slope is left
 
 
@@ -76,7 +78,7 @@ def step_for(x: np.ndarray, unit: float, step: str | float) -> np.ndarray:
     if step == "auto":
         h = np.maximum(np.abs(x), x.dtype.type(1)) * x.dtype.type(unit)
     else:
-        h = np.broadcast_to(np.asarray(step, x.dtype), x.shape)
+        h = namespace(x).full(x.shape, float(step), x.dtype)
     return representable(x, h)
 
 
@@ -91,6 +93,8 @@ def nonzero(distance: Any) -> Any:
 
     A step that rounding swallows moves nothing: the quotient is 0, as for anyone who divides by the nominal step.
     """
+    if is_device_array(distance):  # where nobody waits for an answer
+        return namespace(distance).where(distance == 0, 1, distance)
     return distance if distance.all() else np.where(distance == 0, 1, distance)
 
 
@@ -112,7 +116,7 @@ class Moves(NamedTuple):
     def weight(self, point: int, where: Any = ...) -> Any:
         """The weight of a point; -1 is the centre."""
         weight = self.weights[point] if point >= 0 else -sum(self.weights)
-        return weight[where] if isinstance(weight, np.ndarray) else weight
+        return weight[where] if isinstance(weight, np.ndarray) or is_device_array(weight) else weight
 
     @property
     def gain(self) -> Any:
@@ -154,11 +158,19 @@ def moves_within(
         Exception: there is too little; ``tell`` makes the error that names the coordinate.
     """
     first, left = fitted(step_for(x, unit, step), plan, room, step != "auto")
-    least = FINEST * np.spacing(np.abs(x))
+    least = FINEST * spacing(np.abs(x))
     enough = (first >= least) | ~np.isfinite(least)
     if not enough.all():
         raise tell(int(np.argmin(enough)))
     return moves_by_each([first * x.dtype.type(scale) for scale in scales], plan, left)
+
+
+def spacing(x: Any) -> Any:
+    """The distance from each number to the next larger one; CuPy has no ``spacing``."""
+    if is_device_array(x):
+        xp = namespace(x)
+        return xp.nextafter(x, x.dtype.type(np.inf)) - x
+    return np.spacing(x)
 
 
 def fitted(step: np.ndarray, plan: Plan, room: tuple[Any, Any], given: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -168,29 +180,46 @@ def fitted(step: np.ndarray, plan: Plan, room: tuple[Any, Any], given: bool) -> 
     is 0 where the step is given.
     """
     below, above = room
-    chosen = np.full(step.shape, -1)
-    largest, widest = np.full(step.shape, -1.0), np.zeros(step.shape, int)
+    xp = namespace(step)
+    chosen = xp.full(step.shape, -1)
+    largest, widest = xp.full(step.shape, -1.0), xp.zeros(step.shape, int)
     for left in sorted(range(plan.order + 1), key=lambda left: abs(left - plan.left)):
         right = plan.order - left
-        fits = np.minimum(below / left if left else np.inf, above / right if right else np.inf)
-        chosen = np.where((chosen < 0) & (fits >= step), left, chosen)
-        widest = np.where(fits > largest, left, widest)
-        largest = np.maximum(fits, largest)
+        fits = below / left if not right else above / right if not left else xp.minimum(below / left, above / right)
+        chosen = xp.where((chosen < 0) & (fits >= step), left, chosen)
+        widest = xp.where(fits > largest, left, widest)
+        largest = xp.maximum(fits, largest)
     tight = chosen < 0
-    small = np.zeros_like(step) if given else largest.astype(step.dtype)
-    return np.where(tight, small, step), np.where(tight, widest, chosen)
+    small = xp.zeros_like(step) if given else largest.astype(step.dtype)
+    return xp.where(tight, small, step), xp.where(tight, widest, chosen)
 
 
 def moves_by_each(steps: Sequence[Any], plan: Plan, left: np.ndarray) -> Moves:
     """The moves of coordinates with a stencil each, of which ``left`` steps go below."""
     stencils: list[Stencil] = [window(one, plan.order - one) for one in range(plan.order + 1)]
     points = range(plan.order)
-    offsets = np.array([stencil.offsets for stencil in stencils])[left]
-    factors = np.array([stencil.weights for stencil in stencils])[left]
-    scale = np.array([stencil.scale for stencil in stencils])[left]
+    offsets = _chosen([stencil.offsets for stencil in stencils], left)
+    factors = _chosen([stencil.weights for stencil in stencils], left)
+    scale = _chosen([stencil.scale for stencil in stencils], left)
     far = tuple([tuple([(offsets[..., k] * step).astype(step.dtype) for k in points]) for step in steps])
-    skew = np.asarray(left != plan.left) if plan.stencil.paired else np.zeros(left.shape, bool)
+    skew = left != plan.left if plan.stencil.paired else namespace(left).zeros(left.shape, bool)
+    skew = skew if is_device_array(skew) else np.asarray(skew)
     return Moves(tuple(steps), far, tuple(factors[..., k] for k in points), scale, skew, False)
+
+
+def _chosen(rows: Sequence[Any], which: Any) -> Any:
+    """The row of a small table that each coordinate takes; on a GPU without a table that would have to be uploaded."""
+    table = np.array(rows)
+    if not is_device_array(which):
+        return table[which]
+    xp = namespace(which)
+    columns = []
+    for column in table.reshape(len(table), -1).T.tolist():
+        values = xp.full(which.shape, column[0], table.dtype)
+        for row, value in enumerate(column[1:], start=1):
+            values = xp.where(which == row, value, values)
+        columns.append(values)
+    return xp.stack(columns, -1) if table.ndim > 1 else columns[0]
 
 
 def bands(
@@ -202,6 +231,8 @@ def bands(
     coordinate farther than its own one, which ``steps`` gives for coordinates of a point, piece by piece.  No step
     leads along a tangent that is infinite or no number somewhere: then there is one part, zero, and its step is NaN.
     """
+    if any(map(is_device_array, tangents)):
+        return _bands_there(points, steps, tangents)
     levels, least = [], {}
     for point, tangent in zip(points, tangents, strict=True):
         x, t = np.ravel(point), np.ravel(np.asarray(tangent))
@@ -224,6 +255,35 @@ def bands(
         return [_part(tangent, level, one) for tangent, level in zip(tangents, levels, strict=True)]
 
     return [(least[one], functools.partial(part, one)) for one in sorted(least)]
+
+
+def _bands_there(points: Sequence[Any], steps: Callable[[Any], Any], tangents: Sequence[Any]) -> list[Any]:
+    """The same on a GPU, of which only the bands that there are and their steps come to the host."""
+    xp = namespace(*tangents)
+    levels, ratios = [], []
+    for point, tangent in zip(points, tangents, strict=True):
+        size = xp.abs(tangent).astype(np.float64)
+        ratio = xp.where(size == 0, np.inf, steps(point).astype(np.float64) / size)
+        known = xp.isfinite(ratio) & (ratio > 0)
+        level = xp.floor(xp.log2(xp.fmax(xp.where(known, ratio, 1.0), TINY)) / BAND)
+        level = xp.where(known, level, NOWHERE)
+        levels.append(xp.where(xp.isfinite(tangent), level, ASTRAY).astype(np.int8))
+        ratios.append(ratio)
+    everywhere, each = xp.concatenate(levels, axis=None), xp.concatenate(ratios, axis=None)
+    present = xp.zeros(256, bool)
+    present[everywhere.astype(np.int64) - NOWHERE] = True
+    there = [one + NOWHERE for one in np.flatnonzero(to_host(present)).tolist() if one]
+    if ASTRAY in there:
+        return [(np.nan, lambda: [xp.zeros_like(one) for one in tangents])]
+    if not there:
+        return []
+    least = to_host(xp.stack([xp.where(everywhere == one, each, np.inf).min() for one in there])).tolist()
+
+    def part(one: int) -> list[Any]:
+        pairs = zip(tangents, levels, strict=True)
+        return [xp.where(level == one, tangent, tangent.dtype.type(0)) for tangent, level in pairs]
+
+    return [(step, functools.partial(part, one)) for one, step in zip(there, least, strict=True)]
 
 
 def _part(tangent: Any, levels: np.ndarray, level: int) -> np.ndarray:

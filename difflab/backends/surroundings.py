@@ -8,14 +8,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import as_array, copied, namespace, placed, to_host
 from ..primitives.record import Aval
 from ..transforms.coordinates import Coordinates
-from .limits import Limits
+from .limits import Limits, smallest
 from .nearby import Centre, Nearby
 from .noise import POINTS, SEEN, SPACINGS, direction, largest
 from .protocol import Source
 from .richardson import extrapolate, halved
-from .steps import FINEST, Moves, bands, fitted, ladder, moves_by, moves_by_each, moves_for, moves_within, step_for
+from .steps import (
+    FINEST,
+    Moves,
+    bands,
+    fitted,
+    ladder,
+    moves_by,
+    moves_by_each,
+    moves_for,
+    moves_within,
+    spacing,
+    step_for,
+)
 
 NOISE_CALLS = len(SPACINGS) * (POINTS - 1)
 """Evaluations that an estimate of the noise costs: one end of every line is the point itself."""
@@ -56,13 +69,14 @@ class Surroundings:
 
     def __init__(self, backend: Any, source: Source, variables: Sequence[Aval]):
         self.plan = backend.plan
-        self.coordinates = Coordinates(variables, imaginary=True)
+        self.device = source.device
+        self.coordinates = Coordinates(variables, imaginary=True, device=source.device)
         self.nearby = Nearby(source, backend.chunk, self.coordinates)
         self.limits: Limits | None = None
         if backend.bounds is not None:
             names = [source.names[i] if source.names else f"argument {i}" for i in source.wrt]
             places = None if source.places is None else source.places()
-            self.limits = Limits(backend.bounds, variables, names, places)
+            self.limits = Limits(backend.bounds, variables, names, places, source.device)
         self._ladders: dict[tuple[np.dtype, float, int], tuple[float, tuple[float, ...]]] = {}
         self._step = backend.step
         self._noise = backend.noise
@@ -107,13 +121,14 @@ class Surroundings:
 
     def _levels(self, leaves: Sequence[Any], centre: Centre, origin: list[np.ndarray]) -> tuple[list[Any], float]:
         """The noise of every element of the outputs, and the largest relative to the outputs."""
-        outputs = [output if type(output) is np.ndarray else np.asarray(output) for output in centre.outputs]
+        outputs = [output if type(output) is np.ndarray else as_array(output) for output in centre.outputs]
         rounding = max([unit_roundoff(output.dtype) for output in outputs], default=0.0)
         if self._noise is None:
             if self.plan.levels == 1:
                 return [], rounding
             return [unit_roundoff(output.dtype) * abs(output) for output in outputs], rounding
-        outputs = [output for output in outputs if output.dtype.kind in "fc"]
+        # How large the steps are is a number of Python's: where noise is given, a GPU is asked for values.
+        outputs = [to_host(output) for output in outputs if output.dtype.kind in "fc"]
         sizes = [float(np.max(abs(output), initial=0.0)) for output in outputs]
         levels: list[Any] = [np.full(output.shape, self._noise) for output in outputs if self._noise != "estimate"]
         if self._noise == "estimate":
@@ -122,43 +137,43 @@ class Surroundings:
         size = max((size for size in sizes if np.isfinite(size)), default=0.0)
         level = max((float(np.max(one, initial=0.0)) for one in levels), default=0.0)
         relative = level / size if size > SEEN * level else level
-        every = iter(levels)
-        kinds = [np.asarray(output).dtype.kind for output in centre.outputs]
+        every = iter(levels if self.device == "cpu" else [placed(one, self.device) for one in levels])
+        kinds = [as_array(output).dtype.kind for output in centre.outputs]
         return [next(every) if kind in "fc" else 0.0 for kind in kinds], max(rounding, min(relative, 1.0))
 
     def _measured(self, leaves: Sequence[Any], centre: Centre, origin: list[np.ndarray]) -> list[np.ndarray]:
         """The noise of the floating outputs along lines that begin at the point; NaN where none is seen."""
         tables: list[list[np.ndarray]] = []
         for power in SPACINGS:
-            spacing = self._coarsest**power
-            lines = self._lines(origin, spacing)
+            lines = self._lines(origin, self._coarsest**power)
             values = [centre.outputs]
             for k in range(1, POINTS):
                 moved = list(leaves)
                 places = self.coordinates.arrays([x + k * line for x, line in zip(origin, lines, strict=True)])
                 for position, place in zip(self._wrt, places, strict=True):
-                    moved[position] = np.array(place)
-                values.append([np.asarray(output) for output in self.nearby.at(moved, centre.state)])
-            columns: list[Any] = [np.array(column) for column in zip(*values, strict=True)]
+                    moved[position] = copied(place)
+                values.append([as_array(output) for output in self.nearby.at(moved, centre.state)])
+            columns: list[Any] = [np.array([to_host(one) for one in column]) for column in zip(*values, strict=True)]
             tables.append([column.real.astype(np.float64) for column in columns if column.dtype.kind in "fc"])
         return [
             largest([column.reshape(POINTS, -1) for column in columns]).reshape(columns[0].shape[1:])
             for columns in zip(*tables, strict=True)
         ]
 
-    def _lines(self, origin: list[np.ndarray], spacing: float) -> list[np.ndarray]:
+    def _lines(self, origin: list[np.ndarray], apart: float) -> list[np.ndarray]:
         """The distance between neighbours on a line, coordinate by coordinate; within the bounds."""
         lines = []
         rooms = None if self.limits is None else self.limits.room(origin)
         for group, x in enumerate(origin):
             if x.dtype.kind not in "fc":
-                lines.append(np.zeros_like(x))
+                lines.append(x * 0)
                 continue
-            line = direction(x.size) * spacing * np.maximum(abs(x), 1)
+            xp = namespace(x)
+            line = placed(direction(x.size), self.device) * apart * xp.maximum(abs(x), 1)
             if rooms is not None:
                 below, above = rooms[group]
-                line = np.where((line > 0) == (above >= below), line, -line)
-                line = np.clip(line, -below / POINTS, above / POINTS)
+                line = xp.where((line > 0) == (above >= below), line, -line)
+                line = xp.clip(line, -below / POINTS, above / POINTS)
             lines.append(line.astype(x.dtype))
         return lines
 
@@ -178,14 +193,14 @@ class Surroundings:
             parts = part()
             return self._along(around, parts, h), parts
 
-        leaves = [np.asarray(around.leaves[i]) for i in self._wrt]
+        leaves = [as_array(around.leaves[i]) for i in self._wrt]
         return [functools.partial(band, h, part) for h, part in bands(leaves, steps, vectors)]
 
     def _along(self, around: Around, parts: Sequence[np.ndarray], h: float) -> Moves:
         """How to move along a vector by the step h; where that is NaN, nowhere, with quotients that are NaN as well."""
         if np.isnan(h):
             still = moves_by_each([np.zeros(())] * len(around.scales), self.plan, np.asarray(self.plan.left))
-            return still._replace(scale=np.asarray(np.nan))
+            return self._beside(still._replace(scale=np.asarray(np.nan)))
         if around.rooms is None or self.limits is None:
             return moves_by([h * scale for scale in around.scales], self.plan.stencil)
         tangents = self.coordinates.flat(parts)
@@ -193,13 +208,22 @@ class Surroundings:
         step, left = fitted(np.asarray(h), self.plan, room, self._step != "auto")
         with np.errstate(divide="ignore"):
             least = min(
-                float(np.min(FINEST * np.spacing(np.abs(x)) / np.abs(tangent).astype(np.float64), initial=np.inf))
+                smallest(FINEST * spacing(np.abs(x)) / np.abs(tangent).astype(np.float64))
                 for x, tangent in zip(around.origin, tangents, strict=True)
                 if x.dtype.kind == "f"
             )
         if step < least:
             raise self.limits.no_room_along(self.plan.order + 1)
-        return moves_by_each([np.asarray(step * scale) for scale in around.scales], self.plan, left)
+        return self._beside(moves_by_each([np.asarray(step * scale) for scale in around.scales], self.plan, left))
+
+    def _beside(self, moves: Moves) -> Moves:
+        """Moves along a vector, whose stencil is to meet values where those are: how far is a number of Python's."""
+        if self.device == "cpu":
+            return moves
+        far = tuple([tuple(map(float, level)) for level in moves.far])
+        weights = tuple([placed(weight, self.device) for weight in moves.weights])
+        scale, skew = (placed(one, self.device) for one in (moves.scale, moves.skew))
+        return Moves(tuple(map(float, moves.steps)), far, weights, scale, skew, moves.paired)
 
     # -------------------------------------------------------------------- results
 

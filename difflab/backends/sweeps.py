@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import namespace
 from ..execution.chunks import KEPT, Chunked, lanes_of, sweep_bytes
 from ..execution.footprint import footprint
 from ..execution.parts import Part, Section
@@ -33,14 +34,15 @@ class Pairs:
 
     Args:
         variables: the arrays whose directions are meant.
+        device: where they are.
 
     Second derivatives of real variables are symmetric and computed once.  Rows of complex ones go along 1 and i
     (df/dRe - i df/dIm); their columns as well where a row belongs to a real variable.
     """
 
-    def __init__(self, variables: Sequence[Any]):
-        self.rows = Coordinates(variables, imaginary=True)
-        self.columns = Coordinates(variables, imaginary=needs_both(variables, variables))
+    def __init__(self, variables: Sequence[Any], device: str = "cpu"):
+        self.rows = Coordinates(variables, imaginary=True, device=device)
+        self.columns = Coordinates(variables, imaginary=needs_both(variables, variables), device=device)
         self.symmetric = all(variable.dtype.kind != "c" for variable in variables)
         across = self.columns.count
         lengths = np.arange(across, 0, -1) if self.symmetric else np.full(self.rows.count, across)
@@ -78,9 +80,9 @@ class Pairs:
                 blocks[j][i].reshape(sizes[::-1])[there, here.start] = target
 
 
-def zero_blocks(outputs: Sequence[Any], variables: Sequence[Any]) -> list[list[np.ndarray]]:
-    """Zeros for every output (of a Hessian: every variable) and every variable."""
-    return [[np.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]
+def zero_blocks(outputs: Sequence[Any], variables: Sequence[Any], xp: Any = np) -> list[list[np.ndarray]]:
+    """Zeros for every output (of a Hessian: every variable) and every variable; ``xp`` is ``numpy`` or ``cupy``."""
+    return [[xp.zeros((*o.shape, *v.shape), block_dtype(o, v)) for v in variables] for o in outputs]
 
 
 def result_bytes(tape: Tape, operator: str, wrt: Sequence[int]) -> int:
@@ -153,11 +155,12 @@ def parts_bytes(parts: Sequence[Part], points: int = 1, *, extra: tuple[float, f
 
 def along(tangents: Sequence[Any], cotangents: Sequence[Any]) -> np.ndarray:
     """Re<cotangent, tangent> for every lane."""
-    total: Any = 0.0
+    xp, total = namespace(*tangents), None
     for tangent, cotangent in zip(tangents, cotangents, strict=True):
         if tangent.dtype.kind in "fc":
-            total = total + np.real(np.tensordot(tangent, cotangent, np.ndim(cotangent)))
-    return np.broadcast_to(total, len(tangents[0]))
+            part = xp.tensordot(tangent, cotangent, cotangent.ndim).real
+            total = part if total is None else total + part
+    return xp.zeros(len(tangents[0])) if total is None else xp.broadcast_to(total, (len(tangents[0]),))
 
 
 def unit_chunks(coordinates: Coordinates, sweep: Chunked | Section) -> Iterator[tuple[list[Run], list[np.ndarray]]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -62,7 +62,8 @@ class Symbolic:
         order: in which a graph is differentiated: "root", all symbols at once from the root of the loss down,
             "symbol", one symbol after the other, or "auto", whichever takes fewer passes.
         code: what the formulas are turned into: "python" (scalars), "numpy" (``sympy.lambdify``), "c" (SymPy's
-            printer and the C compiler of the machine, if there is one) or "cupy"; symengine makes its own.
+            printer and the C compiler of the machine, if there is one) or "cupy", which "python" becomes where the
+            arguments are CuPy's arrays; symengine makes its own.
         time_limit_s: refuse what is forecast to take longer to prepare; ``None`` for 60 seconds.
 
     Example:
@@ -145,6 +146,12 @@ time_limit_s=None)
             UnsupportedError: the loss uses what SymPy cannot express.
         """
         tape = source.tape
+        if source.device == "gpu" and (self.code in ("numpy", "c") or self.engine == "symengine"):
+            option = "engine='symengine'" if self.engine == "symengine" else f"code={self.code!r}"
+            raise UnsupportedError(
+                f"backend 'symbolic' with {option} computes on the host, and the arguments are on the GPU; use "
+                "code='cupy', or arguments that .get() has fetched"
+            )
         for i in source.wrt:
             if tape.avals[tape.inputs[i]].dtype.kind != "f":
                 raise UnsupportedError("backend 'symbolic' differentiates by real numbers only; use backend 'reverse'")
@@ -189,7 +196,8 @@ class PreparedSymbolic:
         self._together = Places([*self._outputs[:1], *self._variables])
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
         self._order = 2 if operator in SECOND_ORDER else 1
-        self._lists = backend.code == "python" and backend.engine == "sympy"
+        self._code = "cupy" if source.device == "gpu" else backend.code
+        self._lists = self._code == "python" and backend.engine == "sympy"
         self._lock = threading.Lock()
         self.stats: dict[str, Any] = {"tape_length": len(source.tape), "primal_calls": 0, "derivations": 0}
         self.stats["computed_in"] = "float64, results cast to the dtype of their leaf"
@@ -222,10 +230,12 @@ class PreparedSymbolic:
 
     def _derive(self, leaves: Sequence[Any], order: int) -> Derivation:
         backend = self._backend
+        constants = {number: to_host(value) for number, value in self._tape.constants.items()}
         task = Task(
-            self._tape, self._symbolic, self._wrt, order == 2, backend.cse, backend.order, backend.code,
+            replace(self._tape, constants=constants), self._symbolic, self._wrt, order == 2, backend.cse, backend.order, self._code,
             backend.engine,
         )  # fmt: skip
+        leaves = [to_host(leaf) for leaf in leaves]  # numbers in formulas are Python's
         if backend.resolved_way() == "tree" and backend.engine == "sympy":
             return written_out(task, leaves)
         from ..execution.dag.derivation import by_symengine, shared
@@ -273,7 +283,7 @@ class PreparedSymbolic:
             InputError: there is no such language.
             UnsupportedError: the language has not all functions, or Python branches in the loss.
         """
-        language = self._backend.code if language is None else language
+        language = self._code if language is None else language
         if language not in CODES:
             raise InputError(f"code in {language!r}: the languages are {', '.join(CODES)}")
         lines, inputs = self._last(leaves).lines(), self._inputs()
@@ -299,25 +309,16 @@ class PreparedSymbolic:
             for i in self._symbolic:
                 scalars += np.asarray(leaves[i]).ravel().tolist()
             return scalars
-        return joined(np if self._backend.code != "cupy" else import_cupy(), [leaves[i] for i in self._symbolic])
+        return joined(np if self._code != "cupy" else import_cupy(), [leaves[i] for i in self._symbolic])
 
     def _evaluated(self, program: Callable[[Any], Any], leaves: Sequence[Any]) -> Any:
         """The values of a program: of Python a list, of others a vector, on the device if an argument is there."""
         self._check_guards(leaves)
         flat = program(self._arguments(leaves))
-        return to_host(flat) if self._backend.code == "cupy" and not any(map(is_device_array, leaves)) else flat
+        return to_host(flat) if self._code == "cupy" and not any(map(is_device_array, leaves)) else flat
 
     def _check_guards(self, leaves: Sequence[Any]) -> None:
-        guards = self._tape.guards
-        if not guards:
-            return
-        seen = self._tape.replay_all(
-            [to_host(leaf) for leaf in leaves],
-            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
-            None,
-            [guard.value for guard in guards],
-        )
-        if any(type(guard.observed)(value) != guard.observed for guard, value in zip(guards, seen, strict=True)):
+        if not self._tape.follows(leaves):
             raise GuardError("Python would take another branch at these arguments than when the loss was recorded")
 
     def _jacobian(self, leaves: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:

@@ -11,9 +11,10 @@ import numpy as np
 from ..backends.protocol import Source
 from ..calls import Bound, argument_name, bind, describe, leaf_names, normal_argnums
 from ..errors import InputError, TraceError
-from ..flat import Function, check_trace, make_source, require_data, require_scalar, same_path
+from ..flat import Function, make_source, require_data, require_scalar
 from ..harness.finite_loss import fault_of_loss
 from ..tape import Tape
+from ..trace_checks import check_trace
 from .answer import Answer, listed, take_apart
 from .case import Point, largest
 from .constants import Constants, constants
@@ -111,7 +112,7 @@ class Subject:
                 return Point(leaves, [], by_differences(self.made, leaves, self.why, NOISE).blocks)
         except Exception:  # whatever a loss does not like about other parameters
             return None
-        if truth.sweep is None or not same_path(self.tape, leaves):
+        if truth.sweep is None or not self.tape.follows(leaves):
             return None
         sweep = Sweep(truth.sweep.tape, leaves, self.wrt)
         return Point(leaves, [], sweep.truth, sweep)

@@ -2,7 +2,8 @@
 
 A batched program saves the time it takes to start each NumPy call, as long as its arrays stay in the cache; so a chunk
 holds as many lanes as go through the second-level cache, but a few even where one alone is larger, and never more than
-memory has room for.  All chunks of a call have one size, so that one program serves them; the last one is padded.
+memory has room for.  A GPU has no such cache to fill and gains by every lane: there memory alone decides.  All chunks
+of a call have one size, so that one program serves them; the last one is padded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arrays import device_bytes, free_bytes
 from ..errors import InputError
 from ..tape import Tape
 from ..transforms.batch import batch
@@ -59,9 +61,14 @@ def machine_bytes() -> int:
         return USUAL_MEMORY
 
 
-def memory_bytes() -> int:
-    """Bytes that the arrays of one chunk may take: an eighth of the machine's memory."""
-    return machine_bytes() // 8
+def memory_bytes(device: str = "cpu") -> int:
+    """Bytes that the arrays of one chunk may take: an eighth of the machine's memory, of a GPU's what is free."""
+    return (machine_bytes() if device == "cpu" else free_bytes()) // 8
+
+
+def whole_bytes(device: str = "cpu") -> int:
+    """Bytes of the memory in which results have to fit."""
+    return machine_bytes() if device == "cpu" else device_bytes()
 
 
 def check_chunk(owner: str, chunk: Any) -> None:
@@ -75,13 +82,14 @@ def check_chunk(owner: str, chunk: Any) -> None:
         raise InputError(f"{owner}(chunk={chunk!r}): the chunk is 'auto' or an integer of at least 1")
 
 
-def lanes_per_chunk(lane_bytes: float, directions: int, chunk: str | int = "auto") -> int:
+def lanes_per_chunk(lane_bytes: float, directions: int, chunk: str | int = "auto", device: str = "cpu") -> int:
     """How many lanes to run at once.
 
     Args:
         lane_bytes: bytes that one lane adds to a program's arrays.
         directions: lanes there are in all.
         chunk: "auto", or the number itself.
+        device: "cpu", or "gpu", where memory alone counts.
 
     Returns:
         At least 1 and at most ``directions``; "auto" shares the directions evenly among as few chunks as possible.
@@ -94,7 +102,10 @@ def lanes_per_chunk(lane_bytes: float, directions: int, chunk: str | int = "auto
     if chunk != "auto":
         return min(int(chunk), directions)
     lane_bytes = max(lane_bytes, 1.0)
-    most = max(min(max(int(SPILL * cache_bytes() / lane_bytes), FEW), int(memory_bytes() / lane_bytes)), 1)
+    most = int(memory_bytes(device) / lane_bytes)
+    if device == "cpu":
+        most = min(max(int(SPILL * cache_bytes() / lane_bytes), FEW), most)
+    most = max(most, 1)
     return -(-directions // -(-directions // most))
 
 
@@ -106,6 +117,7 @@ def chunked(
     *,
     points: int = 1,
     single: Sequence[int] = (),
+    device: str = "cpu",
 ) -> Tape:
     """A tape batched for one chunk of its directions.
 
@@ -116,6 +128,7 @@ def chunked(
         chunk: "auto", or how many directions to run at once.
         points: lanes per direction.
         single: outputs that are the same for all lanes and are returned once.
+        device: where it will run.
 
     Returns:
         The batched tape; ``lanes_of`` reads its size.
@@ -131,7 +144,7 @@ def chunked(
         return batch(tape, flags, lanes_per_chunk(1.0, directions, chunk) * points, single=single)
     trial = max(1, min(directions, TRIAL))
     whole = simplify(batch(tape, flags, trial * points, single=single))
-    lanes = lanes_per_chunk(lane_bytes(whole, flags, trial), directions)
+    lanes = lanes_per_chunk(lane_bytes(whole, flags, trial), directions, device=device)
     return whole if lanes == trial else batch(tape, flags, lanes * points, single=single)
 
 
@@ -188,6 +201,7 @@ class Chunked:
         points: lanes per direction.
         single: outputs of the built tape that are the same for all lanes.
         frozen: bake the constants in.
+        device: "cpu" or "gpu".
     """
 
     def __init__(
@@ -202,11 +216,12 @@ class Chunked:
         points: int = 1,
         single: Sequence[int] = (),
         frozen: bool,
+        device: str = "cpu",
     ):
         def transform(recorded: Tape) -> tuple[Tape, ...]:
-            return (chunked(build(recorded), flags, directions, chunk, points=points, single=single),)
+            return (chunked(build(recorded), flags, directions, chunk, points=points, single=single, device=device),)
 
-        runner = Runner(tape, transform, (*key, chunk), frozen=frozen)
+        runner = Runner(tape, transform, (*key, chunk), frozen=frozen, device=device)
         self.directions = directions
         self.lanes = lanes_of(runner.programs[0].tape, flags, points)
         self.run = runner.direct()

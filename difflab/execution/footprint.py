@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import as_array
 from ..tape import Equation, Tape
 from .plan import Passed, Plan, make_plan, padded
 
@@ -118,7 +119,7 @@ def _made(plan: Plan) -> tuple[Mapping[int, int], Mapping[int, int]]:
     avals, made, bases = plan.tape.avals, {}, {}
     whole = {
         number for number, value in plan.tape.constants.items()
-        if not isinstance(value, Passed) and np.asarray(value).flags.c_contiguous
+        if not isinstance(value, Passed) and as_array(value).flags.c_contiguous
     }  # fmt: skip
     for equation, operands in zip(plan.tape.equations, plan.operands, strict=True):
         out = equation.output

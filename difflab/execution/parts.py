@@ -1,5 +1,7 @@
 """Which directions go through which program: all of them through one, or those of large arrays through their own.
 
+On a GPU one program takes all: what a forecast of NumPy's calls prefers says nothing there.
+
 In a program of its own an array is moved one coordinate at a time, and what that does not reach is computed once for
 all lanes (``transforms.batch_moves``); the other arrays share a program of whole lanes.  A forecast decides: a call of
 NumPy takes ``CALL``, and each program has to be started for each of its chunks.
@@ -98,7 +100,12 @@ def seconds_of(tape: Tape) -> float:
 
 
 def parts_of(
-    tape: Tape, function: Function, variables: Sequence[Aval], chunk: str | int = "auto", points: int = 1
+    tape: Tape,
+    function: Function,
+    variables: Sequence[Aval],
+    chunk: str | int = "auto",
+    points: int = 1,
+    device: str = "cpu",
 ) -> list[Part]:
     """The parts of a sweep along all directions of some variables.
 
@@ -108,6 +115,7 @@ def parts_of(
         variables: shapes and dtypes of what is moved.
         chunk: "auto", or how many directions to run at once, then in one part.
         points: lanes per direction.
+        device: "cpu", or "gpu" for one part.
 
     Returns:
         At least one part; together they have all directions.
@@ -121,8 +129,8 @@ def parts_of(
         [(2500, 500, ((1,), (0,)))]
     """
     everything = tuple(range(len(variables)))
-    whole = _whole(tape, function, variables, everything, chunk, points)
-    if chunk != "auto" or not whole.directions:
+    whole = _whole(tape, function, variables, everything, chunk, points, device)
+    if chunk != "auto" or device == "gpu" or not whole.directions:
         return [whole]
     counts = [Coordinates([variable], imaginary=True).count for variable in variables]
     each = whole.seconds / whole.directions
@@ -142,7 +150,13 @@ def parts_of(
 
 
 def _whole(
-    tape: Tape, function: Function, variables: Sequence[Aval], places: tuple[int, ...], chunk: str | int, points: int
+    tape: Tape,
+    function: Function,
+    variables: Sequence[Aval],
+    places: tuple[int, ...],
+    chunk: str | int,
+    points: int,
+    device: str = "cpu",
 ) -> Part:
     """Whole lanes of some of the variables."""
     lane = function.lane(tape, places)
@@ -152,7 +166,7 @@ def _whole(
         moved = {function.wrt[place] for place in places}
         flags = tuple(position in moved for position in range(len(lane.inputs)))
     directions = Coordinates([variables[place] for place in places], imaginary=True).count
-    made = chunked(lane, flags, directions, chunk, points=points, single=function.single)
+    made = chunked(lane, flags, directions, chunk, points=points, single=function.single, device=device)
     return Part(places, made, flags, directions, lanes_of(made, flags, points), None)
 
 
@@ -190,16 +204,24 @@ class Section:
         run: its program.
         variables: shapes and dtypes of all variables.
         points: lanes per direction.
+        device: where it runs.
     """
 
-    def __init__(self, part: Part, run: Callable[[Sequence[Any]], list[Any]], variables: Sequence[Aval], points: int):
+    def __init__(
+        self,
+        part: Part,
+        run: Callable[[Sequence[Any]], list[Any]],
+        variables: Sequence[Aval],
+        points: int,
+        device: str = "cpu",
+    ):
         self.part = part
         self.run = run
         self.alone = part.axes is not None
         self.directions = part.directions
         self.lanes = part.lanes
         self.points = points
-        self.coordinates = Coordinates([variables[place] for place in part.places], imaginary=True)
+        self.coordinates = Coordinates([variables[place] for place in part.places], imaginary=True, device=device)
         self.kept: list[Any] = []  # what a backend keeps for the next call
         self._everything = len(part.places) == len(variables)
         self._places = [Coordinates(variables, imaginary=True).places[place] for place in part.places]
@@ -264,6 +286,7 @@ class Parts:
         chunk: "auto", or how many directions to run at once.
         points: lanes per direction.
         frozen: bake the constants in.
+        device: "cpu" or "gpu".
     """
 
     def __init__(
@@ -276,19 +299,20 @@ class Parts:
         *,
         points: int = 1,
         frozen: bool,
+        device: str = "cpu",
     ):
         if frozen:
-            parts = parts_of(tape, function, variables, chunk, points)
+            parts = parts_of(tape, function, variables, chunk, points, device)
         else:  # an unprepared call plans what it has not planned before
-            known = _known((*key, chunk, points, structure(tape)))
+            known = _known((*key, chunk, points, device, structure(tape)))
             if not known:
                 bare = replace(tape, constants={n: Passed(position) for position, n in enumerate(tape.constants)})
-                known[:] = [parts_of(bare, function, variables, chunk, points)]
+                known[:] = [parts_of(bare, function, variables, chunk, points, device)]
             parts = known[0]
         tapes = tuple([part.tape for part in parts])
-        runner = Runner(tape, lambda recorded: tapes, ("parts", *key, chunk, points), frozen=frozen)
+        runner = Runner(tape, lambda recorded: tapes, ("parts", *key, chunk, points), frozen=frozen, device=device)
         runs = [runner.direct(), *[functools.partial(runner.run, which=which) for which in range(1, len(parts))]]
-        self.sections = [Section(part, run, variables, points) for part, run in zip(parts, runs, strict=True)]
+        self.sections = [Section(part, run, variables, points, device) for part, run in zip(parts, runs, strict=True)]
         self.directions = sum(part.directions for part in parts)
         self.notes: dict[str, Any] = {
             "chunk": max(part.lanes for part in parts),
@@ -296,4 +320,6 @@ class Parts:
             "programs": len(parts),
             "alone": [part.places[0] for part in parts if part.axes is not None],
         }
+        if device == "gpu":
+            self.notes["programs_because"] = "a GPU takes all directions in one program"
         self.stats = {**runner.stats, **self.notes}

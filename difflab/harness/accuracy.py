@@ -63,6 +63,8 @@ ORDERS = {
     "hvp": SECOND,
     "hessian": SECOND,
 }
+AS_ROUGH_AS_TF32 = "float16"
+"""TF32 rounds what goes into a product to the significand of float16, 11 bits; so the same theory gives its bounds."""
 REAL = {"complex64": "float32", "complex128": "float64"}
 NOUNS = {
     "gradient": "gradient",
@@ -140,6 +142,7 @@ def judge(
     truth: Reference | None,
     why: str | None = None,
     operator: str = "gradient",
+    tf32: bool = False,
 ) -> dict[str, Any]:
     """The outcome and grades of one result.
 
@@ -151,13 +154,14 @@ def judge(
         truth: the certified reference, or ``None`` where there is none.
         why: why there is none.
         operator: what was computed.
+        tf32: whether products of float32 were allowed to be rounded to TF32.
 
     Returns:
         ``outcome`` (ok or invalid), ``reason``, ``tolerance``, ``certified`` ("yes", "sampled k of n" or
         "no: reason"), and where there is a truth ``rel_error`` (norm-wise), ``rel_error_radius`` (how far that can be
         off) and the other figures of ``grades.errors``.
     """
-    limit = tolerance(family, dtype, operator)
+    limit = tolerance(family, AS_ROUGH_AS_TF32 if tf32 else dtype, operator)
     answer: dict[str, Any] = {"outcome": "ok", "reason": "", "rel_error": None, "tolerance": limit}
     answer["certified"] = _certified(limit is None, truth, why)
     if (fault := fault_of_form(result, expected, operator)) is not None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from .gpu_run import Gpu
 from .grid import Block, Case
 from .host_lock import HostLock
 from .ledger import Ledger
@@ -26,6 +27,7 @@ class Books:
         seed: the seed of the order.
         quick: whether one process per case does everything, or a coarser sweep where nothing is timed.
         variables: what is set in the environment of every worker, such as the kernels of the BLAS.
+        gpu: the GPU of the run, where some case needs one.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class Books:
         seed: int,
         quick: bool,
         variables: dict[str, str] | None = None,
+        gpu: Gpu | None = None,
     ) -> None:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
         self.emit, self.seed, self.quick, self.variables = emit, seed, quick, variables or {}
-        self.lock = HostLock(self._tell)
+        self.gpu = gpu or Gpu()
+        self.lock = HostLock(self.tell)
         self._sentinel: Worker | None = None
         self.cases = {case.id: case for block in blocks for case in block.cases}
         self.truths = {block.truth: block for block in reversed(blocks)} if study.kind.reference else {}
@@ -49,9 +53,10 @@ class Books:
         self._text = "starting"
         self._steps = len(self.cases) * per_case + len(self.truths)
 
-    def worker(self) -> Worker:
-        """A new worker, with the threads that the study asks for."""
-        return Worker(self.study.timing.threads, variables=self.variables)
+    def worker(self, case: Case | None = None) -> Worker:
+        """A new worker, with the threads that the study asks for and what a case on a GPU needs."""
+        more = {} if case is None else self.gpu.variables(case, self.study.limits.memory)
+        return Worker(self.study.timing.threads, variables={**self.variables, **more})
 
     def close(self) -> None:
         """Let go of what the run holds beside its folder."""
@@ -87,7 +92,7 @@ class Books:
 
     def calibrate(self) -> None:
         """Measure what NumPy calls cost here, once per run and machine; without it a forecast knows no such times."""
-        if self.ledger.speeds is not None:
+        if self.ledger.speeds is not None or all(block.device != "cpu" for block in self.blocks):
             return
         self.running("calibrating the machine")
         with self.lock.exclusive(), contextlib.closing(self.worker()) as worker:
@@ -127,13 +132,14 @@ class Books:
     def running(self, text: str) -> None:
         """Tell what runs now, and how far the run is."""
         self._text = text
-        self._tell(text)
+        self.tell(text)
 
     def still_running(self) -> None:
         """Tell it again: a sign of life in a long step."""
-        self._tell(self._text)
+        self.tell(self._text)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Tell what goes on, and how far the run is."""
         self.emit({"event": "running", "text": text, "done": self._done(), "steps": self._steps})
 
     def _done(self) -> int:

@@ -31,7 +31,8 @@ Script = Generator[Order, dict[str, Any], dict[str, Any]]
 class Job:
     """Work for one worker: ``make`` gives a script that yields commands and seconds and returns data for ``done``.
 
-    A worker that is lost (it could not even start) is replaced once.
+    A worker that is lost (it could not even start) is replaced once.  ``case`` is what it opens; on a GPU one does so
+    at a time.
     """
 
     make: Callable[[], Script]
@@ -39,9 +40,15 @@ class Job:
     ready: Callable[[], bool]
     done: Callable[[dict[str, Any]], None]
     failed: Callable[[Worker], None]
+    case: Case | None = None
     worker: Worker | None = None
     script: Script | None = None
     again: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.case is not None and self.case.spec["device"] != "cpu"
 
     def start(self, worker: Worker) -> None:
         """Give the first command to a new worker."""
@@ -130,7 +137,7 @@ def _check(books: Books, block: Block, case: Case) -> Job:
         books.begin(case, "check")
         books.running(f"checking memory and accuracy of {case.short}")
 
-    return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed)
+    return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed, case)
 
 
 def _examine(books: Books, block: Block, case: Case) -> Job:
@@ -168,11 +175,11 @@ def _run(waiting: list[Job], books: Books, slots: int) -> None:
     told = time.monotonic()
     try:
         while waiting or active:
-            while len(active) < slots and (job := next((one for one in waiting if one.ready()), None)):
+            while len(active) < slots and (job := _next(waiting, active)):
                 waiting.remove(job)
                 job.begin()
                 active.append(job)
-                job.start(books.worker())
+                job.start(books.worker(job.case))
             if time.monotonic() - told >= BEAT_SECONDS:
                 books.still_running()
                 told = time.monotonic()
@@ -181,6 +188,12 @@ def _run(waiting: list[Job], books: Books, slots: int) -> None:
     finally:
         for job in active:
             job.close()
+
+
+def _next(waiting: list[Job], active: list[Job]) -> Job | None:
+    """The next job that can begin: not a second one on a GPU."""
+    taken = any(job.on_gpu for job in active)
+    return next((one for one in waiting if one.ready() and not (taken and one.on_gpu)), None)
 
 
 def _advance(job: Job, books: Books) -> bool:
@@ -195,7 +208,7 @@ def _advance(job: Job, books: Books) -> bool:
         if not job.again and worker.verdict and worker.verdict[0] == "lost":
             job.close()
             job.again = True
-            job.start(books.worker())
+            job.start(books.worker(job.case))
             return True
         job.failed(worker)
     except StopIteration as end:

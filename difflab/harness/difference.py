@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import environment_change, results, statistics, stopping, store
 from .environment_change import Change
+from .grid import place
 from .results import Results
 from .statistics import Interval
 from .two_samples import factor
@@ -154,13 +155,13 @@ def diff_runs(
 
 def _keys(row: Mapping[str, Any]) -> list[Any]:
     """By what a case is found in another run: its id, or else what it is called."""
-    names = ("problem", "size", "dtype", "device", "operator", "backend")
+    names = ("problem", "size", "dtype", "device", "tf32", "operator", "backend")
     return [row["case"], tuple(row[name] for name in names)]
 
 
 def _block(row: Mapping[str, Any]) -> str:
     operator = "" if row["operator"] == "gradient" else f" {row['operator']}"
-    return f"{row['problem']} {row['size']} {row['dtype']}{operator}"
+    return f"{row['problem']} {row['size']} {row['dtype']}{place(row['device'], bool(row['tf32']))}{operator}"
 
 
 def _name(row: Mapping[str, Any]) -> str:

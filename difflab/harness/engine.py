@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import DifflabError, StoreError, StudyError
-from . import budget, checks, environment, environment_change, forecasts, grid, store
+from ..errors import DifflabError, InputError, StoreError, StudyError, UnavailableError
+from . import budget, checks, environment, environment_change, forecasts, gpu_run, grid, store
 from .books import Books
 from .cluster import homes
 from .cluster.dispatch import Cluster
@@ -26,6 +26,7 @@ from .ledger import Ledger
 from .probe import Probe, read_with
 from .request import Request
 from .study import Study
+from .study_device import on_device
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -42,21 +43,27 @@ def run(request: Request, emit: Emit) -> Path:
 
     Raises:
         StudyError: the study is wrong; nothing was written.
+        UnavailableError: all cases need a GPU, and there is none; nothing was written.
         StoreError: the folder cannot be used; nothing was written, or the run can be resumed.
     """
     begin = time.monotonic()
     probe = Probe()
-    checked = read_with(probe, request.study, emit)
+    checked = on_device(read_with(probe, request.study, emit), request.device)
     seed, quick = request.seed, request.quick
     blocks = grid.blocks(checked, seed, quick)
-    key = grid.key(checked, seed, quick)
+    key = grid.key(checked, seed, quick, request.device)
+    if gpu_run.on_gpu(blocks) and request.cluster is not None:
+        raise InputError("cases on a GPU are measured on this machine, one at a time: leave --cluster out")
     folder = store.choose_folder(None if request.out is None else Path(request.out), checked.name, key)
+    shown_again = (folder / store.MANIFEST).exists() and store.finished(folder)
+    gpu = None if shown_again else gpu_run.find(probe, blocks)
     with reach(request.cluster) as link, store.Store(folder) as target:
         ledger = Ledger.of(target.events)
         if ledger.seconds is not None:
             emit({"event": "run", "folder": str(folder), "title": checked.title, "finished": True})
             return folder
         facts = environment.describe(probe.found, checked.timing.threads)
+        facts |= {} if gpu is None else {"gpu": gpu.environment()}
         if (folder / store.MANIFEST).exists():
             environment_change.settle(target, ledger, facts, request.allow_env_change)
         else:
@@ -64,7 +71,7 @@ def run(request: Request, emit: Emit) -> Path:
         (folder / store.BLOBS).mkdir(exist_ok=True)
         began = {"resumed": bool(ledger.begun), "environment": ledger.environment}
         target.append("run_started", pid=os.getpid(), at=environment.now(), **began)
-        books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables)
+        books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables, gpu)
         if books.lock.missing:
             emit({"event": "note", "text": f"other runs on this machine are not kept apart: {books.lock.missing}"})
         emit(
@@ -78,8 +85,9 @@ def run(request: Request, emit: Emit) -> Path:
             }
         )
         try:
-            end = begin + checked.timing.budget_s
-            measure(books, end, link and Cluster(books, link, probe.catalogue, facts, end))
+            with books.gpu.alone(books.tell) as waited:
+                end = begin + waited + checked.timing.budget_s
+                measure(books, end, link and Cluster(books, link, probe.catalogue, facts, end))
         except KeyboardInterrupt:
             target.append("run_interrupted", at=environment.now())
             raise
@@ -189,7 +197,8 @@ def main() -> None:
         emit({"event": "fault", "type": type(fault).__name__, "text": str(fault)})
         sys.exit(4 if isinstance(fault, StoreError) else 2)
     except DifflabError as fault:
-        emit({"event": "fault", "type": "DifflabError", "text": str(fault)})
+        kind = type(fault).__name__ if isinstance(fault, UnavailableError | InputError) else "DifflabError"
+        emit({"event": "fault", "type": kind, "text": str(fault)})
         sys.exit(2)
 
 

@@ -36,13 +36,16 @@ KEPT = (
     "gc_s",
     "unsettled",
 )
+KEPT_OF_GPU = ("input_copies", "input_cache", "primal_by")
+SERIES_OF_GPU = ("event", "enqueue")
 
 
 @dataclass
 class Contestant:
     """One case of an epoch in its worker, and what it has given so far.
 
-    ``unsettled``: how many of its turns began although a thread of another was still running after 100 ms.
+    ``others`` are what a GPU's clocks say besides.  ``unsettled``: how many of its turns began although a thread of
+    another was still running after 100 ms.
     """
 
     case: Case
@@ -51,6 +54,7 @@ class Contestant:
     begun: float = field(default_factory=time.monotonic)
     samples: list[float] = field(default_factory=list)
     primal: list[float] = field(default_factory=list)
+    others: dict[str, list[float | None]] = field(default_factory=dict)
     gc_runs: int = 0
     gc_s: float = 0.0
     unsettled: int = 0
@@ -83,6 +87,7 @@ class Epoch:
     def _run(self, cases: list[Case]) -> None:
         try:
             self._open(cases)
+            before = self.books.gpu.heat() if self.block.device != "cpu" else None
             self.watch = Watch()  # its counters leave out the wait for the machine, and workers that import
             for one in self._shuffled():
                 self.books.still_running()
@@ -93,6 +98,7 @@ class Epoch:
                     if number < one.found["rounds"]:
                         self._slice(one)
                 self._look()
+            self.heat = {"before": before, "after": self.books.gpu.heat()} if before else None
             self._close_or_judge()
         finally:
             for one in self.active:
@@ -119,7 +125,7 @@ class Epoch:
                 case, again = waiting.pop(0)
                 if not again:
                     self.books.begin(case, "time")
-                one = Contestant(case, self.books.worker())
+                one = Contestant(case, self.books.worker(case))
                 self.active.append(one)
                 opening.append((one, again))
                 one.worker.send(self.books.open(case), START_SECONDS)
@@ -154,6 +160,7 @@ class Epoch:
             "rounds": study.timing.rounds,
             **{key: known.get(key) for key in ("loops", "call_s", "primal_loops")},
             "gc": study.timing.gc,
+            "warm_cache": study.timing.warm_cache,
         }
         if self._ask(one, command, self.books.patience + MARGIN * study.timing.sample_ms / 1000):
             one.found["busy_s"] = time.monotonic() - start
@@ -166,6 +173,9 @@ class Epoch:
         if self._ask(one, command, seconds):
             one.samples += one.found.pop("samples")
             one.primal += one.found.pop("primal")
+            for name in SERIES_OF_GPU:
+                if name in one.found:
+                    one.others.setdefault(name, []).extend(one.found.pop(name))
             one.gc_runs += one.found.pop("gc_runs")
             one.gc_s += one.found.pop("gc_s")
             one.found["busy_s"] += time.monotonic() - start
@@ -183,13 +193,13 @@ class Epoch:
 
     def _close_or_judge(self) -> None:
         if cases := [one.case.id for one in self.active]:  # before the epochs: a kill between must not lose it
-            self.books.record(
-                "sentinel", block=self.block.name, epoch=self.number, cases=cases, data=self.watch.result()
-            )
+            data = self.watch.result() | ({"gpu": self.heat} if self.heat else {})
+            self.books.record("sentinel", block=self.block.name, epoch=self.number, cases=cases, data=data)
         for one in self.active:
             one.found |= {"gc_runs": one.gc_runs, "gc_s": one.gc_s, "unsettled": one.unsettled}
             data = {key: one.found[key] for key in KEPT} | {"samples": one.samples, "primal": one.primal}
             data["together"] = self.together
+            data |= one.others | {key: one.found[key] for key in KEPT_OF_GPU if key in one.found}
             self.books.record("epoch", case=one.case.id, epoch=self.number, data=data)
         if not self.judge:  # left after all is written: a kill in between would part those measured side by side
             for one in list(self.active):
@@ -205,8 +215,9 @@ class Epoch:
     def _all(self, command: dict[str, Any], seconds: float) -> None:
         """Let every contestant do the same, ``SLOTS`` at once: nothing is timed any more."""
         waiting, running = list(self.active), []
+        slots = SLOTS if self.block.device == "cpu" else 1
         while waiting or running:
-            while waiting and len(running) < SLOTS:
+            while waiting and len(running) < slots:
                 running.append(waiting.pop(0))
                 running[-1].worker.send(command, seconds)
             wait_for([one.worker for one in running])

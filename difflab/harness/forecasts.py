@@ -20,6 +20,7 @@ from .probe import Probe, read_with
 from .process import START_SECONDS, Worker, wait_for
 from .request import Request
 from .study import Study, Timing
+from .study_device import on_device
 
 PATIENCE = 60.0  # seconds for the forecasts of one block
 ACCURACY_CALLS, ARRAYS_CALLS = 2.0, 8.0  # calls in whose time a result is judged, and its arrays are traced
@@ -41,7 +42,7 @@ def run(request: Request, emit: Callable[[dict[str, Any]], None]) -> None:
     """
     begin = time.monotonic()
     probe = Probe()
-    study = read_with(probe, request.study, emit)
+    study = on_device(read_with(probe, request.study, emit), request.device)
     blocks = grid.blocks(study, request.seed, request.quick)
     emit({"event": "running", "text": "calibrating the machine", "done": 0, "steps": len(blocks) + 1})
     with contextlib.closing(HostLock(lambda text: emit({"event": "note", "text": text}))) as lock:

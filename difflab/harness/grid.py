@@ -8,6 +8,7 @@ from typing import Any
 
 from .store import canonical
 from .study import BackendChoice, ProblemChoice, Study
+from .study_device import rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,9 @@ class Case:
     @property
     def short(self) -> str:
         """``digits-mlp tiny float64 reverse``: the case in words."""
-        return f"{self.spec['problem']} {self.spec['size']} {self.spec['dtype']} {self.label}"
+        spec = self.spec
+        where = place(spec["device"], spec.get("tf32", False))
+        return f"{spec['problem']} {spec['size']} {spec['dtype']}{where} {self.label}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +35,27 @@ class Block:
     size: str
     dtype: str
     cases: tuple[Case, ...]
+    device: str = "cpu"
+    tf32: bool = False
 
     @property
     def name(self) -> str:
-        """``digits-mlp tiny float64``."""
-        return f"{self.problem} {self.size} {self.dtype}"
+        """``digits-mlp tiny float64``, and where it is not the processor, its device."""
+        return f"{self.problem} {self.size} {self.dtype}{place(self.device, self.tf32)}"
 
     @property
     def truth(self) -> str:
         """The key of the reference: float32 is compared with the truth of the float64 data it was rounded from."""
         return f"{self.problem}-{self.size}".replace(":", "-").replace("/", "-")
+
+
+def place(device: str, tf32: bool) -> str:
+    """What names of cases say of their device: nothing of the processor.
+
+    >>> place("cpu", False), place("gpu", False), place("gpu", True)
+    ('', ' gpu', ' gpu tf32')
+    """
+    return "" if device == "cpu" else f" {device}{' tf32' if tf32 else ''}"
 
 
 def identity(spec: dict[str, Any]) -> str:
@@ -69,23 +83,28 @@ def blocks(study: Study, seed: int = 0, quick: bool = False) -> list[Block]:
     ['digits-mlp tiny float64', 'digits-mlp small float64']
     """
     found: list[tuple[int, int, Block]] = []
+    seen: set[str] = set()
     for position, problem in enumerate(study.problems):
         for rank, size in enumerate(problem.quick if quick else problem.sizes):
             for dtype in problem.dtypes:
-                cases = []
+                rounded, cases = rounds(problem, dtype), []
                 for backend in _chosen(study, problem):
                     spec = {
                         "problem": problem.name,
                         "size": size,
                         "dtype": dtype,
-                        "device": "cpu",
+                        "device": problem.device,
                         "operator": study.operator,
                         "backend": backend.name,
                         "options": backend.options,
                         "seed": seed,
+                        **({} if problem.device == "cpu" else {"tf32": rounded}),
                     }
                     cases.append(Case(identity(spec), backend.label, spec))
-                found.append((rank, position, Block(problem.name, size, dtype, tuple(cases))))
+                block = Block(problem.name, size, dtype, tuple(cases), problem.device, rounded)
+                if block.name not in seen:  # --device may bring two entries of a study to one place
+                    found.append((rank, position, block))
+                    seen.add(block.name)
     return [block for _, _, block in sorted(found, key=lambda item: item[:2])]
 
 
@@ -94,6 +113,7 @@ def _chosen(study: Study, problem: ProblemChoice) -> list[BackendChoice]:
     return [one for one in study.backends if not problem.backends or one.label in problem.backends]
 
 
-def key(study: Study, seed: int, quick: bool) -> str:
-    """What a run measures, as one hash: only a run with the same key is resumed."""
-    return identity({"text": study.text, "seed": seed, "quick": quick})
+def key(study: Study, seed: int, quick: bool, device: str | None = None) -> str:
+    """What a run measures, as one hash: only a run with the same key is resumed; ``device`` is what was asked for."""
+    asked = {} if device is None else {"device": device}
+    return identity({"text": study.text, "seed": seed, "quick": quick, **asked})

@@ -93,15 +93,62 @@ class HostLock:
 
     def _acquire(self, file: int, kind: int, began: float, told: bool) -> bool:
         """Wait for one of the files; returns whether the wait has been told."""
-        while True:
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-                return told
-            except BlockingIOError:
-                if not told and time.monotonic() - began > QUIET_SECONDS:
-                    self._waiting("waiting for another difflab run on this machine")
-                    told = True
-                time.sleep(POLL_SECONDS)
+        text = "waiting for another difflab run on this machine"
+        return acquire(file, kind, began, None if told else lambda: self._waiting(text))
+
+
+class FileLock:
+    """A lock on one file, for something that one process of the machine uses at a time, such as a GPU.
+
+    Args:
+        path: of the file, which is made; where it cannot be opened nothing is locked.
+        waiting: is called once for a wait of more than a second.
+
+    >>> import tempfile
+    >>> with FileLock(Path(tempfile.mkdtemp()) / "one.lock", print).held():
+    ...     pass
+    """
+
+    def __init__(self, path: Path, waiting: Callable[[], None]) -> None:
+        self._path, self._waiting = path, waiting
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it alone."""
+        try:
+            file = _open(self._path)
+        except OSError:
+            yield  # the same folder has told of it already, where the lock of the machine is
+            return
+        try:
+            acquire(file, fcntl.LOCK_EX, time.monotonic(), self._waiting)
+            yield
+        finally:
+            os.close(file)
+
+
+def acquire(file: int, kind: int, began: float, waiting: Callable[[], None] | None) -> bool:
+    """Wait for the lock of an open file.
+
+    Args:
+        file: its descriptor.
+        kind: of ``flock``.
+        began: when the wait began, on the monotonic clock.
+        waiting: is called once after a second; ``None`` where it has been.
+
+    Returns:
+        Whether the wait has been told.
+    """
+    told = waiting is None
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return told
+        except BlockingIOError:
+            if waiting is not None and not told and time.monotonic() - began > QUIET_SECONDS:
+                waiting()
+                told = True
+            time.sleep(POLL_SECONDS)
 
 
 def _open(path: Path) -> int:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import DifflabError
+from ..errors import DifflabError, UnavailableError
 from . import catalogue, kernels
 from .host_lock import HostLock
 from .process import START_SECONDS, Worker, ask
@@ -39,6 +39,19 @@ class Probe:
             self.found["kernels"] = self.kernels.to_json()
             self.catalogue = catalogue.collect(backends, problems, self._look)
             return self.catalogue
+        finally:
+            self._close()
+
+    def gpu(self) -> dict[str, Any]:
+        """The GPU of this machine, from ``gpu_facts``.
+
+        Raises:
+            UnavailableError: there is none that CuPy computes on.
+        """
+        try:
+            return self._ask({"do": "gpu"})
+        except DifflabError as fault:
+            raise UnavailableError(str(fault)) from fault
         finally:
             self._close()
 

@@ -26,6 +26,7 @@ GRACE_SECONDS = 0.5
 DYING_SECONDS = 2.0
 END_SECONDS = 10.0
 TAIL_BYTES = 8192
+DEVICE_HOST_BYTES = 8 * 2**30
 MARK = "DIFFLAB_WORKER"
 MODULE = "difflab.harness.worker"
 
@@ -43,6 +44,13 @@ def search_path() -> dict[str, str]:
         return {}
     path = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": str(package) if not path else f"{package}{os.pathsep}{path}"}
+
+
+def host_memory(command: dict[str, Any]) -> int | None:
+    """What a case may take of the host's memory: on a GPU at least what CUDA's libraries take on their own."""
+    nbytes = command.get("memory")
+    on_device = command["spec"].get("device", "cpu") != "cpu" if "spec" in command else False
+    return max(nbytes, DEVICE_HOST_BYTES) if on_device and nbytes is not None else nbytes
 
 
 class Worker:
@@ -118,7 +126,7 @@ class Worker:
         self._limit = seconds if limit is None else limit
         self._inbox.expect_answer()
         self._witness.begin()
-        self._memory = command.get("memory") if command.get("do") == "open" else None
+        self._memory = host_memory(command) if command.get("do") == "open" else None
         self._unsent += json.dumps(command).encode() + b"\n"
         self._write()
 

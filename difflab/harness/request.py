@@ -15,7 +15,8 @@ class Request:
     ``reports/<study>`` or the next free one.  ``quick``: one process per case, at the sizes the study names for it.
     ``seed``: of problems, data and order.  ``allow_env_change``: go on with a run that began on another machine or
     with other versions.  ``cluster``: the address of a Dask scheduler, or ``local:N``; ``None`` for this machine.
-    ``dry_run``: forecast every case, measure and write nothing.
+    ``dry_run``: forecast every case, measure and write nothing.  ``device``: where all problems are computed, "cpu" or
+    "gpu"; ``None`` for what the study says.
 
     >>> Request.from_json({"study": "digits", "quick": True}).quick
     True
@@ -28,6 +29,7 @@ class Request:
     allow_env_change: bool = False
     cluster: str | None = None
     dry_run: bool = False
+    device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The request as a JSON value."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import statistics, store
+from .gpu_columns import gpu_columns
 from .ledger import Ledger
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ COLUMNS = (
     "predicted_bytes", "rel_error", "worst_digits", "certified",
     "primal_calls", "tape_length",
 )  # fmt: skip
+GPU_COLUMNS = (
+    "tf32", "event_s", "event_s_low", "event_s_high", "enqueue_s", "host_bound", "input_copies", "input_cache",
+    "primal_by", "driver_bytes", "mechanism", "sm_mhz_low", "sm_mhz_high", "temperature_c", "slowed",
+)  # fmt: skip
+"""What is known of cases on a GPU besides: the clocks of ``gpu_timing``, memory, and how the device stood."""
 MORE_COLUMNS = (
     "family", "digits", "median_digits", "worst_rel_error", "ulps", "ulp_histogram", "direction_error",
     "rel_error_radius", "error_estimate", "tolerance", "processes", "calls_timed", "work_ratio_low", "work_ratio_high",
@@ -28,7 +34,7 @@ MORE_COLUMNS = (
     "predicted_prepare_s", "predicted_call_s", "prepare_over_predicted", "call_over_predicted", "bytes_over_predicted",
     "import_peak_bytes", "build_peak_bytes", "prepare_peak_bytes", "first_peak_bytes", "call_peak_bytes", "import_s",
     "threads", "memory_enforced", "phase", "case", "environment", "options",
-    "medians", "epochs",
+    "medians", "epochs", *GPU_COLUMNS,
 )  # fmt: skip
 
 
@@ -94,6 +100,7 @@ class Results:
         stats = check.get("stats") or {}
         row: dict[str, Any] = dict.fromkeys((*COLUMNS, *MORE_COLUMNS))
         row |= {key: spec[key] for key in ("problem", "size", "dtype", "device", "operator")}
+        row["tf32"] = spec.get("tf32")
         row |= {"backend": case["label"], "case": case["id"], "options": store.canonical(spec.get("options") or {})}
         row |= {"environment": self.ledger.environments.get(case["id"])}
         row |= {key: check[key] for key in row if key in check and key not in ("outcome", "reason")}
@@ -147,6 +154,7 @@ class Results:
         for key, values in (("call_s", times), ("work_ratio", works)):
             if bounds := statistics.interval(values):
                 found |= {f"{key}_low": bounds.low, f"{key}_high": bounds.high}
+        found |= gpu_columns(epochs, self.ledger.sentinels.get(case, {}))
         return found | self._ratio(case, baseline, medians)
 
     def _epoch(self, case: str, number: int) -> str:

@@ -33,7 +33,6 @@ class Session:
     def __init__(self, channel: Speaker) -> None:
         self.channel = channel
         self.spec: dict[str, Any] = {}
-        self.baseline: int | None = None
         self.call_s = 0.0
         self.allowed_bytes: int | None = None
 
@@ -46,31 +45,36 @@ class Session:
         self.allowed_bytes = command.get("memory")
         from . import memory
 
-        self.phases = memory.Phases(on=bool(command.get("phases")))
-        self.phases.begin("import")
         start = time.perf_counter()
+        self.side = side_of(spec)
+        self.phases = memory.Phases(on=bool(command.get("phases")) and self.side.keeps_phases)
+        self.phases.begin("import")
         from ..backends.ways import how
         from . import catalogue
         from .operation import Operation
 
-        self.backend = catalogue.find_backend(spec["backend"], spec["options"])
+        self.backend = self.side.configured(catalogue.find_backend(spec["backend"], spec["options"]), spec)
         if (missing := self.backend.unavailable()) is not None:
             raise UnavailableError(missing)
         if (way := how(self.backend, spec["operator"])).kind == "refused":
             why = f"cannot do operator {spec['operator']!r}: {way.reason}"
             raise UnsupportedError(f"backend {spec['backend']!r} {why}")
-        _warm_up(self.backend, spec["operator"])
+        _warm_up(self.backend, spec["operator"], self.side)
         imported = time.perf_counter() - start
         self.channel.phase("build")
         self.phases.begin("build")
         problem = catalogue.find_problem(spec["problem"])
         self.instance = problem.build(spec["size"], spec["dtype"], spec["seed"])
-        self.source = source_of(self.instance)
-        self.leaves = list(self.source.example)
+        here = source_of(self.instance)
+        self.leaves = list(here.example)
+        self.arguments = self.side.place(self.instance.args)
+        self.source = here if self.side.name == "cpu" else self._source()
         # The same vectors in all dtypes but for rounding, and the same for all backends.
-        self.operation = Operation.drawn(spec["operator"], self.source, spec["seed"])
+        self.operation = self.side.operation(Operation.drawn(spec["operator"], here, spec["seed"]), self.source)
+        self._timed_call: Callable[[], Any] | None = None
+        self._loss: Callable[[], Any] | None = None
         self.phases.end()
-        mechanism = limits.limit_memory(command.get("memory"), memory.status("VmData"))
+        mechanism = self.side.limit(command.get("memory"))
         data = {
             "n_params": self.instance.n_params,
             "family": self.backend.family,
@@ -85,20 +89,20 @@ class Session:
     def forecast(self, command: dict[str, Any]) -> dict[str, Any]:
         """Say what the case will cost, and refuse it where that is over a limit."""
         self.channel.phase("forecast")
-        from . import timing
         from .durations import Durations
         from .foreseen import foresee, over_limit
         from .operation import Operation
 
         primal = self._primal()
-        value, operator = timing.timed(primal)[1], self.spec["operator"]
+        value, operator = self.side.to_host(self.side.timed(primal)[1]), self.spec["operator"]
         if (fault := fault_of_loss(value, self.leaves, self.source.names, operator)) is not None:
             self.channel.say("partial", data={"certified": "no: the loss is no finite number"})
             raise LossError(fault)
-        primal_s = min(timing.timed(primal)[0] for _ in range(3))
-        prices = Durations(command["speeds"]) if command.get("speeds") else None
+        primal_s = min(self.side.timed(primal)[0] for _ in range(3))
+        speeds = command.get("speeds") if self.side.name == "cpu" else None  # they are the processor's
+        prices = Durations(speeds) if speeds else None
         # of a recording of its own, so that preparing has its own to make whether there was a forecast or not
-        operation = Operation(operator, source_of(self.instance), self.operation.vectors)
+        operation = Operation(operator, self._source(), self.operation.vectors)
         found = foresee(operation, self.backend, prices, primal_s)
         data = {key: value for key, value in found.items() if key != "evaluation_s"} | {"primal_s": primal_s}
         self.channel.say("partial", data=data)
@@ -111,10 +115,7 @@ class Session:
     def prepare(self, command: dict[str, Any]) -> dict[str, Any]:
         """Prepare the derivative, timed; what it needs at most is measured when ``memory`` is asked for."""
         self.channel.phase("prepare")
-        from . import memory, timing
-
-        # giving memory back to the system makes later calls take page faults, so never before a clock runs
-        self.baseline = memory.resident() if command.get("memory") else memory.status("VmRSS")
+        self.side.begin(bool(command.get("memory")))
 
         def work() -> Any:
             return self.operation.prepare(self.backend)
@@ -122,10 +123,10 @@ class Session:
         peak = None
         if command.get("memory"):
             self.phases.begin("prepare")
-            (seconds, prepared), peak = _peak(lambda: timing.timed(work), self.baseline)
+            peak, (seconds, prepared) = self.side.peak(lambda: self.side.timed(work))
             self.phases.end()
         else:
-            seconds, prepared = timing.timed(work)
+            seconds, prepared = self.side.timed(work)
         self.prepared: Any = prepared
         data = {"prepare_s": seconds, "prepare_peak_bytes": peak, "stats": _plain(self.prepared.stats)}
         self.channel.say("partial", data=data)
@@ -134,10 +135,8 @@ class Session:
     def first(self, _: dict[str, Any]) -> dict[str, Any]:
         """The first call, timed."""
         self.channel.phase("first")
-        from . import timing
-
         # the result is let go: an array kept at the top of the heap halved the speed of every later call that was timed
-        self.call_s = timing.timed(self._call())[0]
+        self.call_s = self.side.timed(self._call())[0]
         data = {"first_call_s": self.call_s}
         self.channel.say("partial", data=data)
         return data
@@ -158,54 +157,59 @@ class Session:
         if command.get("gc") is False:
             gc.disable()
         loops, call_s = command.get("loops"), command.get("call_s")
+        self._timed_call = self.side.call(
+            self.operation, self.backend, self.prepared, warm=bool(command.get("warm_cache"))
+        )
         if loops is None or call_s is None:  # never from the first call, which may have compiled something
-            loops, call_s = timing.calibrate(self._call(), least, step)
-        primal_loops = command.get("primal_loops") or timing.calibrate(self._primal(), least, step)[0]
+            loops, call_s = self.side.calibrate(self._timed_call, least, step)
+        primal_loops = command.get("primal_loops") or self.side.calibrate(self._primal(), least, step)[0]
         plan = timing.plan(call_s, loops, command["samples"], command["rounds"])
-        return {"loops": loops, "primal_loops": primal_loops, "call_s": call_s, "rounds": plan.rounds}
+        found = {"loops": loops, "primal_loops": primal_loops, "call_s": call_s, "rounds": plan.rounds}
+        return found | self.side.notes()
 
     def slice(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One round: untimed calls, then samples of the derivative and of the plain loss by turns."""
+        """One round: untimed calls, then samples of the derivative and of the plain loss by turns.
+
+        On a GPU there are ``event`` and ``enqueue`` beside ``samples``, which are by the wall.
+        """
         self.channel.phase("sample")
         from . import timing
 
-        call, primal = self._call(), self._primal()
+        side, call, primal = self.side, self._timed_call or self._call(), self._primal()
         plan = timing.plan(command["call_s"], command["loops"], command["samples"], command["rounds"])
-        timing.warm_up(call, plan.warm_calls, plan.warm_seconds)
-        calls, primals = [], []
+        side.warm_up(call, plan.warm_calls, plan.warm_seconds)
+        taken, primals = [], []
         with timing.collections() as garbage:
             for _ in range(plan.samples):
-                calls.append(timing.sample(call, plan.loops))
-                timing.warm_up(primal, 1, 0.0)
-                primals.append(timing.sample(primal, command["primal_loops"]))
+                taken.append(side.sample(call, plan.loops))
+                side.warm_up(primal, 1, 0.0)
+                primals.append(side.sample(primal, command["primal_loops"])["samples"])
                 if plan.loops > 1:  # back from the plain loss
-                    timing.warm_up(call, 1, 0.0)
-        return {"samples": calls, "primal": primals, **garbage}
+                    side.warm_up(call, 1, 0.0)
+        series = {name: [one[name] for one in taken] for name in taken[0]}
+        return {**series, "primal": primals, **garbage}
 
     # ------------------------------------------------------------------------- judging
 
     def memory(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Peak of the process during one call."""
+        """Peak of the process, or of what it holds of a GPU, during one call."""
         self.channel.phase("memory")
-        from . import timing
-
+        self._timed_call = None  # copies of the inputs are not the case's
         self.phases.begin("first")
-        (self.call_s, _), peak = _peak(lambda: timing.timed(self._call()), self.baseline)
+        peak, (self.call_s, _) = self.side.peak(lambda: self.side.timed(self._call()))
         self.phases.end()
-        return {"peak_bytes": peak, "phase_bytes": self.phases.found}
+        return {"peak_bytes": peak, "phase_bytes": self.phases.found, **self.side.taken()}
 
     def arrays(self, _: dict[str, Any]) -> dict[str, Any]:
         """Bytes of arrays in a further call, unless tracing it would take too long (it slows calls several times)."""
         self.channel.phase("memory")
-        from . import memory
-
         if self.call_s >= FAST_CALL:
             return {"array_bytes": None}
         call = self._call()
         self.phases.begin("call")
         call()
         self.phases.end()
-        return {"array_bytes": memory.arrays_during(call), "phase_bytes": self.phases.found}
+        return {"array_bytes": self.side.arrays(call), "phase_bytes": self.phases.found}
 
     def accuracy(self, command: dict[str, Any]) -> dict[str, Any]:
         """The grades of the result, against the reference if there is one."""
@@ -213,14 +217,15 @@ class Session:
         from . import accuracy
 
         operation, truth = self.operation, None
-        result = operation.result(self.prepared)
+        result = self.side.to_host(operation.result(self.prepared))
         if command.get("reference"):
             from .reference import Reference
 
             truth = Reference.load(command["reference"], command.get("sha256"))
         family, dtype = self.backend.family, self.spec["dtype"]
+        why, rounded = command.get("why"), bool(self.spec.get("tf32"))
         found = accuracy.judge(
-            result, operation.expected, family, dtype, truth, command.get("why"), operator=operation.operator
+            result, operation.expected, family, dtype, truth, why, operator=operation.operator, tf32=rounded
         )
         if found["outcome"] == "ok":
             found["reason"] = ""  # how the reference met its ties is stored once, with the reference
@@ -232,8 +237,28 @@ class Session:
         return self.operation.call(self.backend, self.prepared)
 
     def _primal(self) -> Callable[[], Any]:
-        loss, arguments = self.instance.loss, self.instance.args
-        return lambda: loss(*arguments)
+        if self._loss is None:
+            self._loss = self.side.primal(self.instance.loss, self.arguments, self.source)
+        return self._loss
+
+    def _source(self) -> Any:
+        """The function at the case's arguments, not recorded yet."""
+        return _source(self.instance.loss, self.arguments, self.instance.analytic)
+
+
+def side_of(spec: dict[str, Any]) -> Any:
+    """Where a case is computed.
+
+    Raises:
+        UnavailableError: its device is not to be had.
+    """
+    if spec.get("device", "cpu") == "gpu":
+        from .gpu_side import DeviceSide
+
+        return DeviceSide()
+    from .host_side import HostSide
+
+    return HostSide()
 
 
 def blas() -> list[dict[str, Any]]:
@@ -255,7 +280,7 @@ def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Call
     return source(loss, arguments, {}, 0, analytic)
 
 
-def _warm_up(backend: Any, operator: str) -> None:
+def _warm_up(backend: Any, operator: str, side: Any) -> None:
     """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case."""
     import numpy as np
 
@@ -268,15 +293,10 @@ def _warm_up(backend: Any, operator: str) -> None:
         return np.sum(x * x), 2 * x
 
     with contextlib.suppress(Exception):  # what fails here fails in its own phase, and is reported there
-        operation = Operation.drawn(operator, _source(loss, (np.ones(2),), analytic), 0)
+        here = _source(loss, (np.ones(2),), analytic)
+        there = here if side.name == "cpu" else _source(loss, side.place((np.ones(2),)), analytic)
+        operation = side.operation(Operation.drawn(operator, here, 0), there)
         operation.result(operation.prepare(backend))
-
-
-def _peak(call: Callable[[], Any], baseline: int | None) -> tuple[Any, int | None]:
-    from . import memory
-
-    peak, result = memory.peak_during(call, baseline)
-    return result, peak
 
 
 def _finite(value: float) -> float | None:

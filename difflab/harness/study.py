@@ -21,7 +21,8 @@ UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 1
 class ProblemChoice:
     """A problem at some sizes and dtypes; ``quick`` are the sizes of a quick run.
 
-    ``backends`` are the labels of those that take part; empty means all of the study.
+    ``backends`` are the labels of those that take part; empty means all of the study.  ``device`` is "cpu" or "gpu";
+    ``tf32`` whether products of float32 matrices may be rounded to TF32 there.
     """
 
     name: str
@@ -29,6 +30,8 @@ class ProblemChoice:
     dtypes: tuple[str, ...]
     quick: tuple[str, ...]
     backends: tuple[str, ...] = ()
+    device: str = "cpu"
+    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class BackendChoice:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one case may take: ``seconds`` of computing per process, ``memory`` bytes above an idle worker."""
+    """What one case may take: ``seconds`` of computing per process, ``memory`` bytes above an idle worker.
+
+    On a GPU ``memory`` are bytes of the device.
+    """
 
     seconds: float = 20.0
     memory: int = 2 * 2**30
@@ -56,7 +62,8 @@ class Timing:
     Every case is timed in ``processes`` fresh processes; then in more, until the half width of its interval is within
     ``target`` of the median, no longer improves, or ``most_processes`` are done (fewer than six ``processes`` give no
     interval and stay as few).  ``budget_s`` is the wall time after which no further process is started.  ``gc`` is
-    whether Python collects garbage while clocks run.
+    whether Python collects garbage while clocks run.  ``warm_cache``: on a GPU every call finds its arguments where the
+    call before left them; otherwise calls go round among copies that do not fit into the L2 cache together.
     """
 
     processes: int = 6
@@ -68,6 +75,7 @@ class Timing:
     budget_s: float = 90.0
     threads: int = 1
     gc: bool = True
+    warm_cache: bool = False
 
 
 @dataclass(frozen=True)

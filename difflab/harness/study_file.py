@@ -18,6 +18,7 @@ from .catalogue import DTYPES, Catalogue, suggestion
 from .stopping import FEWEST
 from .study import BackendChoice, Limits, ProblemChoice, Study, Timing, label_of, locate
 from .study_bars import read_bars
+from .study_device import DEVICE_KEYS, read_device, rounds
 from .study_kinds import KINDS, OPERATORS, RANGES, Steps
 from .study_reader import LONGEST_LABEL, Reader, shown, whole_fits
 from .toml_places import Path as Key
@@ -71,7 +72,7 @@ class _Study:
 
     def study(self) -> Study:
         top = self.document
-        known = ("title", "question", "look_for", "answer", "operator", "baseline")
+        known = ("title", "question", "look_for", "answer", "operator", "baseline", *DEVICE_KEYS)
         settable = [name for name, kind in KINDS.items() if kind.settings is not None]
         self.read.unknown((), top, (*known, "problem", "backend", "bar", "limits", "timing", *settable))
         title, question = self.read.string((), top, "title"), self.read.string((), top, "question", lines=True)
@@ -79,6 +80,7 @@ class _Study:
         answer = self.read.choice((), top, "answer", tuple(KINDS), "compare")
         kind = KINDS.get(answer, KINDS["compare"])
         operator = self.read.choice((), top, "operator", OPERATORS, OPERATORS[0])
+        self.usual = read_device(self.read, (), top, kind.timed)
         problems = tuple(self.problem(path, one) for path, one in self.problems)
         backends = tuple(self.backend(path, one) for path, one in self.backends)
         self.overlap(problems)
@@ -145,14 +147,14 @@ class _Study:
                 self.read.fault(("timing", key), f'a study with answer = "{answer}" times nothing; leave {key} out')
 
     def problem(self, path: Key, table: dict[str, Any]) -> ProblemChoice:
-        self.read.unknown(path, table, ("name", "sizes", "dtypes", "quick", "backends"))
+        self.read.unknown(path, table, ("name", "sizes", "dtypes", "quick", "backends", *DEVICE_KEYS))
         name = self.read.string(path, table, "name")
         sizes = self.catalogue.problems.get(name)
         if name and sizes is None:
             hint = f"unknown problem {shown(name)} {suggestion(name, list(self.catalogue.problems))}"
             self.read.fault((*path, "name"), self.catalogue.broken.get(name, hint))
-        traps, asked = name in self.catalogue.traps, self.document.get("answer") == "traps"
-        if sizes is not None and traps != asked and self.read.sound("answer"):
+        traps, asked = name in self.catalogue.traps, self.document.get("answer")
+        if sizes is not None and traps != (asked == "traps") and self.read.sound("answer"):
             self.read.fault(
                 (*path, "name"),
                 f'{name!r} is a zoo of traps, for studies with answer = "traps"'
@@ -164,7 +166,8 @@ class _Study:
         quickly = chosen if self.read.sound(*path, "sizes") else None if sizes is None else [*chosen, *sizes]
         quick = self.read.names(path, table, "quick", quickly, chosen[:2], "size") if table.get("quick") != [] else []
         labels = self.read.names(path, table, "backends", None, []) if "backends" in table else []
-        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick), tuple(labels))
+        device, tf32 = read_device(self.read, path, table, KINDS.get(str(asked), KINDS["compare"]).timed, self.usual)
+        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick), tuple(labels), device, tf32)
 
     def backend(self, path: Key, table: dict[str, Any]) -> BackendChoice:
         name = self.read.string(path, table, "name")
@@ -221,6 +224,7 @@ class _Study:
             budget_s=self.read.number(path, table, "budget_s", default.budget_s, 0, 1e7),
             threads=self.read.whole(path, table, "threads", default.threads, 1, 1024),
             gc=self.read.flag(path, table, "gc", default.gc),
+            warm_cache=self.read.flag(path, table, "warm_cache", default.warm_cache),
         )
 
     def settings(self, name: str, made: type | None, used: Collection[str]) -> Any:
@@ -284,11 +288,13 @@ class _Study:
                 self.read.fault(place, f"{shown(label)} is none of the backends {suggestion(label, labels)}")
 
     def overlap(self, problems: Iterable[ProblemChoice]) -> None:
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[tuple[Any, ...]] = set()
         for (path, _), one in zip(self.problems, problems, strict=True):
-            wanted = {(one.name, size, dtype) for size in one.sizes for dtype in one.dtypes}
+            wanted = {
+                (one.name, size, dtype, one.device, rounds(one, dtype)) for size in one.sizes for dtype in one.dtypes
+            }
             if one.name and (twice := sorted(wanted & seen)):
-                _, size, dtype = twice[0]
+                _, size, dtype, *_ = twice[0]
                 self.read.fault(path, f"{shown(one.name)} at size {size!r} in {dtype} is already listed above")
             seen |= wanted
 

@@ -68,7 +68,8 @@ def _case(
             raise UnavailableError(missing)
         if (way := how(backend, spec["operator"])).kind == "refused":
             raise UnsupportedError(f"backend {spec['backend']!r} cannot do operator {spec['operator']!r}: {way.reason}")
-        found |= foresee(Operation(spec["operator"], source_of(instance)), backend, prices)
+        known = prices if spec.get("device", "cpu") == "cpu" else None  # they are the processor's
+        found |= foresee(Operation(spec["operator"], source_of(instance)), backend, known)
     except Exception as fault:
         outcome, reason = verdict(fault)
         return {**found, "outcome": outcome, "reason": reason}

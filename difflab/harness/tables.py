@@ -19,14 +19,16 @@ WHOLE = frozenset(
     {
         "n_params", "peak_bytes", "array_bytes", "predicted_bytes", "prepare_peak_bytes", "tape_length", "processes",
         "noisy_processes", "calls_timed", "outliers_mild", "outliers_severe", "threads", "gc_runs", "environment",
+        "input_copies", "driver_bytes",
     }
 )  # fmt: skip
 WORDS = frozenset(
     {
         "case", "problem", "size", "dtype", "device", "backend", "operator", "outcome", "reason", "certified", "family",
-        "verdict", "memory_enforced", "phase", "stopped",
+        "verdict", "memory_enforced", "phase", "stopped", "input_cache", "primal_by", "mechanism", "slowed",
     }
 )  # fmt: skip
+FLAGS = frozenset({"tf32", "host_bound"})
 LISTS = frozenset({"ulp_histogram", "medians", "epochs", "findings"})
 """Columns whose type is known without their values; all others of a run are ``REAL`` where no value says more."""
 
@@ -104,6 +106,7 @@ def runs(results: Results) -> Table:
         "cores": (INTEGER, machine.get("cores")),
         "memory_bytes": (INTEGER, machine.get("memory_bytes")),
         "threads": (INTEGER, machine.get("threads")),
+        "gpu": (TEXT, (machine.get("gpu") or {}).get("name")),
         "platform": (TEXT, machine.get("platform")),
         "python": (TEXT, machine.get("python")),
         "difflab": (TEXT, (machine.get("packages") or {}).get("difflab")),
@@ -129,6 +132,8 @@ def type_of(name: str, values: Iterable[Any]) -> str:
     known = [value for value in values if value is not None and value == value]
     kinds = {_kind(value) for value in known}
     if not kinds:
+        if name in FLAGS:
+            return BOOLEAN
         return INTEGER if name in WHOLE else TEXT if name in WORDS else JSON if name in LISTS else REAL
     if len(kinds) == 1:
         kind = kinds.pop()

@@ -62,7 +62,12 @@ def sample(call: Callable[[], object], loops: int) -> float:
     return (time.perf_counter_ns() - start) * 1e-9 / loops
 
 
-def calibrate(call: Callable[[], object], least: float, step: float | None = None) -> tuple[int, float]:
+def calibrate(
+    call: Callable[[], object],
+    least: float,
+    step: float | None = None,
+    take: Callable[[Callable[[], object], int], float] = sample,
+) -> tuple[int, float]:
     """Double the calls per sample until a sample lasts long enough.
 
     A trial that something interrupts looks long, so what seems enough must be so twice, unless calls are too slow for
@@ -72,6 +77,7 @@ def calibrate(call: Callable[[], object], least: float, step: float | None = Non
         call: what is to be timed; takes nothing.
         least: the shortest admissible sample, in seconds.
         step: the clock's step in seconds; measured when not given.
+        take: takes a sample of so many calls, in seconds per call; on a GPU another clock does.
 
     Returns:
         The number of calls per sample, and the seconds per call found on the way.
@@ -82,9 +88,9 @@ def calibrate(call: Callable[[], object], least: float, step: float | None = Non
     least = max(least, STEP_FACTOR * (clock_step() if step is None else step))
     loops = 1
     while True:
-        seconds = sample(call, loops)
+        seconds = take(call, loops)
         if seconds * loops >= least and seconds <= ONE_SAMPLE:
-            seconds = min(seconds, sample(call, loops))
+            seconds = min(seconds, take(call, loops))
         if seconds * loops >= least or loops >= MAXIMUM_LOOPS:
             return loops, seconds
         # jump to 80 % of what is missing: few trials for fast calls, and never far too many loops

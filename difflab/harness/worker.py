@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ForecastError, StoreError, TraceError, UnavailableError, UnsupportedError
-from . import limits, sentinel
+from . import gpu_memory, limits, sentinel
 from .finite_loss import LossError
 from .guardian import guard
 from .session import Session
@@ -97,6 +97,14 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     return way.examine(session, command)
 
 
+def describe_gpu(channel: Channel) -> dict[str, Any]:
+    """The GPU that cases of this run would be computed on."""
+    channel.phase("look for a GPU")
+    from . import gpu_facts
+
+    return gpu_facts.facts()
+
+
 def measure_speeds(channel: Channel) -> dict[str, Any]:
     """A calibration of this machine, for forecasts of times."""
     channel.phase("calibrate")
@@ -115,6 +123,8 @@ def survey(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
 def verdict(fault: BaseException) -> tuple[str, str]:
     """The outcome and reason of an exception that a case raised."""
     text = limits.shorten(_message(fault))
+    if gpu_memory.out_of_memory(fault):
+        return "memory_limit", limits.shorten(f"{gpu_memory.MECHANISM}: the device has no more memory: {text}")
     if isinstance(fault, ForecastError):
         return "skipped_predicted", text
     if isinstance(fault, LossError):
@@ -140,6 +150,7 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
     """Answer commands until there are no more; ``granted`` is what ``limits.settle`` was allowed."""
     session = Session(channel)
     steps: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "gpu": lambda _: describe_gpu(channel),
         "describe": lambda _: {**describe(), "worker_limits": granted},
         "look": lambda command: look(channel, command["question"]),
         "reference": lambda command: truth(channel, command),
@@ -165,6 +176,8 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
             channel.say("answer", data=answer)
         except BaseException as fault:  # whatever a case raises is a verdict on it
             outcome, reason = verdict(fault)
+            if gpu_memory.out_of_memory(fault):
+                channel.say("partial", data={"mechanism": gpu_memory.MECHANISM})
             del fault
             channel.say("verdict", outcome=outcome, reason=reason)
 

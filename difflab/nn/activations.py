@@ -72,7 +72,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
         array([0., 2.])
     """
     x = arguments.floating(x, "elu")
-    below = np.where(x > 0, np.zeros((), x.dtype), x)  # keeps exp from overflowing where it is not used
+    below = np.where(x > 0, x.dtype.type(0), x)  # keeps exp from overflowing where it is not used
     return np.where(x > 0, x, alpha * np.expm1(below))
 
 

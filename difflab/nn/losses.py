@@ -14,7 +14,7 @@ from ..primitives.record import composite
 def _shift(x: Any, axes: tuple[int, ...]) -> Any:
     """The largest entry, kept out of the derivative: what is computed with it does not depend on it."""
     top = reduce.spread(reduce.max(x, axes=axes), x.shape, axes)
-    return elementwise.stop_gradient(np.where(np.isfinite(top), top, np.zeros((), x.dtype)))
+    return elementwise.stop_gradient(np.where(np.isfinite(top), top, x.dtype.type(0)))
 
 
 @composite("softmax")

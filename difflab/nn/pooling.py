@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, user_location
-from ..primitives import arguments, neural, reduce
+from ..primitives import arguments, contract, neural, reduce
 from ..primitives.record import composite
 from .convolution import padded
 
@@ -99,8 +99,8 @@ def _upsample2d(x, *, factor, how):
         )
         return np.reshape(wide, (batch, rows * factor[0], columns * factor[1], channels))
     down, right = (_between(n, f, x.dtype) for n, f in zip((rows, columns), factor, strict=True))
-    tall = down @ np.reshape(x, (batch, rows, columns * channels))
-    wide = right @ np.reshape(tall, (batch * rows * factor[0], columns, channels))
+    tall = contract.matmul(down, np.reshape(x, (batch, rows, columns * channels)))
+    wide = contract.matmul(right, np.reshape(tall, (batch * rows * factor[0], columns, channels)))
     return np.reshape(wide, (batch, rows * factor[0], columns * factor[1], channels))
 
 

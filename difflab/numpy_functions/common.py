@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..elements import holds_numbers, joined
 from ..errors import TraceError, user_location
 from ..primitives import REGISTRY
@@ -33,7 +34,7 @@ def arrayed(value: Any) -> Any:
     """A plain operand as an array; one that holds traced values as the traced array it stands for."""
     if isinstance(value, Traced):
         return value
-    array = np.asarray(value)
+    array = as_array(value)
     return joined(array) if holds_numbers(array) else array
 
 
@@ -54,9 +55,9 @@ def promoted(values: Sequence[Any]) -> list[Any]:
         return list(values)
     values = [arrayed(value) if isinstance(value, list | tuple | np.ndarray) else value for value in values]
     builder = innermost(values)
-    dtype = np.result_type(*[v.dtype if isinstance(v, Traced) else np.asarray(v).dtype for v in values])
+    dtype = np.result_type(*[v.dtype if isinstance(v, Traced) else as_array(v).dtype for v in values])
     numbers = Traced | int | float | bool | complex
-    return [builder.promoted(v if isinstance(v, numbers) else np.asarray(v), dtype) for v in values]
+    return [builder.promoted(v if isinstance(v, numbers) else as_array(v), dtype) for v in values]
 
 
 def refuse(name: str, **arguments: Any) -> None:

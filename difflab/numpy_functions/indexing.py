@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import is_device_array, to_host
 from ..errors import TraceError, user_location
 from ..primitives.index import is_adjacent
 from ..primitives.record import Traced
@@ -42,6 +43,8 @@ def _entry(entry: Any) -> Any:
         return entry
     if entry is None or entry is Ellipsis or isinstance(entry, slice | Traced):
         return entry
+    if is_device_array(entry):
+        entry = to_host(entry)  # positions are looked at while tracing, as any other constant index
     if isinstance(entry, bool | np.bool_):
         return np.asarray(entry)
     if isinstance(entry, list | tuple | np.ndarray):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..errors import TraceError, user_location
 from ..primitives.record import Traced
 from ..promotion import METHODS, strong
@@ -84,7 +85,7 @@ def outer(ufunc: np.ufunc, a: Any, b: Any, **options: Any) -> Any:
     """As ``ufunc.outer``: every element of ``a`` with every element of ``b``."""
     refuse(f"{ufunc.__name__}.outer", **options)
     # It makes arrays of its operands, so that no number is weak.
-    a, b = (strong(one) if isinstance(one, Traced) else arrayed(np.asarray(one)) for one in (a, b))
+    a, b = (strong(one) if isinstance(one, Traced) else arrayed(as_array(one)) for one in (a, b))
     return ufunc(np.reshape(a, (*a.shape, *(1,) * b.ndim)), b)
 
 

@@ -196,7 +196,7 @@ class OwnPrimitive(Own):
         return [self._array(position, value) for position, value in enumerate(positional)], statics
 
     def _require_static(self, key: str, value: Any) -> None:
-        if _holds_traced(value) or isinstance(value, np.ndarray):
+        if _holds_traced(value) or isinstance(value, np.ndarray) or is_device_array(value):
             raise TraceError(
                 f"the primitive `{self.name}` at {user_location()}: `{key}` is metadata and was given an array; arrays "
                 "are positional arguments"
@@ -216,7 +216,7 @@ class OwnPrimitive(Own):
             value = innermost([x for x in value.ravel() if isinstance(x, Traced)]).lift(value)
         if isinstance(value, Traced | int | float | complex):
             return value
-        if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "biufc":
+        if not (isinstance(value, np.ndarray | np.generic) or is_device_array(value)) or value.dtype.kind not in "biufc":
             raise TraceError(
                 f"the primitive `{self.name}` at {user_location()}: `{self.argument(position)}` is given a "
                 f"{type(value).__name__}; positional arguments are arrays and numbers, anything else is keyword-only"
@@ -232,7 +232,7 @@ def _weak(value: Any) -> bool:
 
 
 def _lifted(builder: Builder, value: Any) -> Any:
-    return builder.lift(value if isinstance(value, Traced | int | float | complex) else np.asarray(value))
+    return builder.lift(value if isinstance(value, Traced | int | float | complex) else as_array(value))
 
 
 def _holds_traced(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import to_host
 from ..primitives.record import Aval, Primitive, identity
 from ..tape import Tape
 from ..transforms.batch import batch
@@ -24,6 +25,20 @@ def with_lanes(primitive: Primitive, through: Callable | None) -> Primitive:
     """The primitive with its batching rule; ``through`` computes it with other primitives, if that is possible."""
     record = lru_cache(KEPT)(lambda size, flags: _lanes(primitive, through, size, flags))
     return replace(primitive, batch=lambda size, flags, *operands, **params: record(size, flags)(*operands, **params))
+
+
+def anywhere(run: Callable) -> Callable:
+    """The rule of what other primitives compute wherever the arrays are."""
+    return lambda xp, *operands, **params: run(*operands, **params)
+
+
+def on_host(evaluate: Callable) -> Callable:
+    """The rule of what cannot run on a GPU: the arrays come to the host and the result goes back."""
+
+    def device(xp: Any, *arrays: Any, **params: Any) -> Any:
+        return xp.asarray(evaluate(*map(to_host, arrays), **params))
+
+    return device
 
 
 def _lanes(primitive: Primitive, through: Callable | None, size: int, flags: tuple[bool, ...]) -> Primitive:
@@ -65,5 +80,6 @@ def _lanes(primitive: Primitive, through: Callable | None, size: int, flags: tup
         vjp=vjp,
         exact=primitive.exact,
         inexact=primitive.inexact or "it runs another primitive for many lanes",
+        device=on_host(evaluate) if through is None else anywhere(together),
     )
     return with_lanes(record, None if through is None else together)

@@ -18,7 +18,7 @@ from ..errors import TraceError, UnsupportedError
 from ..primitives import REGISTRY
 from ..primitives.record import Aval, Primitive
 from .definition import KEPT, Closed, Definition, closed, computed, cotangents, one_output, part, plain
-from .lanes import with_lanes
+from .lanes import on_host, with_lanes
 
 
 def opaque_records(definition: Definition) -> dict[str, Primitive]:
@@ -76,8 +76,9 @@ def _record(name: str, evaluate: Callable, abstract: Callable, jvp: Callable, vj
         raise UnsupportedError(reason)
 
     primitive = Primitive(
-        name=name, kind="own", evaluate=evaluate, abstract=abstract, jvp=jvp, vjp=vjp, exact=exact, inexact=reason
-    )
+        name=name, kind="own", evaluate=evaluate, abstract=abstract, jvp=jvp, vjp=vjp, exact=exact, inexact=reason,
+        device=on_host(evaluate),
+    )  # fmt: skip
     return with_lanes(primitive, None)
 
 

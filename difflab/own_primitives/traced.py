@@ -33,7 +33,7 @@ from .definition import (
     one_output,
     part,
 )
-from .lanes import with_lanes
+from .lanes import anywhere, with_lanes
 
 
 def traced(definition: Definition, what: str, run: Callable[[list[Any]], Sequence[Any]], avals: Sequence[Aval]) -> Tape:
@@ -81,9 +81,12 @@ def _constant(name: str, array: np.ndarray) -> Primitive:
     def batch(size: int, flags: tuple[bool, ...], like: Any) -> Any:
         return REGISTRY["broadcast_to"](record(like), shape=(size, *array.shape))
 
+    uploaded = lru_cache(1)(lambda xp: xp.asarray(array))  # once, and not while a stream is captured
+
     record = Primitive(
         name=f"{name}#constant", kind="own", evaluate=lambda like: array, abstract=lambda like: aval,
         jvp=None, vjp=None, excuse="it is a constant", batch=batch, flops=lambda avals, out: 0.0,
+        device=lambda xp, like: uploaded(xp).copy(),
         exact=lambda arithmetic, like: array if array.dtype.kind in "biu" else arithmetic.numbers(array),
     )  # fmt: skip
     return record
@@ -263,5 +266,6 @@ def traced_record(definition: Definition) -> Primitive:
         vjp=rules.vjp,
         exact=exact,
         flops=lambda avals, out, **params: rules.body(closed(avals, params)).flops,
+        device=anywhere(through),
     )
     return with_lanes(primitive, through)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..errors import InputError, user_location
 from . import elementwise, reduce
 from .record import Traced
@@ -44,7 +45,7 @@ def array(x: Any, layer: str) -> Any:
     if isinstance(x, Traced):
         return x
     try:
-        result = np.asarray(x)
+        result = as_array(x)
     except ValueError as error:
         raise InputError(f"{layer} at {user_location()} takes an array; give rows of one length ({error})") from None
     if result.dtype.kind not in "biuf":

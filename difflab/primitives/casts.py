@@ -8,6 +8,7 @@ from . import exact_rules as exact
 from . import examples
 from .batching import broadcasting
 from .constructors import general, linear
+from .kernel_texts import cast_text
 from .record import OUT, REGISTRY, Aval, Call, Operand, same_dtype
 
 
@@ -49,7 +50,9 @@ cast = linear(
         else Call(_cast_into, (Operand(0), OUT))
     ),
     exact=exact.cast,
+    device=lambda xp, x, *, dtype: x.astype(dtype),
     samples=lambda: [((np.array([1.5, -2.0]),), {"dtype": "<f4"}), ((np.array([1.5, -2.0], "f4"),), {"dtype": "<f8"})],
+    kernel=cast_text,
 )
 zeros_like = linear(
     lambda x: np.zeros_like(x),
@@ -60,7 +63,9 @@ zeros_like = linear(
     abstract=same_dtype,
     into=lambda avals: Call(_fill_zero, (OUT,)),
     exact=exact.zeros_like,
+    device=lambda xp, x: xp.zeros_like(x),
     samples=lambda: [((np.array([1.5, -2.0]),), {})],
+    kernel="{T}(0)",
 )
 copy = linear(
     lambda x: np.array(x),
@@ -70,7 +75,9 @@ copy = linear(
     batch=broadcasting("copy"),
     abstract=same_dtype,
     into=lambda avals: Call(_cast_into, (Operand(0), OUT)),
+    device=lambda xp, x: x.copy(),
     samples=lambda: [((np.array([1.5, -2.0]),), {})],
+    kernel="{0}",
 )
 stop_gradient = general(
     lambda x: x,
@@ -84,6 +91,7 @@ stop_gradient = general(
     exact=exact.stop_gradient,
     samples=lambda: [((np.array([1.5, -2.0]),), {})],
     excuse="its derivative is zero by definition",
+    kernel="{0}",
 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from . import elementwise, examples
 from .batching import broadcasting
 from .constructors import general, linear
+from .kernel_texts import complex_text, of_kinds
 from .record import OUT, REGISTRY, Aval, Call, Operand, broadcast_shapes, same_dtype, unbroadcast
 
 COMPLEX = "balls and symbols are real numbers here; write the loss with real and imaginary parts"
@@ -59,10 +60,12 @@ real = linear(
     name="real",
     abstract=_part,
     into=lambda avals: Call(_real_into, (Operand(0), OUT)),
+    device=lambda xp, x: x.real.copy(),
     samples=_samples,
     examples=examples.aligned,
     batch=broadcasting("real"),
     inexact=COMPLEX,
+    kernel=of_kinds("{0}", whole="{0}", boolean="{0}", complex="real_part({0})"),
 )
 imag = linear(
     lambda x: np.array(x.imag),
@@ -70,10 +73,12 @@ imag = linear(
     name="imag",
     abstract=_part,
     into=lambda avals: Call(_imag_into, (Operand(0), OUT)),
+    device=lambda xp, x: x.imag.copy(),
     samples=_samples,
     examples=examples.aligned,
     batch=broadcasting("imag"),
     inexact=COMPLEX,
+    kernel=of_kinds("{T}(0)", whole="{T}(0)", boolean="{T}(0)", complex="imag_part({0})"),
 )
 conjugate = linear(
     np.conjugate,
@@ -85,12 +90,18 @@ conjugate = linear(
     examples=examples.aligned,
     batch=broadcasting("conjugate"),
     inexact=COMPLEX,
+    kernel=of_kinds("{0}", whole="{0}", complex="conj({0})"),
 )
 
 
 def _complex_of(re, im):
-    out = np.empty(np.broadcast_shapes(np.shape(re), np.shape(im)), complex_dtype(re.dtype))
-    _complex_into(re, im, out)
+    return _complex_with(np, re, im)
+
+
+def _complex_with(xp, re, im):
+    out = xp.empty(np.broadcast_shapes(np.shape(re), np.shape(im)), complex_dtype(re.dtype))
+    out.real[...] = re
+    out.imag[...] = im
     return out
 
 
@@ -108,6 +119,7 @@ complex_of = linear(
     ),
     name="complex_of",
     abstract=lambda re, im: Aval(broadcast_shapes(re.shape, im.shape), complex_dtype(re.dtype)),
+    device=_complex_with,
     into=lambda avals: Call(_complex_into, (Operand(0), Operand(1), OUT)),
     samples=lambda: [
         ((np.array([[1.5], [-2.0]]), np.array([0.5, 1.0, -0.25])), {}),
@@ -116,6 +128,7 @@ complex_of = linear(
     examples=examples.aligned,
     batch=broadcasting("complex_of"),
     inexact=COMPLEX,
+    kernel=complex_text,
 )
 
 
@@ -132,8 +145,10 @@ complex_abs = general(
     name="complex_abs",
     abstract=_part,
     into=lambda avals: Call(np.absolute, (Operand(0), OUT)),
+    device=lambda xp, z: xp.absolute(z),
     samples=_samples,
     examples=examples.aligned,
     batch=broadcasting("complex_abs"),
     inexact=COMPLEX,
+    kernel=of_kinds("fabs({0})", complex="abs({0})"),
 )

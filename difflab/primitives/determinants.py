@@ -5,6 +5,7 @@ The logarithm of a determinant that vanishes has none: its derivative raises Num
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -50,6 +51,7 @@ det = general(
     name="det",
     abstract=_number,
     into=filling(np.linalg.det),
+    device=lambda xp, a: xp.linalg.det(a),
     exact=exact.det,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {}), ((np.arange(9.0).reshape(3, 3),), {})],
@@ -58,64 +60,64 @@ det = general(
 )
 
 
-def _products_of_others(values, count):
+def _products_of_others(xp, values, count):
     """At each tuple of ``count`` different places the product of the values elsewhere; 0 where places coincide."""
     if count > 1:
-        each = np.where(np.eye(values.shape[-1], dtype=bool), 1.0, values[..., None, :])
-        return _products_of_others(each, count - 1)
-    ones = np.ones((*values.shape[:-1], 1))
-    before = np.cumprod(np.concatenate([ones, values[..., :-1]], -1), axis=-1)
-    after = np.cumprod(np.concatenate([ones, values[..., :0:-1]], -1), axis=-1)[..., ::-1]
+        each = xp.where(xp.eye(values.shape[-1], dtype=bool), 1.0, values[..., None, :])
+        return _products_of_others(xp, each, count - 1)
+    ones = xp.ones((*values.shape[:-1], 1))
+    before = xp.cumprod(xp.concatenate([ones, values[..., :-1]], -1), axis=-1)
+    after = xp.cumprod(xp.concatenate([ones, values[..., :0:-1]], -1), axis=-1)[..., ::-1]
     return before * after
 
 
-def _minors(s, count):
+def _minors(xp, s, count):
     """``_products_of_others`` of singular values, with exponents apart: neither part of a product overflows."""
-    mantissa, exponent = np.frexp(s)
+    mantissa, exponent = xp.frexp(s)
     low = mantissa < 0.7
-    mantissa, exponent = np.where(low, 2.0 * mantissa, mantissa), exponent - low
-    products, n = _products_of_others(mantissa, count), s.shape[-1]
-    power = np.sum(exponent, axis=-1).reshape(s.shape[:-1] + (1,) * count)
-    places = np.indices((n,) * count)
+    mantissa, exponent = xp.where(low, 2.0 * mantissa, mantissa), exponent - low
+    products, n = _products_of_others(xp, mantissa, count), s.shape[-1]
+    power = xp.sum(exponent, axis=-1).reshape(s.shape[:-1] + (1,) * count)
+    places = xp.indices((n,) * count)
     for k in range(count):
         shape = (1,) * k + (n,) + (1,) * (count - 1 - k)
         power = power - exponent.reshape(s.shape[:-1] + shape)
         for other in range(k):
-            products = np.where(places[k] == places[other], 0.0, products)
-    return np.ldexp(products, power)
+            products = xp.where(places[k] == places[other], 0.0, products)
+    return xp.ldexp(products, power)
 
 
 def _sign_of(permutation):
     return (-1) ** sum(a > b for a, b in itertools.combinations(permutation, 2))
 
 
-def _det_derivative(a, *directions):
+def _det_derivative(xp, a, *directions):
     """The matrix G with <G, X> = the derivative of det along all the directions and X: the cofactors, without any.
 
     In the bases of its singular vectors the matrix is diagonal, and the derivative a sum over k + 1 different places
     and their permutations, with the product of the singular values elsewhere.  Nothing is divided by, so that it
     holds for singular matrices of any rank.
     """
-    finite = np.all(
-        np.isfinite(a), axis=(-2, -1), keepdims=True
+    finite = xp.all(
+        xp.isfinite(a), axis=(-2, -1), keepdims=True
     )  # others have no singular values, but cofactors of NaN
-    u, s, vh = np.linalg.svd(np.where(finite, a, 0.0).astype(np.result_type(a, np.float64)))
-    left, right, n, k = np.conj(np.swapaxes(u, -1, -2)), np.conj(np.swapaxes(vh, -1, -2)), s.shape[-1], len(directions)
+    u, s, vh = xp.linalg.svd(xp.where(finite, a, 0.0).astype(np.result_type(a.dtype, np.float64)))
+    left, right, n, k = xp.conj(xp.swapaxes(u, -1, -2)), xp.conj(xp.swapaxes(vh, -1, -2)), s.shape[-1], len(directions)
     turned = [left @ direction @ right for direction in directions]
-    minors = _minors(s, k + 1)
+    minors = _minors(xp, s, k + 1)
     shape = np.broadcast_shapes(s.shape[:-1], *[direction.shape[:-2] for direction in directions])
-    result = np.zeros((*shape, n, n), np.result_type(u, *directions))
+    result = xp.zeros((*shape, n, n), np.result_type(u.dtype, *[direction.dtype for direction in directions]))
     for permutation in itertools.permutations(range(k + 1)):
         operands: list[Any] = [minors, [..., *range(k + 1)]]
         for m, one in enumerate(turned):
             operands += [one, [..., m, permutation[m]]]
         at: list[Any] = [..., k] if permutation[k] == k else [..., k, permutation[k]]
-        term = np.einsum(*operands, at)
-        term = term[..., None] * np.eye(n) if permutation[k] == k else term
+        term = xp.einsum(*operands, at)
+        term = term[..., None] * xp.eye(n) if permutation[k] == k else term
         result = result + _sign_of(permutation) * term
-    phase = np.linalg.slogdet(u)[0] * np.linalg.slogdet(vh)[0]
-    result = phase[..., None, None] * (np.conj(u) @ result @ np.conj(vh))
-    return np.where(finite, result, np.nan).astype(a.dtype)
+    phase = xp.linalg.slogdet(u)[0] * xp.linalg.slogdet(vh)[0]
+    result = phase[..., None, None] * (xp.conj(u) @ result @ xp.conj(vh))
+    return xp.where(finite, result, np.nan).astype(a.dtype)
 
 
 def _det_derivative_abstract(a, *directions):
@@ -144,13 +146,15 @@ def _det_derivative_vjp(g, y, *matrices, wanted):
     )
 
 
+_det_derivative_of_arrays = functools.partial(_det_derivative, np)
 det_derivative = general(
-    _det_derivative,
+    _det_derivative_of_arrays,
     _det_derivative_jvp,
     _det_derivative_vjp,
     name="det_derivative",
     abstract=_det_derivative_abstract,
-    into=filling(_det_derivative),
+    into=filling(_det_derivative_of_arrays),
+    device=_det_derivative,
     exact=exact.det_derivative,
     flops=cubic(20.0),
     samples=lambda: [
@@ -186,6 +190,7 @@ logabsdet = general(
     name="logabsdet",
     abstract=lambda a: _number(a)._replace(dtype=real_dtype(a.dtype)),
     into=filling(lambda a: np.linalg.slogdet(a)[1]),
+    device=lambda xp, a: xp.linalg.slogdet(a)[1],
     exact=exact.logabsdet,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {})],
@@ -213,6 +218,7 @@ sign_det = general(
     name="sign_det",
     abstract=_number,
     into=filling(lambda a: np.linalg.slogdet(a)[0]),
+    device=lambda xp, a: xp.linalg.slogdet(a)[0],
     exact=exact.sign_det,
     flops=cubic(0.67),
     samples=lambda: [((regular(3, 3),), {}), ((grid(2, 2, 2),), {})],

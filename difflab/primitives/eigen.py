@@ -63,7 +63,11 @@ def _read(g, lower):
 
 
 def _eigh(a, *, lower):
-    w, v = np.linalg.eigh(a, _triangle(lower))
+    return _eigh_with(np, a, lower=lower)
+
+
+def _eigh_with(xp, a, *, lower):
+    w, v = xp.linalg.eigh(a, _triangle(lower))
     return pack(a.dtype, a.shape[:-2], w, v)
 
 
@@ -109,6 +113,7 @@ eigh = general(
     samples=_symmetric_samples,
     examples=examples.stack_of(2),
     batch=stacked("eigh", 2),
+    device=_eigh_with,
     inexact=WHY_INEXACT,
 )
 
@@ -138,6 +143,7 @@ eigvalsh = general(
     samples=_symmetric_samples,
     examples=examples.stack_of(2),
     batch=stacked("eigvalsh", 2),
+    device=lambda xp, a, *, lower: xp.linalg.eigvalsh(a, _triangle(lower)),
     inexact=WHY_INEXACT,
 )
 
@@ -145,7 +151,11 @@ eigvalsh = general(
 
 
 def _eig(a):
-    w, v = np.linalg.eig(a)
+    return _eig_with(np, a)
+
+
+def _eig_with(xp, a):
+    w, v = xp.linalg.eig(a)
     return pack(complex_dtype(a.dtype), a.shape[:-2], w, v)
 
 
@@ -212,6 +222,7 @@ eig = general(
     samples=_general_samples,
     examples=examples.stack_of(2),
     batch=stacked("eig", 2),
+    device=_eig_with,
     inexact=WHY_INEXACT,
 )
 
@@ -225,6 +236,19 @@ def _partners(w, others):
     for place in range(len(w)):
         places[place] = np.argmin(distance[:, place])
         distance[places[place]] = np.inf
+    return places
+
+
+def _partners_on_device(xp, w, others):
+    """As ``_partners``, all stacks at once and without the host."""
+    n = w.shape[-1]
+    distance = xp.abs(w[..., :, None] - others[..., None, :])
+    rows = xp.arange(n)
+    places = xp.zeros(w.shape, dtype=np.int64)
+    for place in range(n):
+        nearest = xp.argmin(distance[..., place], axis=-1)
+        places[..., place] = nearest
+        distance = xp.where((rows == nearest[..., None])[..., None], np.inf, distance)
     return places
 
 
@@ -242,6 +266,7 @@ pairing = general(
     ],
     examples=examples.stack_of(1, 1),
     batch=lambda size, flags, w, others: pairing(spread_lanes(size, flags[0], w), spread_lanes(size, flags[1], others)),
+    device=_partners_on_device,
     excuse="a permutation: its derivative is zero wherever it exists",
     inexact=WHY_INEXACT,
 )
@@ -277,5 +302,6 @@ eigvals = general(
     samples=_general_samples,
     examples=examples.stack_of(2),
     batch=stacked("eigvals", 2),
+    device=lambda xp, a: xp.linalg.eigvals(a),
     inexact=WHY_INEXACT,
 )

@@ -74,7 +74,11 @@ def _svd_shapes(shape, full):
 
 
 def _svd(a, *, full):
-    u, s, vh = np.linalg.svd(a, full_matrices=full)
+    return _svd_with(np, a, full=full)
+
+
+def _svd_with(xp, a, *, full):
+    u, s, vh = xp.linalg.svd(a, full_matrices=full)
     return pack(a.dtype, a.shape[:-2], s, u, vh)
 
 
@@ -150,6 +154,7 @@ svd = general(
     ],
     examples=examples.stack_of(2),
     batch=stacked("svd", 2),
+    device=_svd_with,
     inexact=WHY_INEXACT,
 )
 
@@ -184,6 +189,7 @@ svdvals = general(
     samples=lambda: [((_grid(3, 3),), {}), ((_grid(2, 4, 3),), {}), ((_grid(2, 4),), {})],
     examples=examples.stack_of(2),
     batch=stacked("svdvals", 2),
+    device=lambda xp, a: xp.linalg.svd(a, compute_uv=False),
     inexact=WHY_INEXACT,
 )
 
@@ -197,7 +203,11 @@ def _qr_shapes(shape, complete):
 
 
 def _qr(a, *, complete):
-    q, r = np.linalg.qr(a, "complete" if complete else "reduced")
+    return _qr_with(np, a, complete=complete)
+
+
+def _qr_with(xp, a, *, complete):
+    q, r = xp.linalg.qr(a, "complete" if complete else "reduced")
     return pack(a.dtype, a.shape[:-2], q, r)
 
 
@@ -270,5 +280,6 @@ qr = general(
     ],
     examples=examples.stack_of(2),
     batch=stacked("qr", 2),
+    device=_qr_with,
     inexact=WHY_INEXACT,
 )

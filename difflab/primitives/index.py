@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 
-from . import example_indices, examples
+from . import example_indices, examples, index_kernels, scatter_kernels
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, Aval, Call, Operand, broadcast_shapes, zeros
@@ -77,6 +77,7 @@ unslice = linear(
     batch=lambda size, flags, g, start, stop, step, shape: unslice(
         g, **_with_lanes(size, start, stop, step), shape=(size, *shape)
     ),
+    device=index_kernels.unslice,
     samples=lambda: [
         ((np.arange(1.0, 1.0 + np.prod(slice_sizes(**p))).reshape(slice_sizes(**p)),), {**p, "shape": (2, 4)})
         for p in SLICES
@@ -195,6 +196,7 @@ gather = linear(
     moving=1,
     examples=example_indices.gathered,
     batch=_gather_lanes,
+    device=index_kernels.gather,
 )
 
 
@@ -235,4 +237,5 @@ scatter_add = linear(
     moving=1,
     examples=example_indices.scattered,
     batch=_scatter_lanes,
+    device=scatter_kernels.scatter_add,
 )

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ..arrays import linalg_errors
 from . import exact_matrices as exact
 from . import examples
 from .batching import spread_lanes, stacked
@@ -56,6 +57,35 @@ def regular(*shape, seed=1.0):
 # ---------------------------------------------------------------------------- inverse and solution
 
 
+SINGULAR = "Singular matrix"
+
+
+def _raising(solver, message):
+    """The rule of a solver of CuPy that raises for a matrix without a factorisation, as NumPy does.
+
+    Whether there is one is asked of the GPU, for which the host waits.
+    """
+
+    def device(xp, *arrays):
+        try:
+            with linalg_errors(xp):
+                return solver(xp, *arrays)
+        except np.linalg.LinAlgError as error:
+            raise np.linalg.LinAlgError(message) from error
+
+    return device
+
+
+_inverse_or_error = _raising(lambda xp, a: xp.linalg.inv(a), SINGULAR)
+
+
+def _inverse_device(xp, a, *, lenient=False):
+    if not lenient:
+        return _inverse_or_error(xp, a)
+    regular = xp.linalg.slogdet(a)[0] != 0
+    return xp.where(regular[..., None, None], xp.linalg.inv(a), np.nan)
+
+
 def _inverse(a, *, lenient=False):
     """NumPy's inverse; ``lenient`` gives NaN for a singular matrix instead of NumPy's error."""
     try:
@@ -75,6 +105,7 @@ inverse = general(
     name="inverse",
     abstract=_same,
     into=filling(_inverse),
+    device=_inverse_device,
     exact=exact.inverse,
     flops=cubic(2.0),
     samples=lambda: [((regular(3, 3),), {}), ((regular(2, 2, 2),), {"lenient": True}), ((np.zeros((0, 0)),), {})],
@@ -106,6 +137,13 @@ def _solve_vjp(g, y, a, b, *, wanted):
     )
 
 
+def _solve_on_device(xp, a, b):
+    """CuPy does not repeat matrices or right-hand sides over a stack."""
+    stack = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = a if a.shape[:-2] == stack else xp.broadcast_to(a, (*stack, *a.shape[-2:]))
+    return xp.linalg.solve(a, b if b.shape[:-2] == stack else xp.broadcast_to(b, (*stack, *b.shape[-2:])))
+
+
 solve = general(
     np.linalg.solve,
     _solve_jvp,
@@ -113,6 +151,7 @@ solve = general(
     name="solve",
     abstract=_solve_abstract,
     into=filling(np.linalg.solve),
+    device=_raising(_solve_on_device, SINGULAR),
     exact=exact.solve,
     flops=lambda avals, out: 2.0 * out.size * avals[0].shape[-1] + 0.67 * avals[0].size * avals[0].shape[-1],
     samples=lambda: [
@@ -161,6 +200,7 @@ cholesky = general(
     name="cholesky",
     abstract=_same,
     into=filling(np.linalg.cholesky),
+    device=_raising(lambda xp, a: xp.linalg.cholesky(a), "Matrix is not positive definite"),
     exact=exact.cholesky,
     flops=cubic(0.33),
     samples=lambda: [((_positive(3, 3),), {}), ((_positive(2, 2, 2),), {})],
@@ -200,6 +240,16 @@ def _pinv_vjp(g, y, a, rcond, *, wanted):
     return conj(rows + columns) - inside, None
 
 
+def _pinv_on_device(xp, a, rcond):
+    """NumPy's, without the wait for a mask's size that is in CuPy's."""
+    if not a.size:
+        return xp.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), dtype=a.dtype)
+    u, s, vh = xp.linalg.svd(xp.conj(a), full_matrices=False)
+    small = s <= rcond[..., None] * xp.max(s, axis=-1, keepdims=True)
+    inverses = xp.where(small, 0.0, 1.0 / xp.where(small, 1.0, s))
+    return xp.swapaxes(vh, -1, -2) @ (inverses[..., None] * xp.swapaxes(u, -1, -2))
+
+
 def _pinv_batch(size, flags, a, rcond):
     """NumPy does not repeat a matrix for several cuts."""
     return stacked("pinv", 2, 0)(size, (True, flags[1]), spread_lanes(size, flags[0], a), rcond)
@@ -212,6 +262,7 @@ pinv = general(
     name="pinv",
     abstract=_pinv_abstract,
     into=filling(np.linalg.pinv),
+    device=_pinv_on_device,
     inexact="which singular values count as zero is a matter of rounding; with full rank write inv(a.T @ a) @ a.T",
     flops=cubic(20.0),
     samples=lambda: [

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import exact_rules as exact
-from . import examples
+from . import examples, neural_kernels
 from .batching import spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, zeros
@@ -92,6 +92,7 @@ windows = linear(
     name="windows",
     examples=examples.images(5),
     batch=_more_images("windows"),
+    device=neural_kernels.windows,
     abstract=_windows_abstract,
     view=True,
     samples=lambda: [((_images(2, 4, 5, 2),), {"size": size, "stride": stride}) for size, stride in WINDOWS],
@@ -105,6 +106,7 @@ fold = linear(
     name="fold",
     examples=examples.images(3, "shape"),
     batch=_more_images("fold"),
+    device=neural_kernels.fold,
     abstract=lambda g, size, stride, shape: Aval(shape, g.dtype),
     into=_fold_into,
     flops=lambda avals, out, **params: float(avals[0].size),
@@ -258,6 +260,7 @@ max_pool = general(
     name="max_pool",
     examples=examples.images(3),
     batch=_more_images("max_pool"),
+    device=neural_kernels.max_pool,
     abstract=_max_pool_abstract,
     into=_filling(_max_pool_fill, 1),
     exact=exact.max_pool,
@@ -275,6 +278,7 @@ pool_select = linear(
     name="pool_select",
     examples=examples.images(3),
     batch=_more_images("pool_select"),
+    device=neural_kernels.pool_select,
     abstract=lambda t, x, y, size, stride: Aval(y.shape, t.dtype),
     into=_filling(_pool_select_fill, 3),
     exact=exact.pool_select,
@@ -292,6 +296,7 @@ pool_route = linear(
     name="pool_route",
     examples=examples.images(3),
     batch=_more_images("pool_route"),
+    device=neural_kernels.pool_route,
     abstract=lambda g, x, y, size, stride: Aval(x.shape, g.dtype),
     into=_filling(_pool_route_fill, 3),
     exact=exact.pool_route,

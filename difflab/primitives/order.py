@@ -19,6 +19,11 @@ FLAT = "positions: their derivative is zero wherever it exists"
 UNSPECIFIED = "which elements stand where beside the k-th is NumPy's own choice; sort instead"
 
 
+def _sorted_order(xp, x, *, axis, **options):
+    """CuPy sorts stably, and to partition is to sort: a full order of NaN last is a partition for every position."""
+    return xp.argsort(x, axis=axis)
+
+
 def _positions(name, order, rule=None, inexact="", **options):
     """A primitive that says where elements are to be taken from along one axis."""
     x = np.array([[3.0, -1.0, 2.0], [0.5, 4.0, -2.0]])
@@ -43,6 +48,7 @@ def _positions(name, order, rule=None, inexact="", **options):
         excuse=FLAT,
         examples=examples.beside_axis,
         batch=over_axis(name),
+        device=_sorted_order,
     )
 
 
@@ -107,4 +113,5 @@ searchsorted = general(
     excuse=FLAT,
     examples=examples.searched_for,
     batch=_searchsorted_batch,
+    device=lambda xp, a, v, *, side: xp.searchsorted(a, v, side),
 )

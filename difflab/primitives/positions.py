@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,13 @@ def _nonzero(mask, *, count):
     if np.any(np.count_nonzero(mask, axis=-1) != count):
         raise GuardError(f"a mask selects another number of elements than the {count} it did when it was recorded")
     return found.reshape(*mask.shape[:-1], count)
+
+
+def _nonzero_device(xp, mask, *, count):
+    """As ``_nonzero``; whether the count is still the same is asked of the GPU, which the host waits for."""
+    if bool(xp.any(xp.count_nonzero(mask, axis=-1) != count)):
+        raise GuardError(f"a mask selects another number of elements than the {count} it did when it was recorded")
+    return xp.argsort(xp.logical_not(mask), axis=-1)[..., :count].copy()  # stable: what is selected, in its order
 
 
 def _nonzero_exact(arithmetic: Any, mask: Any, *, count: int) -> np.ndarray:
@@ -48,7 +56,30 @@ nonzero = general(
         ((np.array([False, False]),), {"count": 0}),
     ],
     excuse=EXCUSE,
+    device=_nonzero_device,
 )
+
+
+def _strides(shape, order):
+    """How many places one step along each axis is in an array of that shape."""
+    if order == "C":
+        return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return [math.prod(shape[:axis]) for axis in range(len(shape))]
+
+
+def _unravel_device(xp, positions, *, shape, order, axis):
+    # CuPy's own waits for the GPU, to raise for a position out of range; here it is as undefined as in its indexing.
+    return positions // _strides(shape, order)[axis] % shape[axis]
+
+
+def _ravel_device(xp, *indices, shape, mode, order):
+    modes = (mode,) * len(shape) if isinstance(mode, str) else mode
+    total = 0
+    for index, size, step, how in zip(indices, shape, _strides(shape, order), modes, strict=True):
+        inside = index % size if how == "wrap" else xp.clip(index, 0, size - 1) if how == "clip" else index
+        total = total + step * inside.astype(INTEGER)
+    return total
+
 
 unravel_index = general(
     lambda positions, *, shape, order, axis: np.unravel_index(positions, shape, order)[axis],
@@ -63,6 +94,7 @@ unravel_index = general(
         for order, axis in (("C", 0), ("F", 1))
     ],
     excuse=EXCUSE,
+    device=_unravel_device,
 )
 
 ravel_multi_index = general(
@@ -78,4 +110,5 @@ ravel_multi_index = general(
         ((np.array([-1, 7]), np.array([9, -9])), {"shape": (3, 4), "mode": ("wrap", "clip"), "order": "F"}),
     ],
     excuse=EXCUSE,
+    device=_ravel_device,
 )

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import is_device_array
+
 
 class Aval(NamedTuple):
     """What is known of a value without computing it: shape, dtype, and whether its dtype is weak (NEP 50)."""
@@ -146,6 +148,11 @@ class Primitive:
         for operand in operands:
             if isinstance(operand, Traced):
                 return operand.record(self, operands, params)
+        for operand in operands:
+            if type(operand) is not np.ndarray and is_device_array(operand):
+                from .values import value_of  # which imports this module
+
+                return value_of(self, operands, params)
         return self.evaluate(*operands, **params)
 
     def __repr__(self) -> str:

@@ -39,6 +39,11 @@ def _sum_transpose(cotangent, x, *, wanted, axes):
     return (REGISTRY["broadcast_to"](spread(cotangent, x.shape, axes), shape=x.shape),)
 
 
+def _folded(name):
+    """The rule of a sum or product, in the dtype of its operand."""
+    return lambda xp, x, *, axes: getattr(xp, name)(x, axis=axes, dtype=x.dtype)
+
+
 sum = linear(
     lambda x, *, axes: np.add.reduce(x, axis=axes),
     _sum_transpose,
@@ -49,6 +54,7 @@ sum = linear(
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((0,), (1,), (0, 2), (0, 1, 2))],
     examples=examples.summed,
     batch=over_axes("sum"),
+    device=_folded("sum"),
 )
 
 
@@ -90,6 +96,7 @@ prod = general(
     ],
     examples=examples.reduced,
     batch=over_axes("prod"),
+    device=_folded("prod"),
 )
 
 
@@ -129,6 +136,7 @@ def _extreme(name, reduce, rule):
         samples=_extreme_samples,
         examples=examples.reduced,
         batch=over_axes(name),
+        device=lambda xp, x, *, axes: getattr(xp, name)(x, axis=axes),
     )
 
 
@@ -145,6 +153,13 @@ def _position(name, search, rule):
 
         return Call(run, (Operand(0), OUT))
 
+    def device(xp, x, *, axis):
+        found = getattr(xp, name)(x, axis=axis)
+        if x.dtype.kind != "f":
+            return found
+        lost = xp.isnan(x)  # of several NaNs CuPy takes any, NumPy the first
+        return xp.where(xp.any(lost, axis=axis), xp.argmax(lost, axis=axis), found)
+
     return general(
         lambda x, *, axis: search(x, axis=axis),
         None,
@@ -157,6 +172,7 @@ def _position(name, search, rule):
         excuse=FLAT,
         examples=examples.searched,
         batch=over_axis(name),
+        device=device,
     )
 
 

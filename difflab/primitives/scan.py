@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import exact_order as exact
-from . import examples
+from . import examples, scan_kernels
 from .batching import over_axis, spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, literal
@@ -79,6 +79,7 @@ cumsum = linear(
     samples=_samples,
     examples=examples.beside_axis,
     batch=over_axis("cumsum"),
+    device=scan_kernels.rule("cumsum"),
 )
 
 # ---------------------------------------------------------------------------- the recurrence
@@ -145,6 +146,7 @@ recurrence = general(
     samples=_recurrence_samples,
     examples=examples.beside_axis,
     batch=over_axis("recurrence"),
+    device=scan_kernels.recurrence,
 )
 
 # ---------------------------------------------------------------------------- running products and extremes
@@ -172,6 +174,7 @@ cumprod = general(
     samples=_samples,
     examples=examples.beside_axis,
     batch=over_axis("cumprod"),
+    device=scan_kernels.rule("cumprod"),
 )
 
 
@@ -209,6 +212,7 @@ def _running(name, accumulate, rule):
         samples=lambda: [((x,), {"axis": axis}) for axis in (0, 1)],
         examples=examples.beside_axis,
         batch=over_axis(name),
+        device=scan_kernels.rule(name),
     )
 
 
@@ -269,4 +273,5 @@ slide = general(
     ],
     examples="slides one vector along another",
     batch=_slide_batch,
+    device=scan_kernels.slide,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from . import examples
 from .batching import spread_lanes, widen
 from .constructors import linear
-from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast, zeros
+from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
 
 reshape = linear(
     lambda x, *, shape: np.reshape(x, shape),
@@ -19,6 +19,7 @@ reshape = linear(
     view=True,
     examples=examples.reshaped,
     batch=lambda size, flags, x, shape: reshape(x, shape=(size, *shape)),
+    device=lambda xp, x, *, shape: xp.reshape(x, shape),
     samples=lambda: [((np.arange(6.0),), {"shape": (2, 3)}), ((np.arange(6.0).reshape(2, 3),), {"shape": (3, 1, 2)})],
 )
 
@@ -36,6 +37,7 @@ transpose = linear(
     view=True,
     examples=examples.permuted,
     batch=lambda size, flags, x, axes: transpose(x, axes=(0, *[axis + 1 for axis in axes])),
+    device=lambda xp, x, *, axes: xp.permute_dims(x, axes),
     samples=lambda: [((np.arange(24.0).reshape(2, 3, 4),), {"axes": axes}) for axes in ((2, 0, 1), (0, 2, 1))],
 )
 
@@ -47,7 +49,9 @@ broadcast_to = linear(
     view=True,
     examples=examples.repeated,
     batch=lambda size, flags, x, shape: broadcast_to(widen(x, len(shape)), shape=(size, *shape)),
+    device=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     samples=lambda: [((np.arange(3.0),), {"shape": (2, 3)}), ((np.arange(2.0).reshape(2, 1),), {"shape": (4, 2, 3)})],
+    kernel="{0}",
 )
 
 
@@ -89,6 +93,7 @@ concatenate = linear(
     into=_concatenate_into,
     examples=examples.beside_axis,
     batch=_concatenate_lanes,
+    device=lambda xp, *arrays, axis: xp.concat(arrays, axis=axis),
     samples=lambda: [
         ((np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)), {"axis": 0}),
         ((np.arange(4.0).reshape(2, 2), np.arange(2.0).reshape(2, 1), np.ones((2, 3))), {"axis": 1}),
@@ -101,7 +106,11 @@ def _interior(shape, widths):
 
 
 def _pad(x, *, widths):
-    out = zeros(tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x)
+    return _pad_with(np, x, widths=widths)
+
+
+def _pad_with(xp, x, *, widths):
+    out = xp.zeros(tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), dtype=x.dtype)
     out[_interior(x.shape, widths)] = x
     return out
 
@@ -132,6 +141,7 @@ pad = linear(
         tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x.dtype
     ),
     into=_pad_into,
+    device=_pad_with,
     examples=examples.padded,
     batch=lambda size, flags, x, widths: pad(x, widths=((0, 0), *widths)),
     samples=lambda: [((np.arange(6.0).reshape(2, 3),), {"widths": ((1, 0), (2, 1))})],

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import special_function
+from ..arrays import namespace, special_function, special_functions
 from ..errors import UnsupportedError, user_location
+from . import device_rules, examples
 from . import elementwise as e
 from . import exact_special as exact
-from . import examples
 from .choices import equal, greater, logical_and, sign, where
 from .complexes import real_dtype
 from .constructors import elementwise, general
+from .kernel_texts import of_kinds, of_order_zero, with_order
 from .record import OUT, Aval, Call, Operand, Primitive, broadcast_shapes, literal
 
 # SciPy's name of a ufunc -> our record.
@@ -53,6 +54,7 @@ def special(ufunc: str, *partials: Any, name: str = "", flops: float = 30.0, **k
         function = with_orders if "samples" in known else special_function(ufunc)
         return Call(function, (*map(Operand, range(len(avals))), OUT))
 
+    known = {"device": on_device(ufunc), **known}
     record = elementwise(
         with_orders if "samples" in known else lambda *operands: special_function(ufunc)(*operands),
         *partials,
@@ -68,6 +70,30 @@ def special(ufunc: str, *partials: Any, name: str = "", flops: float = 30.0, **k
 def of_order(v: Any, dtype: np.dtype) -> Any:
     """An order in the real dtype of the argument: orders may be integers, and the argument complex."""
     return v if v.dtype.kind in "fc" else e.cast(v, dtype=real_dtype(dtype).str)
+
+
+def on_device(ufunc: str) -> Callable[..., Any]:
+    """The rule of a ufunc that CuPy has under SciPy's name; its orders may be integers."""
+
+    def device(xp: Any, *operands: Any) -> Any:
+        floats = [operand.dtype for operand in operands if operand.dtype.kind in "fc"]
+        dtype = np.result_type(*floats) if floats else np.dtype(float)
+        try:
+            result = getattr(special_functions(xp), ufunc)(*[of_order(operand, dtype) for operand in operands])
+        except TypeError as error:
+            raise UnsupportedError(f"CuPy has no {ufunc} of {dtype.name} numbers; use device 'cpu'") from error
+        return result.astype(dtype, copy=False)
+
+    return device
+
+
+def lacking(name: str) -> Callable[..., Any]:
+    """The rule of a function that CuPy does not have."""
+
+    def device(xp: Any, *operands: Any) -> Any:
+        raise UnsupportedError(f"CuPy has no {name}, so a GPU cannot compute it; use device 'cpu'")
+
+    return device
 
 
 def refused(name: str, argument: str) -> Callable[..., Any]:
@@ -101,31 +127,83 @@ def _root_two_pi(x):
 
 # ---------------------------------------------------------------------------- error functions, normal distribution
 
-erf = special("erf", lambda y, x: _two_over_root_pi(x) * e.exp(-x * x), exact="erf")
-erfc = special("erfc", lambda y, x: -_two_over_root_pi(x) * e.exp(-x * x), exact="erfc")
-erfcx = special("erfcx", lambda y, x: 2.0 * x * y - _two_over_root_pi(x))
-erfinv = special("erfinv", lambda y, x: e.exp(y * y) / _two_over_root_pi(x), domain=(-0.9, 0.9))
-erfcinv = special("erfcinv", lambda y, x: -e.exp(y * y) / _two_over_root_pi(x), domain=(0.1, 1.9))
-dawsn = special("dawsn", lambda y, x: 1.0 - 2.0 * x * y)
-ndtr = special("ndtr", lambda y, x: e.exp(-0.5 * x * x) / _root_two_pi(x), exact=exact.ndtr)
+erf = special("erf", lambda y, x: _two_over_root_pi(x) * e.exp(-x * x), exact="erf", kernel=of_kinds("erf({0})"))
+erfc = special("erfc", lambda y, x: -_two_over_root_pi(x) * e.exp(-x * x), exact="erfc", kernel=of_kinds("erfc({0})"))
+erfcx = special("erfcx", lambda y, x: 2.0 * x * y - _two_over_root_pi(x), kernel=of_kinds("erfcx({0})"))
+erfinv = special(
+    "erfinv", lambda y, x: e.exp(y * y) / _two_over_root_pi(x), domain=(-0.9, 0.9), kernel=of_kinds("erfinv({0})")
+)
+erfcinv = special(
+    "erfcinv", lambda y, x: -e.exp(y * y) / _two_over_root_pi(x), domain=(0.1, 1.9), kernel=of_kinds("erfcinv({0})")
+)
+dawsn = special("dawsn", lambda y, x: 1.0 - 2.0 * x * y, device=lacking("dawsn"))
+ndtr = special(
+    "ndtr", lambda y, x: e.exp(-0.5 * x * x) / _root_two_pi(x), exact=exact.ndtr, kernel=of_kinds("normcdf({0})")
+)
 # The density over the distribution: both vanish far to the left, their ratio does not.
 log_ndtr = special(
-    "log_ndtr", lambda y, x: e.sqrt(2.0 / _pi(x)) / erfcx(-x / e.sqrt(literal(2.0, x))), special=(-30.0, 30.0)
+    "log_ndtr",
+    lambda y, x: e.sqrt(2.0 / _pi(x)) / erfcx(-x / e.sqrt(literal(2.0, x))),
+    special=(-30.0, 30.0),
+    kernel=of_kinds("log_normal_cdf({0})"),
 )
-ndtri = special("ndtri", lambda y, x: _root_two_pi(x) * e.exp(0.5 * y * y), domain=UNIT)
-logit = special("logit", lambda y, x: 1.0 / (x * (1.0 - x)), exact=exact.logit, domain=UNIT)
-log_expit = special("log_expit", lambda y, x: e.sigmoid(-x), exact=exact.log_expit, special=(1000.0, -1000.0))
+ndtri = special(
+    "ndtri", lambda y, x: _root_two_pi(x) * e.exp(0.5 * y * y), domain=UNIT, kernel=of_kinds("normcdfinv({0})")
+)
+logit = special(
+    "logit", lambda y, x: 1.0 / (x * (1.0 - x)), exact=exact.logit, domain=UNIT, kernel=of_kinds("logit_of({0})")
+)
+log_expit = special(
+    "log_expit",
+    lambda y, x: e.sigmoid(-x),
+    exact=exact.log_expit,
+    special=(1000.0, -1000.0),
+    kernel=of_kinds("log_sigmoid({0})"),
+)
 
 # ---------------------------------------------------------------------------- SciPy's own elementary functions
 
-scipy_expm1 = special("expm1", lambda y, x: y + 1.0, name="scipy_expm1", exact="expm1")
-scipy_log1p = special("log1p", lambda y, x: 1.0 / (1.0 + x), name="scipy_log1p", exact="log1p", domain=(-0.9, 3.0))
-scipy_exp2 = special("exp2", lambda y, x: e.log(literal(2.0, x)) * y, name="scipy_exp2", exact="exp2")
-scipy_cbrt = special("cbrt", lambda y, x: 1.0 / (3.0 * y * y), name="scipy_cbrt", exact=e.cbrt.exact, domain=POSITIVE)
-exp10 = special("exp10", lambda y, x: e.log(literal(10.0, x)) * y, exact=exact.exp10)
-cosm1 = special("cosm1", lambda y, x: -e.sin(x), exact=exact.cosm1)
-sindg = special("sindg", lambda y, x: cosdg(x) * e.radians(literal(1.0, x)), exact=exact.sindg)
-cosdg = special("cosdg", lambda y, x: -sindg(x) * e.radians(literal(1.0, x)), exact=exact.cosdg)
+scipy_expm1 = special(
+    "expm1",
+    lambda y, x: y + 1.0,
+    name="scipy_expm1",
+    device=lambda xp, x: (device_rules.expm1(xp, x) if x.dtype.kind == "c" else special_functions(xp).expm1(x)),
+    exact="expm1",
+    kernel=of_kinds("expm1({0})", complex="complex_expm1({0})"),
+)
+scipy_log1p = special(
+    "log1p",
+    lambda y, x: 1.0 / (1.0 + x),
+    name="scipy_log1p",
+    exact="log1p",
+    domain=(-0.9, 3.0),
+    kernel=of_kinds("log1p({0})", complex="complex_log1p({0})"),
+)
+scipy_exp2 = special(
+    "exp2", lambda y, x: e.log(literal(2.0, x)) * y, name="scipy_exp2", exact="exp2", kernel=of_kinds("exp2({0})")
+)
+scipy_cbrt = special(
+    "cbrt",
+    lambda y, x: 1.0 / (3.0 * y * y),
+    name="scipy_cbrt",
+    exact=e.cbrt.exact,
+    domain=POSITIVE,
+    kernel=of_kinds("cbrt({0})"),
+)
+exp10 = special("exp10", lambda y, x: e.log(literal(10.0, x)) * y, exact=exact.exp10, kernel=of_kinds("exp10({0})"))
+cosm1 = special("cosm1", lambda y, x: -e.sin(x), exact=exact.cosm1, kernel=of_kinds("cosine_less_one({0})"))
+sindg = special(
+    "sindg",
+    lambda y, x: cosdg(x) * e.radians(literal(1.0, x)),
+    exact=exact.sindg,
+    kernel=of_kinds("sine_of_degrees({0})"),
+)
+cosdg = special(
+    "cosdg",
+    lambda y, x: -sindg(x) * e.radians(literal(1.0, x)),
+    exact=exact.cosdg,
+    kernel=of_kinds("cosine_of_degrees({0})"),
+)
 
 # ---------------------------------------------------------------------------- entropies; 0 * log(0) is 0
 
@@ -141,6 +219,7 @@ xlogy = special(
     lambda z, x, y: _quotient(x, y),
     domain=((-2.0, 2.0), POSITIVE),
     special=((0.0, 0.0),),
+    kernel=of_kinds("times_log({0}, {1})"),
 )
 xlog1py = special(
     "xlog1py",
@@ -148,14 +227,19 @@ xlog1py = special(
     lambda z, x, y: _quotient(x, 1.0 + y),
     domain=((-2.0, 2.0), (-0.6, 2.0)),
     special=((0.0, -1.0),),
+    device=lambda xp, x, y: xp.where(xp.isnan(y), y, special_functions(xp).xlog1py(x, y)).astype(x.dtype, copy=False),
+    kernel=of_kinds("times_log1p({0}, {1})"),
 )
-entr = special("entr", lambda y, x: -(e.log(x) + 1.0), domain=POSITIVE, special=(0.0, -1.0))
+entr = special(
+    "entr", lambda y, x: -(e.log(x) + 1.0), domain=POSITIVE, special=(0.0, -1.0), kernel=of_kinds("entropy({0})")
+)
 rel_entr = special(
     "rel_entr",
     lambda z, x, y: e.log(x / y) + 1.0,
     lambda z, x, y: -_quotient(x, y),
     domain=(POSITIVE, POSITIVE),
     special=((0.0, 1.0),),
+    kernel=of_kinds("relative_entropy({0}, {1})"),
 )
 kl_div = special(
     "kl_div",
@@ -163,6 +247,7 @@ kl_div = special(
     lambda z, x, y: 1.0 - _quotient(x, y),
     domain=(POSITIVE, POSITIVE),
     special=((0.0, 1.0),),
+    kernel=of_kinds("divergence({0}, {1})"),
 )
 
 
@@ -177,6 +262,7 @@ huber = special(
     exact=exact.huber,
     domain=((0.4, 0.6), (0.7, 2.0)),
     special=((1.0, 1.0),),
+    kernel=of_kinds("huber_loss({0}, {1})"),
 )
 pseudo_huber = special(
     "pseudo_huber",
@@ -184,6 +270,7 @@ pseudo_huber = special(
     lambda y, delta, r: r / e.hypot(r / delta, literal(1.0, r)),
     exact=exact.pseudo_huber,
     domain=(POSITIVE, (-2.0, 2.0)),
+    kernel=of_kinds("pseudo_huber_loss({0}, {1})"),
 )
 boxcox = special(
     "boxcox",
@@ -191,6 +278,7 @@ boxcox = special(
     refused("boxcox", "exponent"),
     samples=lambda: [((np.array([0.5, 1.5, 2.0]), np.array([0, 1, 2], np.int16)), {})],
     abstract=lambda x, p: Aval(broadcast_shapes(x.shape, p.shape), x.dtype),
+    kernel=with_order("box_cox({0}, {1})"),
 )
 inv_boxcox = special(
     "inv_boxcox",
@@ -198,12 +286,15 @@ inv_boxcox = special(
     refused("inv_boxcox", "exponent"),
     samples=lambda: [((np.array([0.5, 1.5, 2.0]), np.array([0, 1, 2], np.int16)), {})],
     abstract=lambda x, p: Aval(broadcast_shapes(x.shape, p.shape), x.dtype),
+    kernel=with_order("inverse_box_cox({0}, {1})"),
 )
 
 # ---------------------------------------------------------------------------- a function and its derivatives at once
 
 
-def family(name: str, ufunc: str, value: Callable, exact: Any = None, domain: tuple = (-2.0, 2.0)) -> Primitive:
+def family(
+    name: str, ufunc: str, value: Callable, exact: Any = None, domain: tuple = (-2.0, 2.0), kernel: Any = None
+) -> Primitive:
     """``value(x, order)``: a function and its derivatives, each computed on its own, so that none cancels."""
 
     def evaluate(x, *, order=0):
@@ -224,6 +315,7 @@ def family(name: str, ufunc: str, value: Callable, exact: Any = None, domain: tu
         jvp,
         vjp,
         name=name,
+        device=lambda xp, x, *, order=0: evaluate(x, order=order),
         abstract=lambda x, order=0: Aval(x.shape, x.dtype),
         exact=exact,
         inexact="" if exact else NO_SYMBOL,
@@ -231,6 +323,7 @@ def family(name: str, ufunc: str, value: Callable, exact: Any = None, domain: tu
         samples=lambda: [((points,), {"order": order}) for order in (0, 1, 2)],
         examples=examples.aligned,
         batch=batch,
+        kernel=kernel,
     )
     if ufunc:
         UFUNCS[ufunc] = record
@@ -262,7 +355,7 @@ def _factorials(count: int) -> np.ndarray:
 def _sinc(x, order):
     if order == 0:
         return np.sinc(x)
-    t = np.pi * np.asarray(x, np.result_type(x.dtype, np.float64))
+    t = np.pi * x.astype(np.result_type(x.dtype, np.float64))
     # sin(t)/t is the sum of (-1)**j t**(2j) / (2j + 1)!; its derivative of that order has every second power.
     powers = np.arange(order + 1.0 + 30.0 + 3.0 * order).astype(int)
     signs = np.where((powers + order) % 2 == 0, (-1.0) ** ((powers + order) // 2), 0.0)
@@ -279,8 +372,8 @@ def _sinc(x, order):
 
 def _exprel(x, order):
     if order == 0:
-        return special_function("exprel")(x).astype(x.dtype, copy=False)
-    t = np.asarray(x, np.float64)
+        return special_functions(namespace(x)).exprel(x).astype(x.dtype, copy=False)
+    t = x.astype(np.float64)
     # The derivative is the integral of s**order exp(t s) over [0, 1]; to the left of 0 in Kummer's form, so that all
     # terms of the series are positive.
     terms = np.arange(60 + 4 * order)
@@ -292,9 +385,10 @@ def _exprel(x, order):
         return np.where(near < 0, np.exp(near) * power_series(left, size), power_series(right, size))
 
     with np.errstate(all="ignore"):
-        result = by_parts(t, order, special_function("exprel")(t), lambda safe, n: np.exp(safe), series)
+        first = special_functions(namespace(t)).exprel(t)
+        result = by_parts(t, order, first, lambda safe, n: np.exp(safe), series)
     return result.astype(x.dtype)
 
 
-sinc = family("sinc", "", _sinc, e.exact_choices.sinc, domain=(-2.1, 2.0))
-exprel = family("exprel", "exprel", _exprel, domain=(-4.0, 3.1))
+sinc = family("sinc", "", _sinc, e.exact_choices.sinc, domain=(-2.1, 2.0), kernel=of_order_zero("sinc_of({0})"))
+exprel = family("exprel", "exprel", _exprel, domain=(-4.0, 3.1), kernel=of_order_zero("relative_exp({0})"))

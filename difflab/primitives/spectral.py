@@ -29,18 +29,22 @@ def _part(g, x):
     return REGISTRY["real"](g) if x.dtype.kind == "f" else g
 
 
-def _steps(inverse):
-    return np.fft.ifft if inverse else np.fft.fft
+def _steps(xp, inverse):
+    return xp.fft.ifft if inverse else xp.fft.fft
 
 
-def _fft(x, *, axes, norm, inverse):
+def _fft_with(xp, x, *, axes, norm, inverse):
     for axis in axes:
-        x = _steps(inverse)(x, axis=axis, norm=norm)
+        x = _steps(xp, inverse)(x, axis=axis, norm=norm)
     return x
 
 
+def _fft(x, *, axes, norm, inverse):
+    return _fft_with(np, x, axes=axes, norm=norm, inverse=inverse)
+
+
 def _fft_into(avals, *, axes, norm, inverse):
-    step = _steps(inverse)
+    step = _steps(np, inverse)
 
     def run(x, out):
         for axis in axes:
@@ -67,6 +71,7 @@ fft = linear(
     abstract=lambda x, axes, norm, inverse: Aval(x.shape, complex_dtype(x.dtype)),
     into=_fft_into,
     flops=lambda avals, out, axes, norm, inverse: _work(out.size, tuple(out.shape[axis] for axis in axes)),
+    device=_fft_with,
     samples=_fft_samples,
     examples=examples.beside_axes,
     batch=lambda size, flags, x, axes, norm, inverse: fft(
@@ -110,6 +115,7 @@ rfft = linear(
     ],
     examples=examples.beside_axis,
     batch=lambda size, flags, x, axis, norm: rfft(x, axis=axis + 1, norm=norm),
+    device=lambda xp, x, *, axis, norm: xp.fft.rfft(x, axis=axis, norm=norm),
     inexact=COMPLEX,
 )
 
@@ -141,5 +147,6 @@ irfft = linear(
     samples=_irfft_samples,
     examples=examples.beside_axis,
     batch=lambda size, flags, x, n, axis, norm: irfft(x, n=n, axis=axis + 1, norm=norm),
+    device=lambda xp, x, *, n, axis, norm: xp.fft.irfft(x, n=n, axis=axis, norm=norm),
     inexact=COMPLEX,
 )

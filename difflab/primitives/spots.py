@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import index_kernels
 from .record import OUT, Aval, Call, Operand, Primitive
 
 UNNEEDED = "only batched programs contain it, and those are compiled at once"
@@ -32,6 +33,7 @@ pick = Primitive(
     into=_pick_into,
     flops=lambda avals, out: 0.0,
     inexact=UNNEEDED,
+    device=index_kernels.pick,
 )
 
 
@@ -70,4 +72,5 @@ put = Primitive(
     into=_put_into,
     flops=lambda avals, out, shape, axes: 0.0,
     inexact=UNNEEDED,
+    device=index_kernels.put,
 )

@@ -17,7 +17,7 @@ import numpy as np
 from .. import nn
 from . import layers
 from .digits import cross_entropy
-from .record import Instance, instance, problem
+from .record import Instance, problem
 
 Params = Mapping[str, Any]
 Answer = tuple[Any, dict[str, Any]]
@@ -43,6 +43,7 @@ SIZES = {
         "maps1": 96, "maps2": 256, "maps3": 384, "maps4": 384, "maps5": 256, "hidden": 4096, "classes": 1000,
     },
 }  # fmt: skip
+SIZES["full-128"] = SIZES["full"] | {"batch": 128}
 
 
 class Geometry(NamedTuple):
@@ -250,10 +251,10 @@ def _make(size: Mapping[str, int], dtype: np.dtype, seed: int) -> Instance:
         values = start + scale * generator.standard_normal(shape)
         params[key] = values.astype(dtype)  # at once: all in float64 would take 488 MB
     data = np.random.default_rng([seed, 1])  # another stream, so that data do not depend on the parameters
-    x = data.standard_normal((size["batch"], size["side"], size["side"], size["colours"]))
-    t = np.eye(size["classes"])[data.integers(0, size["classes"], size["batch"])]
-    how = geometry(size)
-    return instance(network(how), network_by_hand(how), params, (x, t), dtype)
+    x = data.standard_normal((size["batch"], size["side"], size["side"], size["colours"])).astype(dtype, copy=False)
+    t = np.eye(size["classes"], dtype=dtype)[data.integers(0, size["classes"], size["batch"])]
+    how, count = geometry(size), sum(array.size for array in params.values())
+    return Instance(network(how), (params, x, t), network_by_hand(how), count)
 
 
 ALEXNET = problem(
@@ -263,7 +264,8 @@ ALEXNET = problem(
     _make,
     "Five convolutions (three of them in two groups), local response normalisation, overlapping max-pooling, three "
     "dense layers and softmax cross-entropy, on random images. Size full is the network of Krizhevsky, Sutskever and "
-    "Hinton at batch 1: 60 965 224 parameters and 659 272 units, of which the paper says 60 million and 650 000; tiny "
-    "and small have fewer and smaller layers of the same make.",
+    "Hinton at batch 1: 60 965 224 parameters and 659 272 units, of which the paper says 60 million and 650 000; "
+    "full-128 is the same at batch 128, as the paper trains it; tiny and small have fewer and smaller layers of the "
+    "same make.",
     shapes,
 )

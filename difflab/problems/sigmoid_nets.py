@@ -23,6 +23,8 @@ NET_SIZES = {
     "tiny": {"batch": 8, "inputs": 2, "hidden1": 4, "hidden2": 3, "outputs": 1},
     "31-32-1": {"batch": 8, "inputs": 31, "hidden": 32, "outputs": 1},
     "64-64-1": {"batch": 8, "inputs": 64, "hidden": 64, "outputs": 1},
+    "128-128-1": {"batch": 8, "inputs": 128, "hidden": 128, "outputs": 1},
+    "320-312-1": {"batch": 8, "inputs": 320, "hidden": 312, "outputs": 1},
 }
 NUMPY_SIZES = {
     "tiny": {"batch": 4, "inputs": 5, "hidden": 3, "outputs": 2},
@@ -181,12 +183,13 @@ XOR = problem(
 
 SIGMOID_NET = problem(
     "sigmoid-net",
-    "Sigmoid networks of 31, 1 057 and 4 225 parameters",
+    "Sigmoid networks of 31 to 100 465 parameters",
     NET_SIZES,
     _make_net,
-    "Eight random examples through the network of xor (2-4-3-1, size tiny), and through 31-32-1 and 64-64-1; the loss "
-    "is ||o - y||^2. One evaluation takes some ten calls of NumPy at every size, while the parameters grow from 31 to "
-    "4 225: what a gradient costs is the number of evaluations or passes that it takes.",
+    "Eight random examples through the network of xor (2-4-3-1, size tiny), and through 31-32-1, 64-64-1, 128-128-1 "
+    "and 320-312-1; the loss is ||o - y||^2. One evaluation takes some ten calls of NumPy at every size, while the "
+    "parameters grow from 31 to 1 057, 4 225, 16 641 and 100 465: what a gradient costs is the number of evaluations "
+    "or passes that it takes.",
 )
 
 TWO_LAYER_NUMPY = problem(

@@ -51,7 +51,8 @@ class Case:
     their error in units of the last place, see ``ulps.EDGES``; ``findings`` are those of a study that
     examines its cases; ``medians`` holds for each process in turn the median times of the derivative and of the loss,
     ``epochs`` the name of its epoch: cases that were measured by turns have the same one;
-    ``options`` are those of the backend, as JSON.
+    ``options`` are those of the backend, as JSON.  ``device`` is "gpu TF32" where that is on; what comes from
+    ``event_s`` on is known of cases on a GPU.
     """
 
     case: str
@@ -110,6 +111,15 @@ class Case:
     outliers_severe: float | None = None
     medians: tuple[tuple[float, float], ...] = ()
     epochs: tuple[str, ...] = ()
+    event_s: float | None = None
+    enqueue_s: float | None = None
+    driver_bytes: float | None = None
+    sm_mhz_low: float | None = None
+    sm_mhz_high: float | None = None
+    host_bound: str = ""
+    input_cache: str = ""
+    primal_by: str = ""
+    slowed: str = ""
 
     @property
     def ok(self) -> bool:
@@ -207,6 +217,8 @@ def read(rows: Iterable[Mapping[str, Any]]) -> list[Case]:
             for name in Case.__annotations__
             if name not in (*NUMBERS, "n_params", "certified", "findings", "ulp_histogram", "medians", "epochs")
         }
+        if row.get("tf32") == True:  # noqa: E712 (a frame has its own kind of it, and NaN for nothing)
+            texts["device"] += " TF32"
         amounts: dict[str, Any] = {name: _number(row.get(name)) for name in NUMBERS}
         if row.get("rel_error") == math.inf:
             amounts["rel_error"] = math.inf

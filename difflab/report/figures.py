@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import axes as scales
-from . import numbers, panels, ulps
+from . import devices, numbers, panels, ulps
 from .cases import Case, Group, family_of
 from .nouns import noun
 from .style import Look, drawing, key_mark
@@ -183,9 +183,10 @@ def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], l
     keys += _censored_keys(drawn, plan, limits.memory, numbers.size_in_bytes)
     small = any(plan.value(c) is not None and (c.peak_bytes or 0) < numbers.RESOLUTION for g in drawn for c in g.cases)
     caption = (
-        f"The highest memory of the worker process during one {_what(drawn)}, above what it held before the backend "
-        "prepared: programs, buffers and work space count, Python and its libraries do not.",
-        *(("Peaks below 256 KiB are noise of what the system hands out, and are drawn at 256 KiB.",) if small else ()),
+        f"The highest memory of {devices.holder([c for g in drawn for c in g.cases])} during one {_what(drawn)}, above "
+        "what it held before the backend prepared: programs, buffers and work space count, Python and its libraries "
+        "do not.",
+        *((devices.small_peaks([c for g in drawn for c in g.cases]),) if small else ()),
         *_censored_note(drawn, plan, "the limit holds for what a case takes beyond an idle worker"),
     )
     rows = tuple(

@@ -16,7 +16,21 @@ from ..errors import StoreError
 from ..harness import study_kinds
 from ..pages import policy
 from . import answer as answers
-from . import bar_tables, bars, figures, forecasts, kinds, machines, nouns, numbers, self_tests, style, tables, words
+from . import (
+    bar_tables,
+    bars,
+    devices,
+    figures,
+    forecasts,
+    kinds,
+    machines,
+    nouns,
+    numbers,
+    self_tests,
+    style,
+    tables,
+    words,
+)
 from . import cases as readings
 
 FILENAME = "index.html"
@@ -81,7 +95,7 @@ def answer(results: Run) -> answers.Answer:
     if judged := bars.judge(cases, bars.bars_of(results.manifest)):
         found = replace(found, sentences=bars.sentences(judged))
     untested = self_tests.caveats(results.manifest.get("environment") or {})
-    return replace(found, caveats=(*found.caveats, *untested))
+    return replace(found, caveats=(*devices.caveats(results.manifest, cases), *found.caveats, *untested))
 
 
 def write(results: Stored, folder: str | Path | None = None) -> Path:
@@ -166,7 +180,7 @@ def contents(results: Run) -> dict[str, Any]:
         "question": readings.printable(study.get("question")),
         "look_for": readings.printable(study.get("look_for")),
         "answer": found.sentences,
-        "caveats": (*found.caveats, *self_tests.caveats(environment)),
+        "caveats": (*devices.caveats(manifest, cases), *found.caveats, *self_tests.caveats(environment)),
         "summary": f"{numbers.counted(len(cases), 'case')}: {readings.tally_words(cases)}." if cases else "",
         "quick": bool(manifest.get("quick")),
         "created": readings.printable(manifest.get("created")),
@@ -183,12 +197,17 @@ def contents(results: Run) -> dict[str, Any]:
         "baseline": readings.printable(study.get("baseline")),
         "glossary": [*own.glossary, *words.methods()]
         if own
-        else [*bar_tables.glossary(judged), *nouns.meanings(cases), *words.glossary()],
+        else [*bar_tables.glossary(judged), *nouns.meanings(cases), *words.glossary(), *devices.glossary(cases)],
         "method": [
             *(words.method(manifest, cases) if timed else words.examined(manifest)),
+            *devices.method(manifest, cases),
             *(own.method if own else bar_tables.method(judged)),
         ],
-        "machine": [*tables.machine(environment), *machines.others(manifest, results.rows)],
+        "machine": [
+            *tables.machine(environment),
+            *devices.machine(environment),
+            *machines.others(manifest, results.rows),
+        ],
         "references": words.references(_named(results.reference, cases)),
         "processes": tables.processes(cases, results.samples),
         "manifest": readings.printable(_json(manifest)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..harness.stopping import WORDS
-from . import axes, numbers, self_tests
+from . import axes, devices, numbers, self_tests
 from .cases import NOT_BEGUN, YARDSTICKS, Case, Group, backends, family_of, method
 from .nouns import noun
 
@@ -117,12 +117,13 @@ def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> S
     lines = []
     if bounds := numbers.interval(case.call_s_low, case.call_s_high):
         lines.append(bounds)
+    lines += devices.clocks(case)
     if case.digits is not None:
         lines.append(f"{numbers.digits(case.digits)} digits")
     if case.work_ratio is not None:
         lines.append(f"{numbers.factor(case.work_ratio)} {numbers.TIMES} the loss")
     if case.peak_bytes is not None:
-        lines.append(f"{numbers.peak(case.peak_bytes)} peak")
+        lines.append(f"{devices.peak(case, case.peak_bytes)} peak")
     headline = numbers.seconds(case.call_s) if case.call_s else "finished, not timed"
     chip = chips[case.size]
     return Score("ok", headline, tuple(lines), chip[1] if chip is not None and chip[0] is case else "")
@@ -148,7 +149,7 @@ def _bytes(column: str) -> Callable[[Case], Cell]:
 
 
 def _peak(column: str) -> Callable[[Case], Cell]:
-    return lambda case: cell(getattr(case, column), numbers.peak)
+    return lambda case: cell(getattr(case, column), lambda value: devices.peak(case, value))
 
 
 def _count(column: str) -> Callable[[Case], Cell]:
@@ -157,6 +158,14 @@ def _count(column: str) -> Callable[[Case], Cell]:
 
 def _text(column: str) -> Callable[[Case], Cell]:
     return lambda case: Cell(getattr(case, column))
+
+
+def _clock(case: Case) -> Cell:
+    """The range of the clock of a GPU's multiprocessors before and after the samples."""
+    low, high = case.sm_mhz_low, case.sm_mhz_high
+    if low is None or high is None:
+        return Cell("", None, numeric=True)
+    return Cell(f"{low:.0f} MHz" if low == high else f"{low:.0f} to {high:.0f} MHz", low, numeric=True)
 
 
 ONE = "One gradient"
@@ -174,16 +183,21 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("First call", _time("first_call_s")),
     (ONE, _time("call_s")),
     ("95 % interval", lambda case: Cell(numbers.interval(case.call_s_low, case.call_s_high), case.call_s_low, True)),
+    ("Event", _time("event_s")),
+    ("Enqueue", _time("enqueue_s")),
+    ("Bound by the host", lambda case: Cell({"True": "yes", "False": "no"}.get(case.host_bound, ""))),
+    ("Inputs in the cache", _text("input_cache")),
     ("The loss", _time("primal_s")),
     ("Work ratio", lambda case: cell(case.work_ratio, numbers.times)),
     ("To the baseline", lambda case: cell(case.ratio, numbers.times)),
     ("Verdict", _text("verdict")),
-    ("Peak", lambda case: cell(case.peak_bytes, numbers.peak)),
+    ("Peak", lambda case: cell(case.peak_bytes, lambda value: devices.peak(case, value))),
     ("Peak, import", _peak("import_peak_bytes")),
     ("Peak, build", _peak("build_peak_bytes")),
     ("Peak, prepare", _peak("prepare_peak_bytes")),
     ("Peak, first call", _peak("first_peak_bytes")),
     ("Peak, later call", _peak("call_peak_bytes")),
+    ("Driver", _bytes("driver_bytes")),
     ("Arrays", _bytes("array_bytes")),
     ("Forecast", _bytes("predicted_bytes")),
     ("Relative error", lambda case: cell(case.rel_error, numbers.scientific)),
@@ -198,6 +212,7 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Ops, gradient", _count("symbolic_ops_gradient")),
     ("Ops, shared", _count("symbolic_ops_cse")),
     ("Processes", _count("processes")),
+    ("Clock", _clock),
     ("Reason", _text("reason")),
 )
 SHARED = ("Dtype", "Device", "Operator")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import module_of
 from ..primitives.record import Aval
 
 
@@ -59,6 +60,7 @@ class Coordinates:
     Args:
         avals: shapes and dtypes; what is neither floating nor complex has coordinates but no directions.
         imaginary: complex coordinates have a second direction, along i.
+        device: where vectors and matrices are made: "cpu" or "gpu".
 
     Example:
         >>> two = Coordinates([Aval((2,), np.dtype("f8")), Aval((), np.dtype("f8"))])
@@ -66,7 +68,8 @@ class Coordinates:
         (3, [[[0.0, 1.0], [0.0, 0.0]], [0.0, 1.0]])
     """
 
-    def __init__(self, avals: Sequence[Aval], *, imaginary: bool = False):
+    def __init__(self, avals: Sequence[Aval], *, imaginary: bool = False, device: str = "cpu"):
+        self.xp = module_of(device)
         self.places: list[Place] = []
         self.groups: list[Group] = []
         self.count = 0
@@ -100,18 +103,18 @@ class Coordinates:
 
     def vectors(self) -> list[np.ndarray]:
         """Zeros, one vector per group."""
-        return [np.zeros(group.size, group.dtype) for group in self.groups]
+        return [self.xp.zeros(group.size, group.dtype) for group in self.groups]
 
     def matrices(self, lanes: int) -> list[np.ndarray]:
         """Zeros, one matrix per group with a row per lane."""
-        return [np.zeros((lanes, group.size), group.dtype) for group in self.groups]
+        return [self.xp.zeros((lanes, group.size), group.dtype) for group in self.groups]
 
     def flat(self, leaves: Sequence[Any]) -> list[np.ndarray]:
         """The arrays as one new vector per group."""
         parts: list[list[np.ndarray]] = [[] for _ in self.groups]
         for place, leaf in zip(self.places, leaves, strict=True):
             parts[place.group].append(leaf)
-        return [np.concatenate(part, axis=None) for part in parts]
+        return [self.xp.concatenate(part, axis=None) for part in parts]
 
     def arrays(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The arrays in vectors or, with a leading axis of lanes, in matrices: views that do not overlap."""

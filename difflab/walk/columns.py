@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import to_host
 from ..builder import Shape
 from ..calls import bind
 from ..errors import InputError, did_you_mean
@@ -62,9 +63,9 @@ def values_of(tape: Tape, leaves: list[Any]) -> dict[int, np.ndarray]:
     """
     numbers = [*tape.inputs, *tape.constants, *tape.literals, *[equation.output for equation in tape.equations]]
     found = tape.replay_all(
-        [np.asarray(leaf) for leaf in leaves],
+        [to_host(leaf) for leaf in leaves],
         lambda primitive, operands, params: primitive.evaluate(*operands, **params),
-        None,
+        {number: to_host(constant) for number, constant in tape.constants.items()},
         numbers,
     )
     return {number: np.asarray(value) for number, value in zip(numbers, found, strict=True)}

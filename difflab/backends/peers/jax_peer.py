@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import copied
 from ...errors import InputError, UnsupportedError
 from ...primitives.record import Aval
 from ...tape import Tape
@@ -22,24 +23,27 @@ MODES = ("reverse", "forward")
 
 @dataclass(frozen=True)
 class Jax:
-    """JAX on the CPU, in 64 bits where the loss is, whatever ``jax_enable_x64`` says elsewhere.
+    """JAX where the leaves are, in 64 bits where the loss is, whatever ``jax_enable_x64`` says elsewhere.
 
-    XLA takes its threads when JAX makes its client, once per process: as many as the process may use processors
-    (``taskset`` limits them), or as many as the environment variable ``PJRT_NPROC`` or ``NPROC`` said before.
+    On a GPU it takes CuPy's arrays as they are and gives its results as such.  On the CPU XLA takes its threads when
+    JAX makes its client, once per process: as many as the process may use processors (``taskset`` limits them), or as
+    many as the environment variable ``PJRT_NPROC`` or ``NPROC`` said before.
 
     Args:
         jit: compile by ``jax.jit`` when prepared; otherwise every function is dispatched by itself.
         mode: how a gradient is computed, "reverse" (``jax.value_and_grad``) or "forward" (``jax.jacfwd``).
+        tf32: whether a GPU may round products of float32 to TF32 (``jax.default_matmul_precision``).
 
     Example:
         >>> Jax(jit=False)
-        Jax(jit=False, mode='reverse')
+        Jax(jit=False, mode='reverse', tf32=False)
         >>> Jax().family
         'peer'
     """
 
     jit: bool = True
     mode: str = "reverse"
+    tf32: bool = False
     name: str = field(default="jax", init=False, repr=False)
     family: str = field(default="peer", init=False, repr=False)
     capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")), init=False, repr=False)
@@ -69,9 +73,11 @@ class PreparedJax:
     """The replayed loss and JAX's transformations of it, each compiled when it is first needed."""
 
     def __init__(self, backend: Jax, source: Source, operator: str, example: Sequence[Any]):
+        from .jax_arrays import arrays_on
         from .jax_table import table
 
-        self._jax = framework("jax", "jax.numpy", "jax.scipy.special")
+        self._jax = framework("jax", "jax.numpy", "jax.scipy.special", "jax.dlpack")
+        self._side = arrays_on(self._jax, source.device, backend.tf32)
         self._jit, self._mode = backend.jit, backend.mode
         self._tape, self._wrt = source.tape, source.wrt
         for aval in self._tape.avals:
@@ -92,6 +98,9 @@ class PreparedJax:
             "calls": written.steps,
             "taken_whole": list(written.whole),
         }
+        self._ahead = source.device == "gpu"
+        if self._ahead:
+            self.stats |= {"device": "gpu", "tf32": backend.tf32}
         kind = {"gradient": "value_and_gradient"}.get(operator, operator)
         leaves = self._arrays(example)
         more = {"jvp": self._variables, "hvp": self._variables}.get(kind, [])
@@ -100,16 +109,16 @@ class PreparedJax:
     # -------------------------------------------------------------------- conversion
 
     def _array(self, array: Any) -> Any:
-        """A copy of an array, which JAX may keep as it is."""
+        """An array as JAX's, which nobody changes while a call runs."""
         with self._jax.enable_x64(True):
-            return self._jax.device_put(np.array(array))
+            return self._side.given(array)
 
     def _arrays(self, leaves: Sequence[Any]) -> list[Any]:
         check_guards(self._tape, leaves)
         return [*map(self._array, leaves), *self._constants]
 
-    def _results(self, arrays: Sequence[Any], likes: Sequence[Aval]) -> list[Any]:
-        return [np.array(one, like.dtype).reshape(like.shape) for one, like in zip(arrays, likes, strict=True)]
+    def _results(self, arrays: Sequence[Any], likes: Sequence[Aval], given: Sequence[Any] = ()) -> list[Any]:
+        return self._side.results(arrays, likes, [*given, *self._constants])
 
     # -------------------------------------------------------------------- programs
 
@@ -177,17 +186,18 @@ class PreparedJax:
             if kind not in self._compiled:
                 function = self._transformed(kind)
                 if self._jit and not (self._complex and kind in ("jacobian", "hessian")):
-                    with self._jax.enable_x64(True):
+                    with self._jax.enable_x64(True), self._side.precision():
                         self._compiled[kind] = self._jax.jit(function).lower(*arguments).compile()
                 else:
                     self._compiled[kind] = self._wide(function)
             return self._compiled[kind]
 
     def _wide(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that runs in 64 bits."""
+        """A function that runs in 64 bits, and makes its own arrays where the leaves are."""
 
         def run(*arguments: Any) -> Any:
-            with self._jax.enable_x64(True):
+            jax = self._jax
+            with jax.enable_x64(True), jax.default_device(self._side.device), self._side.precision():
                 return function(*arguments)
 
         return run
@@ -199,54 +209,77 @@ class PreparedJax:
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs."""
-        return self._results(self._call("value", self._arrays(leaves)), self._outputs)
+        arrays = self._arrays(leaves)
+        return self._results(self._call("value", arrays), self._outputs, arrays)
 
     def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
-        """Value and gradients as JAX's arrays, from JAX's arrays, waited for."""
+        """Value and gradients as JAX's arrays, from JAX's arrays.
+
+        They are waited for; on a GPU, where whoever times waits for the device, a call waits for the call before.
+        """
         arrays, wait = self._arrays(leaves), self._jax.block_until_ready
         program = self._program("value_and_gradient", arrays)
-        return lambda: wait(program(*arrays))
+        if not self._ahead:
+            return lambda: wait(program(*arrays))
+        before: Any = ()
+
+        def call() -> Any:
+            nonlocal before
+            now = program(*arrays)
+            wait(before)
+            before = now
+            return now
+
+        return call
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The loss and its gradients."""
-        value, gradients = self._call("value_and_gradient", self._arrays(leaves))
-        return self._results([value], self._outputs)[0], self._results(gradients, self._variables)
+        arrays = self._arrays(leaves)
+        value, gradients = self._call("value_and_gradient", arrays)
+        value, *gradients = self._results([value, *gradients], [*self._outputs, *self._variables], arrays)
+        return value, gradients
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The outputs and their tangents."""
-        values, moved = self._call("jvp", [*self._arrays(leaves), *map(self._array, tangents)])
-        return self._results(values, self._outputs), self._results(moved, self._outputs)
+        arrays = [*self._arrays(leaves), *map(self._array, tangents)]
+        values, moved = self._call("jvp", arrays)
+        found = self._results([*values, *moved], [*self._outputs, *self._outputs], arrays)
+        return found[: len(values)], found[len(values) :]
 
     def vjp(self, leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
         """The outputs and JAX's pullback."""
-        values, pull = self._call("vjp", self._arrays(leaves))
+        arrays = self._arrays([*map(copied, leaves)])  # the pullback looks at them again
+        values, pull = self._call("vjp", arrays)
         along = self._wide(lambda cotangents: pull(tuple(cotangents)))
 
         def pullback(cotangents: Sequence[Any]) -> list[Any]:
-            return self._results(along([*map(self._array, cotangents)]), self._variables)
+            given = [*map(self._array, cotangents)]
+            return self._results(along(given), self._variables, [*arrays, *given])
 
-        return self._results(values, self._outputs), pullback
+        return self._results(values, self._outputs, arrays), pullback
 
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """The outputs and the blocks: by columns where there are fewer of them, by rows otherwise."""
         if self._complex:
             values, pullback = self.vjp(leaves)
             return values, rows(pullback, self._outputs, self._variables)
-        values, blocks = self._call("jacobian", self._arrays(leaves))
-        shaped = [self._blocks(row, output) for row, output in zip(blocks, self._outputs, strict=True)]
-        return self._results(values, self._outputs), shaped
+        arrays = self._arrays(leaves)
+        values, blocks = self._call("jacobian", arrays)
+        shaped = [self._blocks(row, output, arrays) for row, output in zip(blocks, self._outputs, strict=True)]
+        return self._results(values, self._outputs, arrays), shaped
 
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
         """Forward mode over reverse mode."""
-        products = self._call("hvp", [*self._arrays(leaves), *map(self._array, vectors)])
-        return self._results(products, self._variables)
+        arrays = [*self._arrays(leaves), *map(self._array, vectors)]
+        return self._results(self._call("hvp", arrays), self._variables, arrays)
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Forward mode over reverse mode, all columns."""
         if self._complex:
             raise UnsupportedError("backend 'jax' does 'hessian' by real variables only; use backend 'reverse'")
-        blocks = self._call("hessian", self._arrays(leaves))
-        return [self._blocks(row, variable) for row, variable in zip(blocks, self._variables, strict=True)]
+        arrays = self._arrays(leaves)
+        blocks = self._call("hessian", arrays)
+        return [self._blocks(row, variable, arrays) for row, variable in zip(blocks, self._variables, strict=True)]
 
-    def _blocks(self, row: Sequence[Any], above: Aval) -> list[Any]:
-        return self._results(row, [Aval((*above.shape, *aval.shape), aval.dtype) for aval in self._variables])
+    def _blocks(self, row: Sequence[Any], above: Aval, arrays: Sequence[Any]) -> list[Any]:
+        return self._results(row, [Aval((*above.shape, *aval.shape), aval.dtype) for aval in self._variables], arrays)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import as_array, to_host
 from ...errors import GuardError
 from ...tape import Tape, literal_array
 from .plan import Table, steps
@@ -21,12 +22,12 @@ class Replay:
     """A tape in a framework's functions.
 
     ``function(*inputs, *constants)`` returns the tuple of outputs; ``constants`` are the arrays that the loss closed
-    over, in order, still NumPy's, to be converted once by whoever calls; ``text`` is the code, ``steps`` counts the
-    calls in it and ``whole`` names the composites that were taken whole.
+    over, in order, still NumPy's or CuPy's, to be converted once by whoever calls; ``text`` is the code, ``steps``
+    counts the calls in it and ``whole`` names the composites that were taken whole.
     """
 
     function: Callable[..., tuple[Any, ...]]
-    constants: tuple[np.ndarray, ...]
+    constants: tuple[Any, ...]
     text: str
     steps: int
     whole: tuple[str, ...]
@@ -85,12 +86,12 @@ def replay(tape: Tape, table: Table) -> Replay:
     lines.append(f"    return ({', '.join(results)}{',' if len(results) == 1 else ''})")
     text = "\n".join(lines)
     exec(compile(text, f"<tape replayed by {table.peer}>", "exec"), names)
-    return Replay(names["replayed"], tuple(map(np.asarray, tape.constants.values())), text, len(calls), whole)
+    return Replay(names["replayed"], tuple(map(as_array, tape.constants.values())), text, len(calls), whole)
 
 
 def _number(tape: Tape, number: int) -> np.ndarray:
     """A literal, or a constant of one element, as an array of its noted dtype."""
-    return literal_array(tape.literals.get(number, tape.constants.get(number)), tape.avals[number])
+    return literal_array(to_host(tape.literals.get(number, tape.constants.get(number))), tape.avals[number])
 
 
 def check_guards(tape: Tape, leaves: Sequence[Any]) -> None:
@@ -98,7 +99,7 @@ def check_guards(tape: Tape, leaves: Sequence[Any]) -> None:
 
     Args:
         tape: with guards or masks, or without.
-        leaves: NumPy arrays, one per input.
+        leaves: one array per input; where something is watched, what is on a GPU is fetched to look at it.
 
     Raises:
         GuardError: it would not.
@@ -114,8 +115,8 @@ def check_guards(tape: Tape, leaves: Sequence[Any]) -> None:
         return
     with np.errstate(all="ignore"):
         seen = tape.replay_all(
-            [np.asarray(leaf) for leaf in leaves],
-            lambda primitive, operands, params: primitive.evaluate(*operands, **params),
+            [to_host(leaf) for leaf in leaves],
+            lambda primitive, operands, params: primitive.evaluate(*map(to_host, operands), **params),
             None,
             [*watched, *masks],
         )

@@ -6,8 +6,10 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
+from ...errors import UnavailableError
 from .forecast import part
 
 
@@ -27,20 +29,26 @@ def without_compiler() -> str | None:
     return f"Torch(compile=True) needs a C++ compiler, and there is no {wanted} on the path; apt-get install g++"
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], device: str = "cpu") -> Callable[..., Any]:
     """A function of tensors through ``torch.compile``, one graph for the shapes of its first call.
 
     Args:
         function: a replayed loss.
+        device: "cpu" or "gpu"; for a GPU PyTorch's compiler writes Triton.
 
     Returns:
         The function; it compiles when it is first called, with PyTorch's warnings about its own parts kept quiet.
+
+    Raises:
+        UnavailableError: there is no Triton for a GPU.
 
     Example:
         >>> from difflab.backends.peers.torch_peer import Torch
         >>> Torch().unavailable() is not None or callable(compiled(lambda x: x))
         True
     """
+    if device == "gpu" and find_spec("triton") is None:
+        raise UnavailableError("Torch(compile=True) on device 'gpu' needs the package triton; pip install triton")
     torch = part("torch")
     fast = torch.compile(function, fullgraph=True, dynamic=False)
     first = True

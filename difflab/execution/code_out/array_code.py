@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import special_functions
+from ...arrays import is_device_array, special_functions
 from ...primitives.record import REGISTRY
 from .lines import WIDEST, Lines, commented, grouped, literal, refuse
 from .scalar_code import INVERSE
@@ -98,10 +98,20 @@ class ArrayProgram:
 def flat_program(program: ArrayProgram) -> Callable[[Any], Any]:
     """The program as a function of one vector, which gives one vector."""
     xp = program.xp
+    kept: list[tuple[Any, Any]] = []  # the results that are plain numbers, and the places of the others
 
     def run(vector: Any) -> Any:
         results = program(xp.asarray(vector, dtype=xp.float64))
-        return xp.stack([xp.asarray(result, dtype=xp.float64) for result in results]) if results else xp.zeros(0)
+        moving = [is_device_array(result) for result in results]
+        if all(moving) or xp is np:
+            return xp.stack([xp.asarray(result, dtype=xp.float64) for result in results]) if results else xp.zeros(0)
+        if not kept:  # plain numbers depend on nothing, so they are uploaded once
+            numbers = [0.0 if there else float(result) for result, there in zip(results, moving, strict=True)]
+            kept.append((xp.asarray(np.array(numbers)), xp.asarray(np.flatnonzero(moving))))
+        whole, places = kept[0][0].copy(), kept[0][1]
+        if any(moving):
+            whole[places] = xp.stack([result for result, there in zip(results, moving, strict=True) if there])
+        return whole
 
     return run
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...primitives.record import Aval, Primitive
+from ...primitives.values import device_value
 
 
 def evaluate(xp: Any, primitive: Primitive, operands: Sequence[Any], params: Mapping[str, Any], aval: Aval) -> Any:
@@ -24,14 +23,10 @@ def evaluate(xp: Any, primitive: Primitive, operands: Sequence[Any], params: Map
         An array on the device; it may be a view of an operand.
 
     Example:
+        >>> import numpy as np
         >>> from difflab.primitives import REGISTRY
         >>> evaluate(np, REGISTRY["add"], [np.ones(2), np.ones(2)], {}, Aval((2,), np.dtype(float)))
         array([2., 2.])
     """
-    if primitive.device is not None:
-        value = primitive.device(xp, *operands, **params)
-    elif isinstance(primitive.evaluate, np.ufunc) and primitive.evaluate is getattr(np, primitive.evaluate.__name__, 0):
-        value = getattr(xp, primitive.evaluate.__name__)(*operands, **params)
-    else:
-        value = primitive.evaluate(*operands, **params)
+    value = device_value(xp, primitive, operands, params)
     return value if value.dtype == aval.dtype else value.astype(aval.dtype)

@@ -1,17 +1,26 @@
-"""A compiled tape on a GPU: prepared once, run many times."""
+"""A compiled tape on a GPU: prepared once, run many times.
+
+A call copies its arguments into arrays of the program's own, runs all kernels, by one launch once they are captured,
+and hands out copies of the results: all on the caller's stream and without waiting for the device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ...arrays import import_cupy, to_device
+import numpy as np
+
+from ...arrays import import_cupy, is_device_array, to_device
 from ...errors import GuardError
 from ...tape import Tape, literal_array
 from ...transforms.checkpoints import Recomputed
 from ...transforms.simplify import simplify
 from ..plan import Passed
-from .evaluate import evaluate
+from .fusion import grouped
+from .graphs import find_lane
+from .layout import lay_out
+from .workspace import Workspace
 
 
 class DeviceProgram:
@@ -21,9 +30,10 @@ class DeviceProgram:
         tape: what to compute; it is simplified unless it computes values twice on purpose.  Its constants are uploaded
             once, but for those that are ``Passed`` at each call.
         copies: of constants, by the ids of the originals, which programs that are made together share.
+        tf32: whether products of float32 matrices may be rounded to TF32.
     """
 
-    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None):
+    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None, *, tf32: bool = False):
         notes: dict[str, Any] = {}
         if isinstance(tape, Recomputed):
             tape, notes = tape.tape, tape.notes
@@ -31,23 +41,52 @@ class DeviceProgram:
             tape = simplify(tape)
         self.tape = tape
         self._xp = import_cupy()
-        self._given: dict[int, Any] = {
-            number: self._xp.asarray(literal_array(value, tape.avals[number]))
-            for number, value in tape.literals.items()
-        }
+        self._groups = grouped(tape)
+        self._layout = lay_out(tape, self._groups)
+        self._tf32 = tf32
+        self._workspace: Workspace | None = None
+        passed = {number: value.position for number, value in tape.constants.items() if isinstance(value, Passed)}
+        self._passed, self._positions = tuple(passed), tuple(passed.values())
         copies = {} if copies is None else copies
-        for number, value in tape.constants.items():
-            if not isinstance(value, Passed):
-                if id(value) not in copies:
-                    copies[id(value)] = to_device(value).copy()
-                self._given[number] = copies[id(value)]
-        self._passed = {number: value.position for number, value in tape.constants.items() if isinstance(value, Passed)}
-        self.stats: dict[str, Any] = {"device": "gpu", "tape_length": len(tape), **notes}
+        self._given: dict[int, Any] = {}
+        with find_lane():
+            for number, value in tape.literals.items():
+                self._given[number] = to_device(literal_array(value, tape.avals[number]))
+            for number, value in tape.constants.items():
+                if not isinstance(value, Passed):  # closed-over arrays are frozen: a later write does not reach us
+                    if id(value) not in copies:
+                        copies[id(value)] = value.copy() if is_device_array(value) else to_device(value)
+                    self._given[number] = copies[id(value)]
+        kinds = [group.kind for group in self._groups]
+        self._notes: dict[str, Any] = {
+            "device": "gpu",
+            "tape_length": len(tape),
+            "buffers": len(self._layout.slots),
+            "buffer_bytes": self.nbytes,
+            "in_place": self._layout.inplace,
+            "fused": sum(len(group.positions) for group in self._groups if group.kind != "single"),
+            "fused_kernels": len(kinds) - kinds.count("single"),
+            "tf32": tf32,
+            **notes,
+        }
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the buffers."""
-        return 0
+        """Bytes of arguments, buffers and results on the device."""
+        avals = self.tape.avals
+        return self._layout.nbytes + sum(avals[number].nbytes for number in (*self.tape.inputs, *self._passed))
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Notes on the program; ``captured`` and its reason are known once it has run twice."""
+        notes = dict(self._notes)
+        if self._workspace is not None:
+            replay = self._workspace.replay
+            notes |= {"steps": self._workspace.steps, "products": self._workspace.products}
+            notes["captured"] = replay.captured
+            if replay.reason is not None:
+                notes["not_captured"] = replay.reason
+        return notes
 
     def run(self, inputs: Sequence[Any], constants: Sequence[Any] = ()) -> list[Any]:
         """The outputs at ``inputs``: fresh arrays on the device.
@@ -59,15 +98,44 @@ class DeviceProgram:
         Raises:
             GuardError: Python would branch otherwise at these inputs; trace again.
         """
-        tape = self.tape
-        values = dict(self._given)
-        values.update(zip(tape.inputs, map(to_device, inputs), strict=True))
-        values.update((number, to_device(constants[position])) for number, position in self._passed.items())
-        for equation in tape.equations:
-            operands = [values[number] for number in equation.inputs]
-            aval = tape.avals[equation.output]
-            values[equation.output] = evaluate(self._xp, equation.primitive, operands, equation.params, aval)
-        for guard in tape.guards:
-            if type(guard.observed)(values[guard.value]) != guard.observed:
-                raise GuardError(guard.value)
-        return [values[number].copy() for number in tape.outputs]
+        workspace = self._workspace
+        if workspace is None:
+            workspace = self._set_up()
+        with workspace.replay.lane:
+            for target, value in zip(workspace.arguments, inputs, strict=False):
+                fill(target, value)
+            for position, target in zip(self._positions, workspace.arguments[len(inputs) :], strict=True):
+                fill(target, constants[position])
+            workspace.replay.run()
+            for guard in self.tape.guards:
+                if type(guard.observed)(workspace.values[guard.value]) != guard.observed:
+                    raise GuardError(guard.value)
+            blocks = [block.copy() if block.size else block for block in workspace.blocks]
+            return [
+                workspace.result(blocks, number, spot)
+                for number, spot in zip(self.tape.outputs, self._layout.spots, strict=True)
+            ]
+
+    def _set_up(self) -> Workspace:
+        """Allocate everything and make the kernels, unless another thread was faster."""
+        with find_lane():
+            if self._workspace is None:
+                self._workspace = Workspace(
+                    self._xp, self.tape, self._layout, self._given, self._passed, tf32=self._tf32
+                )
+            return self._workspace
+
+
+def fill(target: Any, value: Any) -> None:
+    """Copy an argument into an array of the program's own: a number as part of a launch, arrays on the device.
+
+    Args:
+        target: array on the device.
+        value: number, array on the device, or array on the host, which is uploaded.
+    """
+    if is_device_array(value):
+        target[...] = value
+    elif np.ndim(value) == 0:
+        target.fill(np.asarray(value, target.dtype)[()])
+    else:
+        target.set(np.ascontiguousarray(value, target.dtype))

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import amounts, environment, hardware, kernels, statistics
 from ..process import START_SECONDS, Worker, ask
 from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
 
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+MOSTLY_FREE = 0.8
+"""The part of a GPU's memory that is free where nobody else uses it: CUDA itself takes some."""
 ROUNDS = 9
 PRODUCT = 512
 
 
-def gpu() -> Finding:
-    """Graphics processors."""
-    cards = hardware.gpus()
-    if cards is None:
-        return Finding("GPU", OK, "none found; everything runs on the processor")
+def gpu(question: Callable[[], dict[str, Any] | str] | None = None) -> Finding:
+    """Graphics processors, and how the one stands that CuPy computes on.
+
+    Args:
+        question: gives what is known of it, or says why it cannot be used; a worker by default.
+    """
+    cards = hardware.gpus() or []
     names = ", ".join(
         one["name"] + (f" ({amounts.size(one['memory_bytes'])})" if one["memory_bytes"] else "") for one in cards
     )
-    if any(environment.version_of(name) for name in ("cupy-cuda12x", "cupy-cuda13x")):
-        return Finding("GPU", OK, f"{names}, driver {cards[0]['driver']}")
-    return Finding("GPU", NOTE, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
+    if not any(map(environment.version_of, CUPY)):
+        if not cards:
+            return Finding("GPU", OK, "none found; everything runs on the processor")
+        return Finding("GPU", NOTE, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
+    told = answer_of(Worker(), {"do": "gpu"}) if question is None else question()
+    if not isinstance(told, str):
+        return gpu_state(told)
+    if not cards:
+        return Finding("GPU", OK, f"none found; everything runs on the processor ({told})")
+    advice = "Install the CuPy that goes with the driver's CUDA: cupy-cuda13x or cupy-cuda12x."
+    return Finding("GPU", PROBLEM, f"{names}; {told}", advice)
+
+
+def gpu_state(facts: Mapping[str, Any]) -> Finding:
+    """How a GPU stands that CuPy computes on.
+
+    Args:
+        facts: from ``gpu_facts.facts``; ``None`` for what is not known.
+    """
+    free, size = facts.get("memory_free_bytes"), facts.get("memory_bytes")
+    parts = [
+        str(facts.get("name") or "a GPU without a name"),
+        f"{amounts.size(free)} of {amounts.size(size)} free" if free and size else "",
+        f"driver {facts['driver']}" if facts.get("driver") else "",
+        f"CUDA {facts['cuda_runtime']}" if facts.get("cuda_runtime") else "",
+        _of_most(facts.get("sm_mhz"), facts.get("sm_mhz_most")),
+        f"{facts['temperature_c']:.0f} degrees" if facts.get("temperature_c") is not None else "",
+        {True: "ECC on", False: "ECC off"}.get(facts.get("ecc"), ""),
+        "a part of a GPU (MIG)" if facts.get("mig") else "",
+    ]
+    text = ", ".join(part for part in parts if part)
+    if facts.get("slowed"):
+        advice = "Let it cool down, or look at what else draws power: times taken now are not the device's own."
+        return Finding("GPU", NOTE, f"{text}; its clocks are lowered because of {', '.join(facts['slowed'])}", advice)
+    if free and size and free < MOSTLY_FREE * size:
+        advice = "End other programs on the GPU before anything is timed: nvidia-smi shows them."
+        return Finding("GPU", NOTE, f"{text}; others use it", advice)
+    return Finding("GPU", OK, text)
+
+
+def _of_most(now: float | None, most: float | None) -> str:
+    if now is None:
+        return ""
+    return f"clock at {now:.0f}{'' if most is None else f' of {most:.0f}'} MHz"
 
 
 def blas(libraries: list[dict[str, Any]]) -> Finding:
