@@ -161,19 +161,19 @@ def results_text(results: Any) -> str:
 
 
 def _compared_table(found: Sequence[Case]) -> str:
-    from .report import numbers
+    from .report import devices, numbers
 
-    several = len({case.dtype for case in found}) > 1
+    several, there = len({case.dtype for case in found}) > 1, devices.on_gpu(found)
     header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "x LOSS", "MEMORY", "TIME", "95% INTERVAL"]
     rows = [
         [
-            f"{case.place} {case.dtype}" if several else case.place,
+            " ".join([case.place, *[case.dtype] * several, *[case.device] * bool(there)]),
             numbers.count(case.n_params),
             case.backend,
             case.outcome_words,
             _shown(case.digits, numbers.digits),
             _shown(case.work_ratio, numbers.factor),
-            _shown(case.peak_bytes, numbers.peak),
+            MISSING if case.peak_bytes is None else devices.peak(case, case.peak_bytes),
             _shown(case.call_s, numbers.seconds),
             numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
         ]
@@ -181,6 +181,12 @@ def _compared_table(found: Sequence[Case]) -> str:
     ]
     if all(row[-1] == MISSING for row in rows):  # a quick run has no intervals
         header, rows = header[:-1], [row[:-1] for row in rows]
+    if any(case.enqueue_s is not None for case in there):
+        header += ["EVENT", "ENQUEUE", "HOST-BOUND"]
+        bound = {"True": "yes", "False": "no"}
+        for row, case in zip(rows, found, strict=True):
+            clocks = [_shown(time, numbers.seconds) for time in (case.event_s, case.enqueue_s)]
+            row += [*clocks, bound.get(case.host_bound, MISSING)]
     return table(header, rows, right=(1, 4, 5, 6, 7))
 
 

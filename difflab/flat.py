@@ -57,8 +57,19 @@ class Function:
             for leaf, kind, plain in zip(bound.leaves, bound.kinds, self._examples(), strict=True)
         ]
         tape = trace_leaves(self.outputs, examples, self.names if names else ())
+        if bound.device == "cpu" and any(map(is_device_array, tape.constants.values())):
+            self._refuse_apart(tape)
         self.found = outputs_of(tape)
         return tape
+
+    def _refuse_apart(self, tape: Tape) -> None:
+        """What is closed over on the GPU does not go with arguments on the host; what is traced may be anywhere."""
+        leaves = [*self.bound.leaves, *tape.constants.values()]
+        if not any(isinstance(leaf, Traced | Shape) for leaf in leaves):
+            raise InputError(
+                f"{describe(self.function)} closes over an array on the GPU, and its arguments are on the host; move "
+                "them with cupy.asarray, or fetch the array with .get()"
+            )
 
     def _examples(self) -> list[Any]:
         """Numbers as they came, so that Python floats stay weak."""

@@ -15,7 +15,7 @@ import numpy as np
 from .arrays import as_array, copied
 from .backends.deduced import Deduced, require_one_number
 from .backends.protocol import Backend, Nesting, Source, block_bytes
-from .backends.ways import require
+from .backends.ways import require, require_device
 from .errors import ForecastError, UnsupportedError
 from .execution.chunks import whole_bytes
 from .primitives.record import Aval, Traced
@@ -137,9 +137,10 @@ def ready(backend: Backend, source: Source, operator: str) -> Any:
     """What the backend prepares for ``operator``, with all that follows from it.
 
     Raises:
-        UnsupportedError: the backend does not come by the operator.
+        UnsupportedError: the backend does not come by the operator, or not on the device of the arguments.
     """
     way = require(backend, operator)
+    require_device(backend, source.device)
     if way.scalar and operator in ("jvp", "vjp", "jacobian"):
         require_one_number(backend, operator, _outputs(backend, source))
     if operator in ("jacobian", "hessian"):

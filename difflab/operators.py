@@ -16,7 +16,7 @@ from .arrays import copied
 from .backends import resolve
 from .backends.analytic import Analytic
 from .backends.protocol import Backend, Source
-from .backends.ways import known, require
+from .backends.ways import known, require, require_device
 from .calls import Bound, bind, describe, finished
 from .errors import InputError
 from .flat import Function, make_source, require_data, require_scalar, require_tuples
@@ -149,6 +149,7 @@ def value_and_gradient(
             value, gradients = inside(chosen, made.tape, bound.wrt).value_and_gradient(lifted(made.tape, bound.leaves))
             return value, bound.gradient_tree(gradients)
         if native:
+            require_device(chosen, made.device)
             prepared = chosen.prepare(made, "value_and_gradient", bound.leaves)
         else:
             prepared = ready(chosen, made, "value_and_gradient")

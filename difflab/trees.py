@@ -118,7 +118,8 @@ def _along_variables(trees: Sequence[Any], bound: Bound, what: str, whose: str) 
         if not same(structure, target):
             raise InputError(f"{what} does not have the structure of {whose}")
         leaves.extend(parts)
-    return [matched(leaf, bound.avals[i], what, bound.device) for leaf, i in zip(leaves, bound.wrt, strict=True)]
+    device = None if any(isinstance(leaf, Traced) for leaf in bound.leaves) else bound.device
+    return [matched(leaf, bound.avals[i], what, device) for leaf, i in zip(leaves, bound.wrt, strict=True)]
 
 
 def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
@@ -145,26 +146,34 @@ def cotangent_leaves(cotangent: Any, values: Sequence[Any], structure: Structure
     leaves, found = flatten(cotangent)
     if not same(found, structure):
         raise InputError(f"vjp of {describe(function)}: the cotangent does not have the structure of the output")
-    device = device_of(values)
+    device = None if any(isinstance(value, Traced) for value in values) else device_of(values)
     return [
         matched(leaf, value, f"vjp of {describe(function)}: a cotangent", device)
         for leaf, value in zip(leaves, values, strict=True)
     ]
 
 
-def matched(leaf: Any, like: Any, what: str, device: str = "cpu") -> Any:
-    """A tangent or cotangent of the right shape, in the dtype of what it belongs to and where that is."""
+def matched(leaf: Any, like: Any, what: str, device: str | None = "cpu") -> Any:
+    """A tangent or cotangent of the right shape, in the dtype of what it belongs to and where that is.
+
+    ``device`` is ``None`` where that is traced and has no place yet.
+    """
     if isinstance(leaf, Traced):
         if leaf.shape != like.shape:
             raise InputError(f"{what} of shape {leaf.shape} belongs to a value of shape {like.shape}")
         return leaf.astype(like.dtype)
-    if device == "gpu" and isinstance(leaf, np.ndarray):
-        raise InputError(f"{what} is a NumPy array and what it belongs to is on the GPU; move it with cupy.asarray")
-    if device == "cpu" and is_device_array(leaf):
-        raise InputError(f"{what} is on the GPU and what it belongs to is a NumPy array; move it with .get()")
-    array = placed(leaf, device)
+    array = leaf if type(leaf) is np.ndarray and device != "gpu" else _placed(leaf, what, device)
     if array.shape != like.shape:
         raise InputError(f"{what} of shape {array.shape} belongs to a value of shape {like.shape}")
     if array.dtype.kind not in ("fciub" if like.dtype.kind == "c" else "fiub"):
         raise InputError(f"{what} is {show(like)} and was given as {array.dtype}")
-    return namespace(array).array(array, dtype=like.dtype)
+    return (np if type(array) is np.ndarray else namespace(array)).array(array, dtype=like.dtype)
+
+
+def _placed(leaf: Any, what: str, device: str | None) -> Any:
+    """A tangent or cotangent as an array on the device; where it is an array of the other side, that is a fault."""
+    if device == "gpu" and isinstance(leaf, np.ndarray):
+        raise InputError(f"{what} is a NumPy array and what it belongs to is on the GPU; move it with cupy.asarray")
+    if device == "cpu" and is_device_array(leaf):
+        raise InputError(f"{what} is on the GPU and what it belongs to is a NumPy array; move it with .get()")
+    return as_array(leaf) if device is None else placed(leaf, device)

@@ -7,6 +7,7 @@ join the capture of the stand-in for CuPy.
 from __future__ import annotations
 
 import ctypes
+import time
 from ctypes import CFUNCTYPE, POINTER, c_int, c_int64, c_longlong, c_size_t, c_void_p
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class Library:
         self.products: list[Product] = []
         self.answer = 0  # a status that every product is to answer instead of computing
         self.handles = 0
+        self.pause = 0.0  # after a change of the stream, in seconds
         self.stream: int | None = None
         self.workspace: int | None = None
         self.workspaces: dict[int, int] = {}  # of streams
@@ -74,6 +76,7 @@ class Library:
 
     def _set_stream(self, handle: int, stream: int | None) -> int:
         self.stream, self.workspace = stream or 0, None  # the library's own workspaces again
+        time.sleep(self.pause)
         return 0 if handle else NOT_INITIALIZED
 
     def _set_workspace(self, handle: int, pointer: int, size: int) -> int:

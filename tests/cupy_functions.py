@@ -161,9 +161,10 @@ def _where(condition: np.ndarray, x: Any = None, y: Any = None) -> Any:
 
 
 def _ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "wrap", order: Any = "C") -> Any:
-    if "raise" in ((mode,) if isinstance(mode, str) else mode):
+    modes: Any = (mode,) * len(dims) if isinstance(mode, str) else mode
+    if "raise" in modes:
         STATE.to_host()
-    return np.ravel_multi_index(multi_index, dims, mode, order)
+    return np.ravel_multi_index(multi_index, dims, modes, order)
 
 
 def _put(a: np.ndarray, ind: Any, v: Any, mode: Any = "wrap") -> None:

@@ -149,7 +149,7 @@ def _argument(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
     number = value if isinstance(value, np.generic) else np.asarray(value)[()]
-    return np.ctypeslib.as_ctypes_type(number.dtype)(number.item())
+    return np.ctypeslib.as_ctypes_type(number.dtype.str)(number.item())
 
 
 # ---------------------------------------------------------------------------- by name

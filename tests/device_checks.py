@@ -56,7 +56,7 @@ def assert_same(found: Any, wanted: Any, rtol: float = 1e-12) -> None:
     for leaf, one in zip(leaves, others, strict=True):
         assert type(leaf) is cupy_double.ndarray, type(leaf)
         assert (leaf.shape, leaf.dtype) == (np.shape(one), np.asarray(one).dtype)
-        size = np.max(np.abs(one), initial=0.0)
+        size = np.max(np.abs(one), initial=1.0)
         np.testing.assert_allclose(leaf.held, one, rtol=rtol, atol=rtol * size)
 
 

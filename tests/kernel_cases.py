@@ -48,6 +48,11 @@ def group_of(tape: Tape) -> Group:
     return group
 
 
+def names() -> list[str]:
+    """Of all primitives that have a kernel and are no views."""
+    return [primitive.name for primitive in REGISTRY if primitive.kernel is not None and not primitive.view]
+
+
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """Everything that has a kernel, in every dtype."""

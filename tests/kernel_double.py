@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import cxx_double
 import numpy as np
 import scipy.special as sp
-
-import cxx_double
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*\Z")
 ASSIGNMENT = re.compile(r"const (\w+) (\w+) = (.*);\Z")
@@ -149,7 +148,9 @@ class _Kernel:
     def _outputs(self, args: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
         given = list(args[self.nin :])
         if not given:
-            raise NotImplementedError("difflab's kernels are given the arrays that they fill")
+            kinds = {one.kind: value.dtype for one, value in zip(self.in_params, args, strict=True)
+                     if isinstance(value, self.array)}  # type: ignore[attr-defined] (the double's array)  # fmt: skip
+            return [self.array(shape, one.dtype or kinds[one.kind]) for one in self.out_params]
         for parameter, out in zip(self.out_params, given, strict=True):
             if not parameter.raw and out.shape != shape:
                 raise ValueError("Out shape is mismatched")
@@ -183,7 +184,8 @@ class ElementwiseKernel(_Kernel):
         shape = np.broadcast_shapes(*[one.shape for one in whole]) if whole else (size,)
         out = self._outputs(args, shape)
         if 0 not in shape:
-            held = [self._held(value, parameter) for value, parameter in zip(args, parameters, strict=True)]
+            filled = (*args[: self.nin], *out)
+            held = [self._held(value, parameter) for value, parameter in zip(filled, parameters, strict=True)]
             self.state.launch(lambda: self._run(held, parameters, shape))
         return None if self.no_return else out[0] if self.nout == 1 else tuple(out)
 
@@ -247,9 +249,10 @@ class ReductionKernel(_Kernel):
         with np.errstate(all="ignore"):
             known = {**FUNCTIONS, **functions, **names}
             mapped = cast(eval(self.map_expr, {"__builtins__": {}}, known))
-            begin = cast(eval(self.identity, {"__builtins__": {}}, FUNCTIONS))[()]
-            mapped = np.broadcast_to(mapped, held[0].shape)
-            total = REDUCING[self.reduce_expr].reduce(mapped, axis=axes, initial=begin, dtype=mapped.dtype)
+            begin = cast(eval(self.identity, {"__builtins__": {}}, FUNCTIONS))
+            mapped = np.ascontiguousarray(np.broadcast_to(mapped, held[0].shape))
+            total = REDUCING[self.reduce_expr].reduce(mapped, axis=axes, dtype=mapped.dtype)
+            total = REDUCING[self.reduce_expr](begin, total)
         found = STORE.match(self.post_map_expr)
         assert found is not None
         assert found.groups() == (self.out_params[0].name, "a")

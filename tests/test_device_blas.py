@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -147,6 +148,19 @@ def test_batches_with_even_steps_are_one_call_and_others_are_a_loop(device):
     assert call.count == 3
 
 
+def test_batch_axes_in_another_order_are_one_batch_all_the_same(device):
+    a, b, out = (on_device(plain((2, 3, *sizes)).held.swapaxes(0, 1)) for sizes in ((4, 5), (5, 2), (4, 2)))
+    (call,) = calls_of(device, a, b, out)
+    assert call.count == 6
+
+
+def test_a_vector_is_read_along_its_elements():
+    row, column, scalar = Strided((1, 64), (7, 1)), Strided((64, 1), (1, 7)), Strided((1, 1), (0, 0))
+    assert [call.leading for call in plan(row, column, scalar) or ()] == [(64, 64, 1)]
+    calls = plan(Strided((64,), (3,)), Strided((64, 5), (5, 1)), Strided((5,), (1,)))
+    assert [call.leading for call in calls or ()] == [(5, 3, 5)]
+
+
 def test_windows_that_overlap_are_taken_where_a_leading_dimension_describes_them(device):
     windows = np.lib.stride_tricks.sliding_window_view(plain((9,)).held, 4)
     assert not blas.takes(on_device(windows), plain((4, 2)), plain((6, 2)))
@@ -276,7 +290,9 @@ def test_a_product_joins_a_capture_where_that_of_cupy_refuses(device):
     np.testing.assert_array_equal(out.held, a.held @ b.held)
 
 
-def test_threads_share_the_handle_in_turns(device):
+def test_threads_share_the_handle_in_turns(device, monkeypatch):
+    del device.library.products[:]
+    monkeypatch.setattr(device.library, "pause", 1e-5)  # in which another thread may meddle
     cases = [(plain((8, 9), start=at), plain((9, 8), start=at), plain((8, 8))) for at in range(8)]
 
     def work(case: Any, stream: int) -> None:
@@ -290,6 +306,7 @@ def test_threads_share_the_handle_in_turns(device):
         thread.join()
     for a, b, out in cases:
         np.testing.assert_array_equal(out.held, a.held @ b.held)
+    assert Counter(call.stream for call in device.library.products) == {16 * at: 20 for at in range(8)}
     assert device.library.handles == 1
 
 

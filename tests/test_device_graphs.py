@@ -297,7 +297,7 @@ def test_a_turn_that_fails_leaves_the_lane_to_others(cupy, monkeypatch):
         patch.setattr(cupy.cuda, "get_current_stream", None)
         with pytest.raises(TypeError):
             lane.__enter__()
-    taken = threading.Thread(target=lambda: lane.__enter__().__exit__())
+    taken = threading.Thread(target=lambda: lane.__enter__().__exit__(), daemon=True)
     taken.start()
     taken.join(10)
     assert not taken.is_alive()

@@ -274,6 +274,31 @@ def test_a_factorisation_runs_uncaptured_and_says_why(cupy: Any) -> None:
     assert "cuSOLVER" in program.stats["not_captured"]
 
 
+def test_a_fourier_transform_runs_uncaptured(cupy: Any) -> None:
+    x = numbers((8,), "waves")
+    tape = traced(lambda x: [np.abs(np.fft.fft(x)) ** 2], x)
+    program = DeviceProgram(tape)
+    for _ in range(3):
+        close(held(program.run([cupy.asarray(x)])), tape.evaluate([x]))
+    assert program.stats["not_captured"].startswith("fft works in memory that belongs to CuPy's plans")
+
+
+@pytest.mark.parametrize("which", ["first", "second", "both"])
+def test_operands_that_blas_cannot_read_are_copied_in_each_run(which: str, cupy: Any) -> None:
+    a, b = numbers((6, 8, 10), "left"), numbers((6, 10, 8), "right")
+
+    def product(a: Any, b: Any) -> list[Any]:
+        left = (a * 2.0)[:, ::2, ::2] if which != "second" else (a * 2.0)[:, ::2, :5]
+        right = (b * 2.0)[:, ::2, ::2] if which != "first" else (b * 2.0)[:, :5]
+        return [left @ right]
+
+    tape = traced(product, a, b)
+    program = DeviceProgram(tape)
+    for _ in range(3):
+        close(held(program.run(on_device(cupy, [a, b]))), tape.evaluate([a, b]))
+    assert program.stats["captured"]
+
+
 def test_tf32_is_asked_for_by_name(cupy: Any) -> None:
     leaves = on_device(cupy, network_leaves("float32"))
     DeviceProgram(network_tape("float32")).run(leaves)

@@ -228,6 +228,12 @@ def test_another_gpu_is_another_environment() -> None:
     now = {"gpus": [{"name": "B", "driver": "1"}]}
     (change,) = environment_change.changes(was, now, blocks)
     assert str(change) == "GPU: A (driver 1) -> B (driver 1)"
+    was = {"packages": {"cupy-cuda13x": "14.2.0"}, "gpu": {"name": "A", "cuda_runtime": "13.0"}}
+    now = {"packages": {"cupy-cuda13x": None}, "gpu": {"missing": "no device"}}
+    assert [str(one) for one in environment_change.changes(was, now, blocks)] == [
+        "cupy-cuda13x: 14.2.0 -> not installed", "CUDA device: A, CUDA 13.0 -> none",
+    ]  # fmt: skip
+    assert not environment_change.changes(was, now, [{"cases": [{"spec": {"device": "cpu"}}]}])
 
 
 def test_one_case_on_a_gpu_is_checked_at_a_time() -> None:
@@ -287,13 +293,14 @@ def test_a_page_shows_the_clocks_of_a_gpu_and_how_it_stood() -> None:
     gpu = {"name": "NVIDIA H200", "memory_bytes": 2**37, "processors": 132, "sm_mhz": 345.0, "ecc": True, "mig": False}
     page = text_of(rows, **with_gpu(**gpu))
     for wanted in (
-        "event 90.0 \N{MICRO SIGN}s, enqueue 20.0 \N{MICRO SIGN}s", "1.50 KiB peak", "1500 to 1980 MHz", "gpu TF32",
+        "event 90.0 \N{MICRO SIGN}s", "enqueue 20.0 \N{MICRO SIGN}s", "1.50 KiB peak", "1500 to 1980 MHz", "gpu TF32",
         "NVIDIA H200, memory 128 GiB, 132 multiprocessors, L2 cache not known",
-        "multiprocessors at 345 MHz of not known", "error correction on", "partitions (MIG) off", "temperature not known", "TF32 is as the tables say",
+        "multiprocessors at 345 MHz of not known",
+        "error correction on", "partitions (MIG) off", "temperature not known", "TF32 is as the tables say",
         "Where CuPy cannot run the loss as it is written",
     ):  # fmt: skip
         assert wanted in page.replace("\N{NO-BREAK SPACE}", " ").replace("\N{GREEK SMALL LETTER MU}", "\N{MICRO SIGN}")
-    assert "bound by host" not in page
+    assert "host-bound" not in page
     assert "Event, enqueue, wall" in page
     assert "Event, enqueue, wall" not in text_of([made_up_runs.row("reverse")])
 
@@ -306,6 +313,7 @@ def test_a_page_says_what_limits_times_on_a_gpu() -> None:
     assert "Event times of jax are missing" in page
     assert "lowered the clocks of the GPU meanwhile, because of its temperature" in page
     assert "event unseen" in page
+    assert ", host-bound" in page
     both = [made_up_runs.row(name, **bound) for name in ("reverse", "forward")]
     assert "On the GPU the host is what limits all cases" in text_of(both)
 

@@ -65,7 +65,9 @@ def parts_of(out: Path, quick: bool, only: Sequence[str]) -> list[Part]:
     python = sys.executable
     marked = [path for path in sorted((ROOT / "tests").glob("test_*.py")) if "mark.gpu" in path.read_text("utf-8")]
     files = [str(path.relative_to(ROOT)) for path in marked]
-    pytest = [python, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider", *files]
+    workers = str(max(1, min(8, (os.cpu_count() or 1) // 2)))  # what takes the time is compiling kernels on the host
+    pytest = [python, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider", "-n", workers]
+    pytest += ["--maxprocesses", workers, *files]
     found = [Part("tests", pytest, 180.0, 60.0)]
     limits = {"gpu": (1e6, 120.0), "gpu-tf32": (120.0, 40.0), "gpu-jacobian": (90.0, 30.0)}
     for study in STUDIES:

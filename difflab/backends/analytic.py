@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import transforms
 from ..errors import UnsupportedError
+from ..execution.cache import Runner
 from ..tape import Tape
 from .protocol import Cost, HandDerived, Source, Work
 
@@ -59,11 +60,20 @@ class PreparedAnalytic:
     def __init__(self, source: Source, function: HandDerived):
         self._source = source
         self._function = function
+        self._runner: Runner | None = None
         self.stats: dict[str, Any] = {"primal_calls": 1}
+        if source.device == "cpu":
+            return
+        try:  # on a GPU a function of NumPy's may not run as it is
+            tape = source.tape
+        except Exception as error:  # whatever a black box does not like about traced arrays
+            self.stats["black_box_reason"] = f"{type(error).__name__}: {error}"
+        else:
+            self._runner = Runner(tape, lambda tape: (tape,), ("value",), frozen=source.frozen, device=source.device)
 
     def value(self, leaves: Sequence[Any]) -> list[Any]:
-        """The loss, by the user's own function."""
-        return self._source.call(leaves)
+        """The loss, by the user's own function, on a GPU by what was recorded of it."""
+        return self._source.call(leaves) if self._runner is None else self._runner.run(list(leaves))
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
         """As derived by hand."""

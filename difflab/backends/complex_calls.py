@@ -119,7 +119,7 @@ class ComplexCalls:
             self._slope(output) if kind == "f" else namespace(output).zeros(output.shape) for output, kind in pairs
         ]
 
-    def _slope(self, output: np.ndarray) -> np.ndarray:
+    def _slope(self, output: Any) -> Any:
         """The imaginary part, NaN where it is none that the step made."""
         xp, part = namespace(output), output.imag
         return xp.where(xp.abs(part) > self._unreal * xp.maximum(xp.abs(output.real), 1), np.nan, part)

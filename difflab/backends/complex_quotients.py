@@ -285,7 +285,8 @@ class PreparedComplexStep:
 
 def _imaginary_diagonal(matrix: Any, run: Run, offset: int) -> Any:
     """The imaginary parts of the coordinates along which the lanes of a run go."""
-    return diagonal(matrix, run, offset).imag  # a view
+    along_it: Any = diagonal(matrix, run, offset)
+    return along_it.imag  # a view
 
 
 def _where_known(slopes: np.ndarray, value: Any) -> np.ndarray:

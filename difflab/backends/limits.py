@@ -131,7 +131,7 @@ class Limits:
     def no_room(self, group: int, points: int, position: int) -> InputError:
         """The error for a coordinate around which the points of a quotient do not fit."""
         name, place = self.name(group, position)
-        lower, upper = self._lower[group][position], self._upper[group][position]
+        lower, upper = (to_host(bound[group])[position] for bound in (self._lower, self._upper))
         return InputError(
             f"Finite(bounds=...): between {lower!s} and {upper!s} there is no room for the {points} points of a "
             f"quotient around coordinate {place} of {name}; widen the bounds or take a smaller step or order"
@@ -157,9 +157,10 @@ class Limits:
             if not inside.all():
                 at = int(to_host(inside).argmin())
                 name, position = self.name(group, at)
+                value, low, high = (to_host(one)[at] for one in (x, lower, upper))
                 raise InputError(
-                    f"Finite(bounds=...): coordinate {position} of {name} is {x[at]!s}, which is not between its "
-                    f"bounds {lower[at]!s} and {upper[at]!s}"
+                    f"Finite(bounds=...): coordinate {position} of {name} is {value!s}, which is not between its "
+                    f"bounds {low!s} and {high!s}"
                 )
             found.append((part * (x - lower).astype(np.float64), part * (upper - x).astype(np.float64)))
         return found

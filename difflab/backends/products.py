@@ -87,11 +87,14 @@ class PreparedProducts:
     def _operand(self, tape: Tape, made_by: dict[int, Equation], number: int) -> Any:
         """An array of random numbers, a transposed view where the tape transposes it."""
         equation = made_by.get(number)
-        turned = equation is not None and equation.primitive.name == "transpose"
-        shape, dtype = _shaped(tape, equation.inputs[0] if turned else number)
+        if equation is None or equation.primitive.name != "transpose":
+            return self._random(tape, number)
+        return self._random(tape, equation.inputs[0]).transpose(equation.params["axes"])
+
+    def _random(self, tape: Tape, number: int) -> Any:
+        shape, dtype = _shaped(tape, number)
         drawn = np.random.default_rng([number, STREAM]).standard_normal(shape, np.float32)
-        array = self._xp.asarray(drawn).astype(dtype, copy=False)
-        return array.transpose(equation.params["axes"]) if turned else array
+        return self._xp.asarray(drawn).astype(dtype, copy=False)
 
     def _zeros(self, like: Aval) -> Any:
         return self._xp.zeros(like.shape, like.dtype)

@@ -115,7 +115,7 @@ class Moves(NamedTuple):
 
     def weight(self, point: int, where: Any = ...) -> Any:
         """The weight of a point; -1 is the centre."""
-        weight = self.weights[point] if point >= 0 else -sum(self.weights)
+        weight: Any = self.weights[point] if point >= 0 else -sum(self.weights)
         return weight[where] if isinstance(weight, np.ndarray) or is_device_array(weight) else weight
 
     @property
@@ -161,7 +161,7 @@ def moves_within(
     least = FINEST * spacing(np.abs(x))
     enough = (first >= least) | ~np.isfinite(least)
     if not enough.all():
-        raise tell(int(np.argmin(enough)))
+        raise tell(int(to_host(enough).argmin()))
     return moves_by_each([first * x.dtype.type(scale) for scale in scales], plan, left)
 
 

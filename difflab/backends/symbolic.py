@@ -232,8 +232,8 @@ class PreparedSymbolic:
         backend = self._backend
         constants = {number: to_host(value) for number, value in self._tape.constants.items()}
         task = Task(
-            replace(self._tape, constants=constants), self._symbolic, self._wrt, order == 2, backend.cse, backend.order, self._code,
-            backend.engine,
+            replace(self._tape, constants=constants), self._symbolic, self._wrt, order == 2, backend.cse,
+            backend.order, self._code, backend.engine,
         )  # fmt: skip
         leaves = [to_host(leaf) for leaf in leaves]  # numbers in formulas are Python's
         if backend.resolved_way() == "tree" and backend.engine == "sympy":

@@ -21,6 +21,10 @@ SOURCES: dict[str, tuple[str, ...]] = {
 }
 
 
+HOST_ONLY = frozenset({"autograd", "casadi", "lambdify", "numdifftools", "scipy", "symengine"})
+"""Peers that compute with NumPy's arrays or with numbers, whatever the machine has."""
+
+
 class Way(NamedTuple):
     """How a backend comes by an operator.
 
@@ -99,6 +103,19 @@ def require(backend: Backend, operator: str) -> Way:
     if way.kind == "refused":
         raise UnsupportedError(f"backend {backend.name!r} cannot do {operator!r}: {way.reason}")
     return way
+
+
+def require_device(backend: Backend, device: str) -> None:
+    """A backend computes where the arguments are.
+
+    Raises:
+        UnsupportedError: they are on a GPU, and it computes on the host.
+    """
+    if device == "gpu" and backend.name in HOST_ONLY:
+        raise UnsupportedError(
+            f"backend {backend.name!r} computes on the host, and the arguments are on the GPU; fetch them with .get(), "
+            "or use a backend that stays there, such as 'reverse'"
+        )
 
 
 def known(operator: str) -> None:

@@ -22,12 +22,13 @@ PACKAGES = (
     "typer", "jinja2",
 )  # fmt: skip
 OPTIONAL = (
-    "torch", "jax", "jaxlib", "autograd", "casadi", "symengine", "numdifftools", "cupy-cuda12x", "cupy-cuda13x",
+    "torch", "jax", "jaxlib", "autograd", "casadi", "symengine", "numdifftools", "cupy-cuda12x", "cupy-cuda13x", "cupy",
     "distributed", "pyarrow",
 )  # fmt: skip
 VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_VERBOSE", "OMP_PROC_BIND", "OMP_WAIT_POLICY", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR",
     "GOTO_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MALLOC_ARENA_MAX", "NPY_DISABLE_CPU_FEATURES", "PYTHONHASHSEED",
+    "CUDA_DEVICE_ORDER", "CUPY_ACCELERATORS", "CUPY_TF32", "NVIDIA_TF32_OVERRIDE",
 )  # fmt: skip
 PYTHON_FLAGS = ("debug", "optimize", "dev_mode", "hash_randomization", "no_user_site", "safe_path", "utf8_mode")
 

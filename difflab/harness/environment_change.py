@@ -27,6 +27,9 @@ PEERS = {
 }
 """Packages that compute only where the cases speak of them, by the word that the cases use."""
 
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+"""Packages that compute where cases are on a GPU."""
+
 MEMORY_TOLERANCE = 0.1  # the kernel keeps a little more or less for itself after each update
 
 
@@ -42,7 +45,7 @@ class Change(NamedTuple):
     after: str | None
 
     def __str__(self) -> str:
-        package = self.name in COMPUTING or any(self.name in names for names in PEERS.values())
+        package = self.name in (*COMPUTING, *CUPY) or any(self.name in names for names in PEERS.values())
         none = "not installed" if package else "none"
         return f"{self.name}: {self.before or none} -> {self.after or none}"
 
@@ -86,12 +89,16 @@ def facts(environment: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]] = 
         found["threads"] = _text(environment["threads"])
     if "packages" in environment:
         packages = environment["packages"]
-        found |= {name: packages[name] for name in (*COMPUTING, *_peers(blocks)) if name in packages}
+        names = (*COMPUTING, *_peers(blocks), *(CUPY if _on_gpu(blocks) else ()))
+        found |= {name: packages[name] for name in names if name in packages}
     if "blas" in environment:
         found |= _libraries(environment)
     if "gpus" in environment and _on_gpu(blocks):
         cards = [f"{one['name']} (driver {one['driver']})" for one in environment["gpus"] or []]
         found["GPU"] = ", ".join(cards) or None
+    if "gpu" in environment and _on_gpu(blocks):
+        gpu = environment["gpu"]
+        found["CUDA device"] = f"{gpu['name']}, CUDA {gpu['cuda_runtime']}" if "name" in gpu else None
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import arrays
 from ..containers import flatten, unflatten
+from ..errors import UnsupportedError
 from . import gpu_facts, gpu_memory, gpu_timing
 from .operation import Operation
 
@@ -41,6 +42,17 @@ class DeviceSide:
         known = {one.name for one in fields(backend) if one.init}
         told = {"device": "gpu", "tf32": bool(spec.get("tf32"))}
         return replace(backend, **{key: told[key] for key in told if key in known and key not in spec["options"]})
+
+    def accept(self, stats: Any, spec: dict[str, Any]) -> None:
+        """Refuse what a backend has prepared where it is not what the case says.
+
+        Raises:
+            UnsupportedError: it rounds to TF32 and should not, or the other way round.
+        """
+        wanted, found = bool(spec.get("tf32")), stats.get("tf32")
+        if found is not None and bool(found) is not wanted:
+            how = "without TF32, which was asked for" if wanted else "with TF32, which was not asked for"
+            raise UnsupportedError(f"backend {spec['backend']!r} computes {how}")
 
     def place(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Arguments with their arrays on the device."""

@@ -26,6 +26,10 @@ class HostSide:
         del spec
         return backend
 
+    def accept(self, stats: Any, spec: dict[str, Any]) -> None:
+        """Refuse what a backend has prepared where it is not what the case says."""
+        del stats, spec
+
     def place(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Arguments where the case is computed."""
         return tuple(arguments)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ForecastError, UnavailableError, UnsupportedError
 from . import limits
 from .finite_loss import LossError, fault_of_loss
+
+if TYPE_CHECKING:
+    from .gpu_side import DeviceSide
+    from .host_side import HostSide
 
 FAST_CALL = 1.0
 CERTIFIED_LENGTH = 80
@@ -128,6 +132,7 @@ class Session:
         else:
             seconds, prepared = self.side.timed(work)
         self.prepared: Any = prepared
+        self.side.accept(prepared.stats, self.spec)
         data = {"prepare_s": seconds, "prepare_peak_bytes": peak, "stats": _plain(self.prepared.stats)}
         self.channel.say("partial", data=data)
         return data
@@ -237,16 +242,16 @@ class Session:
         return self.operation.call(self.backend, self.prepared)
 
     def _primal(self) -> Callable[[], Any]:
-        if self._loss is None:
-            self._loss = self.side.primal(self.instance.loss, self.arguments, self.source)
-        return self._loss
+        loss = self._loss or self.side.primal(self.instance.loss, self.arguments, self.source)
+        self._loss = loss
+        return loss
 
     def _source(self) -> Any:
         """The function at the case's arguments, not recorded yet."""
         return _source(self.instance.loss, self.arguments, self.instance.analytic)
 
 
-def side_of(spec: dict[str, Any]) -> Any:
+def side_of(spec: dict[str, Any]) -> HostSide | DeviceSide:
     """Where a case is computed.
 
     Raises:
@@ -280,7 +285,7 @@ def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Call
     return source(loss, arguments, {}, 0, analytic)
 
 
-def _warm_up(backend: Any, operator: str, side: Any) -> None:
+def _warm_up(backend: Any, operator: str, side: HostSide | DeviceSide) -> None:
     """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case."""
     import numpy as np
 

@@ -54,7 +54,8 @@ def tables(results: Results) -> dict[str, Table]:
     Returns:
         ``cases``: the columns of ``Results.frame``.  ``samples``: one row per sample with ``case``, ``process`` (from
         0), ``sample`` (from 0, in the order of measuring), ``seconds`` per call of the derivative and
-        ``primal_seconds`` per call of the loss.  ``runs``: one row with what is known of the run.
+        ``primal_seconds`` per call of the loss; of a run on a GPU ``event_seconds`` and ``enqueue_seconds`` too, and
+        ``seconds`` are by the wall.  ``runs``: one row with what is known of the run.
     """
     return {one.name: one for one in (cases(results), samples(results), runs(results))}
 
@@ -71,15 +72,19 @@ def cases(results: Results) -> Table:
 
 def samples(results: Results) -> Table:
     """One row per sample; nothing is left out."""
-    columns = {"case": TEXT, "process": INTEGER, "sample": INTEGER, "seconds": REAL, "primal_seconds": REAL}
-    return Table("samples", columns, list(_samples(results)))
+    columns = {"case": TEXT, "process": INTEGER, "sample": INTEGER}
+    series = {"seconds": "samples", "primal_seconds": "primal"}
+    if any("event" in data for epochs in results.ledger.epochs.values() for data in epochs.values()):
+        series |= {"event_seconds": "event", "enqueue_seconds": "enqueue"}
+    rows = list(_samples(results, list(series.values())))
+    return Table("samples", columns | dict.fromkeys(series, REAL), rows)
 
 
-def _samples(results: Results) -> Iterator[tuple[Any, ...]]:
+def _samples(results: Results, series: list[str]) -> Iterator[tuple[Any, ...]]:
     for row in results.rows:
         for process, data in sorted(results.ledger.epochs.get(row["case"], {}).items()):
-            pairs = zip_longest(data["samples"], data["primal"])
-            yield from ((row["case"], process, number, *pair) for number, pair in enumerate(pairs))
+            together = zip_longest(*(data.get(name, ()) for name in series))
+            yield from ((row["case"], process, number, *values) for number, values in enumerate(together))
 
 
 def runs(results: Results) -> Table:

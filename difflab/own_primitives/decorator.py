@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, is_device_array
 from ..builder import Builder, Shape
 from ..elements import holds_numbers
 from ..errors import InputError, TraceError, user_location
@@ -216,7 +217,10 @@ class OwnPrimitive(Own):
             value = innermost([x for x in value.ravel() if isinstance(x, Traced)]).lift(value)
         if isinstance(value, Traced | int | float | complex):
             return value
-        if not (isinstance(value, np.ndarray | np.generic) or is_device_array(value)) or value.dtype.kind not in "biufc":
+        if (
+            not (isinstance(value, np.ndarray | np.generic) or is_device_array(value))
+            or value.dtype.kind not in "biufc"
+        ):
             raise TraceError(
                 f"the primitive `{self.name}` at {user_location()}: `{self.argument(position)}` is given a "
                 f"{type(value).__name__}; positional arguments are arrays and numbers, anything else is keyword-only"

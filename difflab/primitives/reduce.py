@@ -155,10 +155,10 @@ def _position(name, search, rule):
 
     def device(xp, x, *, axis):
         found = getattr(xp, name)(x, axis=axis)
-        if x.dtype.kind != "f":
+        if not xp.isdtype(x.dtype, "real floating"):
             return found
         lost = xp.isnan(x)  # of several NaNs CuPy takes any, NumPy the first
-        return xp.where(xp.any(lost, axis=axis), xp.argmax(lost, axis=axis), found)
+        return xp.where(xp.any(lost, axis=axis), xp.argmax(xp.astype(lost, xp.int8), axis=axis), found)
 
     return general(
         lambda x, *, axis: search(x, axis=axis),

@@ -11,6 +11,13 @@ from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
 
+
+def _with_leading_axes(avals, shape):
+    """In a kernel it is its operand where it only puts axes of length 1 before the others."""
+    ndim = len(shape) - len(avals[0].shape)
+    return "{0}" if ndim >= 0 and shape[ndim:] == avals[0].shape and set(shape[:ndim]) <= {1} else ""
+
+
 reshape = linear(
     lambda x, *, shape: np.reshape(x, shape),
     lambda cotangent, x, wanted, shape: (reshape(cotangent, shape=x.shape) if wanted[0] else None,),
@@ -21,6 +28,7 @@ reshape = linear(
     batch=lambda size, flags, x, shape: reshape(x, shape=(size, *shape)),
     device=lambda xp, x, *, shape: xp.reshape(x, shape),
     samples=lambda: [((np.arange(6.0),), {"shape": (2, 3)}), ((np.arange(6.0).reshape(2, 3),), {"shape": (3, 1, 2)})],
+    kernel=_with_leading_axes,
 )
 
 

@@ -136,7 +136,7 @@ erfinv = special(
 erfcinv = special(
     "erfcinv", lambda y, x: -e.exp(y * y) / _two_over_root_pi(x), domain=(0.1, 1.9), kernel=of_kinds("erfcinv({0})")
 )
-dawsn = special("dawsn", lambda y, x: 1.0 - 2.0 * x * y, device=lacking("dawsn"))
+dawsn = special("dawsn", lambda y, x: 1.0 - 2.0 * x * y, device=device_rules.dawsn)
 ndtr = special(
     "ndtr", lambda y, x: e.exp(-0.5 * x * x) / _root_two_pi(x), exact=exact.ndtr, kernel=of_kinds("normcdf({0})")
 )

@@ -85,8 +85,8 @@ def clocks(case: Case) -> list[str]:
     if case.enqueue_s is None:
         return []
     event = "event unseen" if case.event_s is None else f"event {numbers.seconds(case.event_s)}"
-    bound = ", bound by host" if case.host_bound == "True" else ""
-    return [f"{event}, enqueue {numbers.seconds(case.enqueue_s)}{bound}"]
+    bound = ", host-bound" if case.host_bound == "True" else ""
+    return [event, f"enqueue {numbers.seconds(case.enqueue_s)}{bound}"]
 
 
 def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..builder import aval_of
 from ..primitives import REGISTRY
 from ..primitives.batching import spread_lanes
 from ..primitives.constructors import general
 from ..primitives.record import OUT, Aval, Call, Operand, Traced
+from ..primitives.values import device_value
 from ..promotion import innermost
 from .batch import batch
 from .inline import inline, transform_builder
@@ -46,12 +48,12 @@ def of_one_lane(likes: Sequence[Any], flags: Sequence[bool]) -> list[Aval]:
     return [Aval(x.shape[1:] if flag else x.shape, x.dtype) for x, flag in zip(likes, flags, strict=True)]
 
 
-def evaluated(function: Callable, flags: Sequence[bool], size: int, arrays: Sequence[Any]) -> np.ndarray:
-    """A function of plain arrays, lane by lane."""
+def evaluated(function: Callable, flags: Sequence[bool], size: int, arrays: Sequence[Any]) -> Any:
+    """A function of plain arrays, lane by lane; on a GPU where the arrays are there."""
     rows = []
     for lane in range(size):
         operands = [array[lane, ...] if flag else array for array, flag in zip(arrays, flags, strict=True)]
-        rows.append(np.asarray(function(*operands)))
+        rows.append(as_array(function(*operands)))
     return np.stack(rows)
 
 
@@ -93,6 +95,11 @@ def pulled(rule: Callable, flags: Sequence[bool], size: int, cotangent: Any, y: 
 
 def _evaluate(*arrays, inner, params, flags, size):
     return evaluated(partial(record_of(inner).evaluate, **options_of(params)), flags, size, arrays)
+
+
+def _device(xp, *arrays, inner, params, flags, size):
+    record, options = record_of(inner), options_of(params)
+    return evaluated(lambda *operands: device_value(xp, record, operands, options), flags, size, arrays)
 
 
 def _abstract(*avals, inner, params, flags, size):
@@ -185,6 +192,7 @@ lanes = general(
     flops=_flops,
     samples=_samples,
     batch=_batch,
+    device=_device,
     examples="runs another primitive lane by lane",
     inexact="it runs another primitive lane by lane, which exact arithmetic does on the function itself",
 )

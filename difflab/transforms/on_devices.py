@@ -132,15 +132,19 @@ def _patches(work: _Work, position: int, equation: Equation) -> None:
     windows = work.maker(equation.inputs[0], "windows")
     if windows is None:
         return
-    axes = work.shape(windows.output)
-    if work.shape(equation.output) != (math.prod(axes[:3]), math.prod(axes[3:])):
+    axes, shape = work.shape(windows.output), work.shape(equation.output)
+    flat = (math.prod(axes[:3]), math.prod(axes[3:]))
+    if not all(flat) or not shape or shape[-1] != flat[1]:  # groups of channels may stand in front of the rows
         return
     images, border = windows.inputs[0], NONE
     pad = work.maker(images, "pad")
     if pad is not None and pad.params["widths"][0] == pad.params["widths"][3] == (0, 0):
         images, border = pad.inputs[0], pad.params["widths"][1:3]
     params = {**windows.params, "border": border}
-    if not _without_patches(work, equation.output, images, params):
+    if shape != flat:
+        rows = work.add(position, patch_kernels.patches, (images,), **params)
+        work.add(position, find("reshape"), (rows,), equation.output, shape=shape)
+    elif not _without_patches(work, equation.output, images, params):
         work.add(position, patch_kernels.patches, (images,), equation.output, **params)
 
 
@@ -192,10 +196,14 @@ def _from_patches(work: _Work, position: int, cut: Equation) -> None:
     whole = (start[0], stop[0], start[3], stop[3]) == (0, shape[0], 0, shape[3])
     if not whole or step != (1, 1, 1, 1):
         return
-    if work.shape(apart.inputs[0]) != (math.prod(axes[:3]), math.prod(axes[3:])):
+    flat, given = (math.prod(axes[:3]), math.prod(axes[3:])), work.shape(apart.inputs[0])
+    if not all(flat) or not given or given[-1] != flat[1]:
         return
+    rows = apart.inputs[0]
+    if given != flat:
+        rows = work.add(position, find("reshape"), apart.inputs, shape=flat)
     border = tuple([(start[axis], shape[axis] - stop[axis]) for axis in (1, 2)])
-    work.add(position, patch_kernels.from_patches, apart.inputs, cut.output, **fold.params, border=border)
+    work.add(position, patch_kernels.from_patches, (rows,), cut.output, **fold.params, border=border)
 
 
 # ---------------------------------------------------------------------------- scatters

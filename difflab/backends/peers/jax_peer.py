@@ -36,7 +36,7 @@ class Jax:
 
     Example:
         >>> Jax(jit=False)
-        Jax(jit=False, mode='reverse', tf32=False)
+        Jax(jit=False, mode='reverse')
         >>> Jax().family
         'peer'
     """
@@ -51,6 +51,9 @@ class Jax:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputError(f"Jax(mode={self.mode!r}): mode is one of {', '.join(MODES)}")
+
+    def __repr__(self) -> str:
+        return f"Jax(jit={self.jit}, mode={self.mode!r}{', tf32=True' if self.tf32 else ''})"
 
     def unavailable(self) -> str | None:
         """What is missing, in a sentence; nothing is imported."""

@@ -37,7 +37,7 @@ class Torch:
 
     Example:
         >>> Torch(compile=True)
-        Torch(compile=True, graph=False, tf32=False)
+        Torch(compile=True)
         >>> Torch().family
         'peer'
     """
@@ -52,6 +52,10 @@ class Torch:
     def __post_init__(self) -> None:
         if self.graph:  # a graph is of value and gradient; what else is asked for follows from them or is refused
             object.__setattr__(self, "capabilities", frozenset(("gradient", "value_and_gradient", "bare")))
+
+    def __repr__(self) -> str:
+        options = (name for name in ("compile", "graph", "tf32") if getattr(self, name))
+        return f"Torch({', '.join(f'{name}=True' for name in options)})"
 
     def unavailable(self) -> str | None:
         """What is missing, in a sentence; nothing is imported."""

@@ -62,8 +62,8 @@ class DeviceTensors:
 
     def given(self, array: Any) -> Any:
         """A tensor that shares the memory of an array; only what does not lie in one piece is copied."""
-        dtype_of(array.dtype)
         array = self._upload(array)
+        dtype_of(array.dtype)
         return self._torch.from_dlpack(array if array.flags.c_contiguous else array.copy())
 
     def results(self, tensors: Sequence[Any], likes: Sequence[Aval], given: Sequence[Any]) -> list[Any]:

@@ -210,8 +210,8 @@ template <typename T> __device__ inline T huber_loss(T delta, T r) {
 template <typename T> __device__ inline T pseudo_huber_loss(T delta, T r) {
   if (delta < T(0)) return T(infinity);
   if (delta == T(0) || r == T(0)) return T(0);
-  T v = r / delta;
-  return delta * delta * (v * v / (sqrt(T(1) + v * v) + T(1)));
+  T v = r / delta, h = hypot(T(1), v);
+  return delta * delta * (fabs(v) < T(1) ? v * v / (h + T(1)) : h - T(1));
 }
 
 template <typename T> __device__ inline T box_cox(T x, T p) {

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...tape import Equation, Tape
-from .language import REDUCTIONS, element_text, read_operands
+from .language import REDUCTIONS, element_text, read_operands, typed
 
 OPERANDS = 60
 """Arrays that one kernel reads and writes at most."""
@@ -140,7 +140,7 @@ class _Grouping:
         tape, text = self.tape, _text(self.tape, equation)
         if self._reduces(equation):
             kind, mentioned = "reduction", [0]
-        elif text and not equation.primitive.view:
+        elif text and not equation.primitive.view and typed(tape.avals[equation.output].dtype):
             kind, mentioned = "elements", read_operands(text, len(equation.inputs))
         else:
             return "single", tuple(dict.fromkeys(equation.inputs))
@@ -159,13 +159,15 @@ class _Grouping:
     def _hidden(self) -> set[int]:
         """Positions of views that nobody needs as arrays, since all their readers look through them."""
         hidden: set[int] = set()
+        read: set[int] = set()
         wanted = set(self.needed)
         for position in reversed(range(len(self.reads))):
-            output = self.tape.equations[position].output
-            if output in self.sources and output not in wanted:
+            equation = self.tape.equations[position]
+            if equation.output in self.sources and equation.output in read and equation.output not in wanted:
                 hidden.add(position)
             elif self.kinds[position] == "single":
-                wanted.update(self.tape.equations[position].inputs)
+                wanted.update(equation.inputs)
+            read.update(equation.inputs)
         return hidden
 
     # ---------------------------------------------------------------- from the last equation to the first
@@ -279,7 +281,7 @@ class _Grouping:
                         small -= self.tape.avals[number].shape != shape
                         del waiting[number]
             inside.add(output)
-            outside = len(self.readers.get(output, ())) + (output in self.needed)
+            outside = len(self.readers.get(output, ())) + (output in self.needed or output not in self.readers)
             if outside:
                 waiting[output] = outside
                 small += self.tape.avals[output].shape != shape
@@ -297,13 +299,14 @@ class _Grouping:
         outputs = []
         for position in members:
             number = self.tape.equations[position].output
-            if number in self.needed or any(reader not in inside for reader in self.readers.get(number, ())):
+            readers = self.readers.get(number, ())
+            if number in self.needed or not inside.issuperset(readers) or not readers:
                 outputs.append(number)
         inputs = self._inputs(members) if kind != "single" else self.tape.equations[members[0]].inputs
         return Group(kind, tuple(members), tuple(dict.fromkeys(inputs)), tuple(outputs), shape, axes, self.sources)
 
     def _with_views(self, groups: list[Group]) -> list[Group]:
-        """Hidden views beside the first equation that looks through them, and alone if nobody does."""
+        """Hidden views beside the first equation that looks through them."""
         home: dict[int, int] = {}
         for position, equation in enumerate(self.tape.equations):
             if position not in self.hidden:
@@ -320,9 +323,6 @@ class _Grouping:
         for group in groups:
             views = [view for position in group.positions for view in beside.get(position, ())]
             result.append(group._replace(positions=tuple(sorted([*group.positions, *views]))) if views else group)
-        for view in sorted(self.hidden - set(home)):
-            equation = self.tape.equations[view]
-            result.append(Group("single", (view,), equation.inputs, (), self.tape.avals[equation.output].shape))
         return result
 
 

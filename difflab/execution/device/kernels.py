@@ -48,8 +48,10 @@ def element_kernel(xp: Any, tape: Tape, group: Group) -> Callable[..., Any]:
 
 def _launched(kernel: Any, shape: tuple[int, ...], *arrays: Any) -> None:
     """One launch; where all arrays are whole or single numbers, as a loop over one axis, without divisions."""
-    if len(shape) > 1 and all(
-        [array.ndim == 0 or (array.shape == shape and array.flags.c_contiguous) for array in arrays]
-    ):
-        arrays = tuple([array if array.ndim == 0 else array.reshape(-1) for array in arrays])
+    if len(shape) > 1 and all([array.size == 1 or _whole(array, shape) for array in arrays]):
+        arrays = tuple([array.reshape(() if array.size == 1 else -1) for array in arrays])
     kernel(*arrays)
+
+
+def _whole(array: Any, shape: tuple[int, ...]) -> bool:
+    return array.shape == shape and array.flags.c_contiguous

@@ -107,7 +107,8 @@ def literal_text(value: Any, dtype: np.dtype) -> str:
         >>> literal_text(0.1, np.dtype(np.float32))
         'float(0.10000000149011612)'
     """
-    held, name = np.asarray(value, dtype)[()], computed(dtype)
+    held: Any = np.asarray(value, dtype)[()]
+    name = computed(dtype)
     if dtype.kind == "c":
         part = np.dtype(np.float32 if dtype == np.complex64 else np.float64)
         return f"{name}({literal_text(held.real, part)}, {literal_text(held.imag, part)})"
@@ -221,6 +222,11 @@ def preamble(*texts: str) -> str:
     return "\n".join([*headers, *types, *parts])
 
 
+def _zero(dtype: np.dtype) -> Any:
+    """What changes no sum, not even that of negative zeros."""
+    return {"f": -0.0, "c": complex(-0.0, -0.0)}.get(dtype.kind, 0)
+
+
 def _least(dtype: np.dtype) -> Any:
     if dtype.kind == "f":
         return -math.inf
@@ -242,7 +248,7 @@ def _ordered(aval: Aval) -> bool:
 
 
 REDUCTIONS = {
-    "sum": Reduction("a + b", lambda dtype: literal_text(0, dtype), _numbers),
+    "sum": Reduction("a + b", lambda dtype: literal_text(_zero(dtype), dtype), _numbers),
     "prod": Reduction("a * b", lambda dtype: literal_text(1, dtype), _numbers),
     "max": Reduction("larger(a, b)", lambda dtype: literal_text(_least(dtype), dtype), _ordered),
     "min": Reduction("smaller(a, b)", lambda dtype: literal_text(_most(dtype), dtype), _ordered),

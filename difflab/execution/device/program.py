@@ -83,7 +83,7 @@ class DeviceProgram:
         if self._workspace is not None:
             replay = self._workspace.replay
             notes |= {"steps": self._workspace.steps, "products": self._workspace.products}
-            notes["captured"] = replay.captured
+            notes |= {"captured": replay.captured, "graph_nodes": replay.nodes}
             if replay.reason is not None:
                 notes["not_captured"] = replay.reason
         return notes

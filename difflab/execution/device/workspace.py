@@ -24,6 +24,8 @@ from .layout import Layout, Spot
 
 Step = Callable[[], None]
 BLAS_DTYPES = "efdFD"
+PLANNED = frozenset({"fft", "rfft", "irfft"})
+"""Primitives of cuFFT."""
 
 
 class Workspace:
@@ -55,9 +57,7 @@ class Workspace:
         for number, spot in layout.copies:
             out = self.result(self.blocks, number, spot)
             self._step("copy", functools.partial(xp.copyto, out, self.values[number]))
-        guards = len(tape.guards)
-        reason = f"the host compares what Python saw in {guards} branch{'es' * (guards > 1)}" if guards else None
-        self.replay = Replay(self._steps, names=self._names, reason=reason)
+        self.replay = Replay(self._steps, names=self._names, reason=_reason(tape))
 
     @property
     def steps(self) -> int:
@@ -144,8 +144,15 @@ class Workspace:
             return functools.partial(self._xp.matmul, a, b, out=out)
         copies: list[tuple[Any, Any]] = []
         if not takes(a, b, out):
-            copies = [(self._xp.empty(one.shape, one.dtype), one) for one in (a, b)]
-            a, b = [copy for copy, _ in copies]
+            # Rows that lie whole are always taken, so often one copy is enough.
+            twins = [self._xp.empty(one.shape, one.dtype) for one in (a, b)]
+            chosen = next(
+                (first, second)
+                for first, second in ((twins[0], b), (a, twins[1]), (twins[0], twins[1]))
+                if takes(first, second, out)
+            )
+            copies = [(twin, one) for twin, one in zip(chosen, (a, b), strict=True) if twin is not one]
+            a, b = chosen
         launch, current = blas.prepared(a, b, out, tf32=self._tf32), self._xp.cuda.get_current_stream
 
         def run() -> None:
@@ -154,6 +161,16 @@ class Workspace:
             launch(current().ptr)
 
         return run
+
+
+def _reason(tape: Tape) -> str | None:
+    """Why the host has to take part, as far as the tape tells; what else a capture refuses is found by trying."""
+    if guards := len(tape.guards):
+        return f"the host compares what Python saw in {guards} branch{'es' * (guards > 1)}"
+    transforms = [equation.primitive.name for equation in tape.equations if equation.primitive.name in PLANNED]
+    if transforms:  # CuPy lets them be captured, and may later give the memory of their plans to somebody else
+        return f"{transforms[0]} works in memory that belongs to CuPy's plans and not to this program"
+    return None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import amounts, environment, hardware, kernels, statistics
+from .. import amounts, environment, environment_change, hardware, kernels, statistics
 from ..process import START_SECONDS, Worker, ask
 from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
 
-CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 MOSTLY_FREE = 0.8
 """The part of a GPU's memory that is free where nobody else uses it: CUDA itself takes some."""
 ROUNDS = 9
@@ -26,7 +25,7 @@ def gpu(question: Callable[[], dict[str, Any] | str] | None = None) -> Finding:
     names = ", ".join(
         one["name"] + (f" ({amounts.size(one['memory_bytes'])})" if one["memory_bytes"] else "") for one in cards
     )
-    if not any(map(environment.version_of, CUPY)):
+    if not any(map(environment.version_of, environment_change.CUPY)):
         if not cards:
             return Finding("GPU", OK, "none found; everything runs on the processor")
         return Finding("GPU", NOTE, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
@@ -53,7 +52,7 @@ def gpu_state(facts: Mapping[str, Any]) -> Finding:
         f"CUDA {facts['cuda_runtime']}" if facts.get("cuda_runtime") else "",
         _of_most(facts.get("sm_mhz"), facts.get("sm_mhz_most")),
         f"{facts['temperature_c']:.0f} degrees" if facts.get("temperature_c") is not None else "",
-        {True: "ECC on", False: "ECC off"}.get(facts.get("ecc"), ""),
+        "" if facts.get("ecc") is None else f"ECC {'on' if facts['ecc'] else 'off'}",
         "a part of a GPU (MIG)" if facts.get("mig") else "",
     ]
     text = ", ".join(part for part in parts if part)
