@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -84,6 +85,11 @@ def free_bytes() -> int:
 def device_bytes() -> int:
     """Bytes of the GPU's memory in all."""
     return int(import_cupy().cuda.runtime.memGetInfo()[1])
+
+
+def rounds_to_tf32() -> bool:
+    """Whether products of float32 matrices may be rounded to TF32: by CuPy's own switch, ``CUPY_TF32=1``."""
+    return os.environ.get("CUPY_TF32", "0") not in ("", "0")
 
 
 def synchronise(*values: Any) -> None:

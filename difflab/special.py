@@ -232,10 +232,14 @@ def zeta(x: Any, q: Any = None, out: Any = None) -> Any:
             f"zeta at {user_location()} is differentiated in its second argument only, and writes into no array; give "
             "the exponent as a plain number or array"
         )
-    single = q.dtype == np.float32 and isinstance(x, int | float)
+    return _hurwitz(x, q)
+
+
+def _hurwitz(exponent: Any, q: Any) -> Any:
+    single = q.dtype == np.float32 and isinstance(exponent, int | float)
     dtype = np.result_type(np.float32 if single else np.float64, q.dtype)
-    exponent: Any = x.astype(dtype) if is_device_array(x) else np.asarray(x, dtype)
-    return REGISTRY["zeta"](exponent, REGISTRY["cast"](q, dtype=dtype.str) if q.dtype != dtype else q)
+    given = REGISTRY["cast"](exponent, dtype=dtype.str) if is_device_array(exponent) else np.asarray(exponent, dtype)
+    return REGISTRY["zeta"](given, REGISTRY["cast"](q, dtype=dtype.str) if q.dtype != dtype else q)
 
 
 def multigammaln(a: Any, d: int) -> Any:

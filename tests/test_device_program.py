@@ -217,6 +217,22 @@ def test_a_result_that_is_an_input_or_returned_twice_is_an_array_of_its_own(cupy
 # ------------------------------------------------------------------------------- arguments and constants
 
 
+def test_what_depends_on_constants_alone_is_computed_once(cupy: Any) -> None:
+    matrix = numbers((4, 4), "matrix")
+    tape = traced(lambda x: [x @ np.tanh(matrix_of(x, matrix)), np.exp(matrix_of(x, matrix)).T], numbers((2, 4), "x"))
+    program, x = DeviceProgram(tape), cupy.asarray(numbers((2, 4), "x"))
+    for _ in range(3):
+        close(held(program.run([x])), tape.evaluate([x.held]))
+    names = program._workspace.replay._names  # type: ignore[union-attr] (it has run)
+    assert not any(name in ("tanh", "exp") for name in names), names
+
+
+def matrix_of(x: Any, matrix: np.ndarray) -> Any:
+    """The matrix as a constant of the trace that ``x`` belongs to."""
+    return x.builder.constant(matrix)
+
+
+
 def test_constants_are_uploaded_once(cupy: Any) -> None:
     matrix = numbers((4, 4), "matrix")
     tape = traced(lambda x: [x @ matrix + np.arange(4.0)], numbers((2, 4), "x"))
@@ -299,12 +315,14 @@ def test_operands_that_blas_cannot_read_are_copied_in_each_run(which: str, cupy:
     assert program.stats["captured"]
 
 
-def test_tf32_is_asked_for_by_name(cupy: Any) -> None:
+def test_tf32_is_asked_for_by_name(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUPY_TF32", raising=False)
     leaves = on_device(cupy, network_leaves("float32"))
     DeviceProgram(network_tape("float32")).run(leaves)
     assert {product.compute for product in cupy.blas.products} == {68}  # sums of 32 bits, factors unrounded
     cupy.blas.products.clear()
-    program = DeviceProgram(network_tape("float32"), tf32=True)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    program = DeviceProgram(network_tape("float32"))
     program.run(leaves)
     assert {product.compute for product in cupy.blas.products} == {77}
     assert program.stats["tf32"]

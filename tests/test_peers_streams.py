@@ -78,6 +78,7 @@ def test_pytorch_joins_the_stream_of_cupy(ours: int, theirs: int, entered: Any, 
     cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=ours))
     cupy = SimpleNamespace(cuda=cuda, from_dlpack=None)
     monkeypatch.setattr(torch_tensors, "import_cupy", lambda: cupy)
+    monkeypatch.setattr(torch_tensors, "wake", lambda torch: None)
     seen: list[Any] = []
     torch: Any = switches()
     torch.cuda = Streams(theirs, seen)

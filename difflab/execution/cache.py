@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_array
+from ..arrays import as_array, rounds_to_tf32
 from ..primitives.record import identity
 from ..tape import Equation, Tape
 from ..transforms.checkpoints import Recomputed
@@ -129,7 +129,7 @@ class Runner:
         device: str = "cpu",
     ):
         if device == "gpu":
-            build, key = DeviceProgram, (key, device)
+            build, key = DeviceProgram, (key, device, rounds_to_tf32())
         if frozen:
             tapes, copies = transform(tape), {}
             self.programs = tuple([build(each, copies) for each in tapes])

@@ -176,7 +176,7 @@ def dawsn(xp: Any, x: Any) -> Any:
 
     Example:
         >>> dawsn(np, np.array([0.0, 1.0])).round(6)
-        array([0.      , 0.53808 ])
+        array([0.     , 0.53808])
     """
     if not xp.isdtype(x.dtype, "real floating"):
         raise UnsupportedError(f"CuPy has no dawsn of {x.dtype.name} numbers; use device 'cpu'")

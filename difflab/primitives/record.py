@@ -117,9 +117,9 @@ class Primitive:
     ``examples(given, **params)`` says along which axis the result carries the examples of a batch (``examples.py``), or
     why it mixes them; a string is the reason where it always does, and ``None`` means that nobody knows.
     ``device(xp, *arrays, **params)`` is the value on a GPU where ``evaluate`` calls what CuPy's arrays do not answer
-    to; ``xp`` is ``cupy``.  A rule with a keyword ``out`` fills the array given there.  ``kernel`` is one element of the
-    result as text that C++ and Python read alike: a template such as ``"tanh({0})"``, or a function of the operands'
-    avals and the metadata that gives one (``language.py``).
+    to; ``xp`` is ``cupy``.  A rule with a keyword ``out`` fills the array given there.  ``kernel`` is one element of
+    the result as text that C++ and Python read alike: a template such as ``"tanh({0})"``, or a function of the
+    operands' avals and the metadata that gives one (``language.py``).
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,7 +135,10 @@ class PreparedTorch:
         self._captured: Captured | None = None
         if backend.compile:
             self._run = compiled(written.function, source.device)
-            self.value_and_gradient(example) if operator in ("gradient", "value_and_gradient") else self.value(example)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what PyTorch has to say of its own parts
+                first = operator in ("gradient", "value_and_gradient")
+                self.value_and_gradient(example) if first else self.value(example)
         if backend.graph:
             with self._side.computing():
                 leaves = self._tensors(example, moving=True)[: len(self._tape.inputs)]

@@ -128,6 +128,7 @@ def tensors_on(torch: Any, device: str, tf32: bool) -> HostTensors | DeviceTenso
             "none; install PyTorch for CUDA (pytorch.org), or use device 'cpu'"
         )
     precision = Precision(torch, tf32)
+    wake(torch)
 
     def stream() -> AbstractContextManager[Any]:
         pointer = cupy.cuda.get_current_stream().ptr
@@ -136,6 +137,18 @@ def tensors_on(torch: Any, device: str, tf32: bool) -> HostTensors | DeviceTenso
         return torch.cuda.stream(torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream())
 
     return DeviceTensors(torch, to_device, cupy.from_dlpack, stream, precision)
+
+
+def wake(torch: Any) -> None:
+    """Let PyTorch's thread for derivatives make its context on the GPU, of which it warns when it first multiplies.
+
+    Args:
+        torch: the module, which sees a GPU.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x = torch.ones((2, 2), device="cuda", requires_grad=True)
+        torch.autograd.grad((x @ x).sum(), x)
 
 
 class Precision:

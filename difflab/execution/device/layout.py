@@ -1,7 +1,7 @@
 """Where the values of a program lie on a GPU: which share memory, which are views, which the caller gets.
 
-A value is ``given`` (an input, a constant or a literal, in memory of its own), a ``view`` of another value, a
-``buffer`` in a slot that values share which are not alive together, or a ``result``.  Small results lie in blocks, so
+A value is ``given`` (an input, a constant or a literal, in memory of its own), ``fixed`` (computed once at set-up, since
+it depends on constants alone), a ``view`` of another value, a ``buffer`` in a slot that values share which are not alive together, or a ``result``.  Small results lie in blocks, so
 that a call hands out many of them by one copy; numbers have a block of their own, lest who keeps the value of every
 step keeps the gradients too.  Kernels of one stream run one after the other, so a slot is free as soon as the last
 kernel that reads it is in the queue.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...primitives.record import Aval
 from ...tape import Tape
-from ..plan import Free, Plan
+from ..plan import Free, Passed, Plan
 from .fusion import Group
 
 ALIGNMENT = 256
@@ -87,7 +87,14 @@ def lay_out(tape: Tape, groups: Sequence[Group]) -> Layout:
     layout.places = dict.fromkeys(contiguous, "given")
     roots: dict[int, int] = {}
     wanted = set(tape.outputs)
+    passed = {number for number, value in tape.constants.items() if isinstance(value, Passed)}
+    fixed = {*tape.constants, *tape.literals} - passed
     for group in groups:
+        if fixed.issuperset(group.inputs):
+            layout.places.update(dict.fromkeys(group.outputs, "fixed"))
+            contiguous.update(dict.fromkeys(group.outputs, False))
+            fixed.update(group.outputs)
+            continue
         for number in group.outputs:
             source = view_of(group, contiguous, tape)
             if source is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import import_cupy, is_device_array, to_device
+from ...arrays import import_cupy, is_device_array, rounds_to_tf32, to_device
 from ...errors import GuardError
 from ...tape import Tape, literal_array
 from ...transforms.checkpoints import Recomputed
@@ -30,10 +30,11 @@ class DeviceProgram:
         tape: what to compute; it is simplified unless it computes values twice on purpose.  Its constants are uploaded
             once, but for those that are ``Passed`` at each call.
         copies: of constants, by the ids of the originals, which programs that are made together share.
-        tf32: whether products of float32 matrices may be rounded to TF32.
+
+    Products of float32 matrices are rounded to TF32 only where CuPy's own are, by its switch ``CUPY_TF32=1``.
     """
 
-    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None, *, tf32: bool = False):
+    def __init__(self, tape: Tape | Recomputed, copies: dict[int, Any] | None = None):
         notes: dict[str, Any] = {}
         if isinstance(tape, Recomputed):
             tape, notes = tape.tape, tape.notes
@@ -43,7 +44,7 @@ class DeviceProgram:
         self._xp = import_cupy()
         self._groups = grouped(tape)
         self._layout = lay_out(tape, self._groups)
-        self._tf32 = tf32
+        self._tf32 = rounds_to_tf32()
         self._workspace: Workspace | None = None
         passed = {number: value.position for number, value in tape.constants.items() if isinstance(value, Passed)}
         self._passed, self._positions = tuple(passed), tuple(passed.values())
@@ -66,7 +67,7 @@ class DeviceProgram:
             "in_place": self._layout.inplace,
             "fused": sum(len(group.positions) for group in self._groups if group.kind != "single"),
             "fused_kernels": len(kinds) - kinds.count("single"),
-            "tf32": tf32,
+            "tf32": self._tf32,
             **notes,
         }
 

@@ -83,7 +83,7 @@ class Workspace:
             return self.result(self.blocks, number, layout.results[number])
         if number in layout.slot_of:
             return self._slots[layout.slot_of[number]][: aval.nbytes].view(aval.dtype).reshape(aval.shape)
-        return self._empty(number)  # an output that is copied to several places
+        return self._empty(number)
 
     # -------------------------------------------------------------------- steps
 
@@ -92,6 +92,15 @@ class Workspace:
         self._steps.append(step)
 
     def _add(self, group: Group) -> None:
+        """The step of a group; what is fixed is computed right here, and views need none."""
+        steps = len(self._steps)
+        self._bind(group)
+        if any(self._layout.places[number] == "fixed" for number in group.outputs):
+            for step in self._steps[steps:]:
+                step()
+            del self._steps[steps:], self._names[steps:]
+
+    def _bind(self, group: Group) -> None:
         equations = [self._tape.equations[position] for position in group.positions]
         if group.kind == "single" and self._layout.places[equations[0].output] == "view":
             equation = equations[0]
