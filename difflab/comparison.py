@@ -182,7 +182,7 @@ def compare(
         except Exception as fault:  # whatever a backend does wrong becomes its row
             row["outcome"], row["reason"] = verdict(fault)
             continue
-        row |= side.notes()
+        row |= side.notes(prepared.stats)
     samples = interleave(ready, there.primal, side)
     study = _study(function, operator, labels)
     facts = {"why": why} if truth is None else accuracy.facts_of(truth)

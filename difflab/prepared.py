@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import copied, is_device_array
+from .arrays import copied
 from .backends import by_shape
 from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
@@ -18,6 +18,7 @@ from .backends.ways import require
 from .calls import Bound, bind, describe
 from .containers import flatten
 from .errors import GuardError
+from .execution.notes import settled
 from .flat import Function, make_source, require_data, require_scalar, require_tuples
 from .nesting import example, inside, lifted, ready
 from .primitives.record import Traced
@@ -106,8 +107,7 @@ class Prepared:
     @property
     def stats(self) -> dict[str, Any]:
         """What is known of the programs: ``traces``, and the backend's own notes on the first one."""
-        notes = self._first.stats.items()  # what a call left on a GPU is fetched when somebody looks
-        return {"traces": self._traces, **{key: n.item() if is_device_array(n) else n for key, n in notes}}
+        return {"traces": self._traces, **settled(self._first.stats)}
 
     def _add(self, bound: Bound) -> tuple[Deduced, Function, Source]:
         return self._kept(bound, *self._traced(bound))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -359,8 +358,3 @@ def attributes(names: dict[str, str]) -> dict[str, Any]:
         elif parameters and (callable(getattr(np.ndarray, name, None)) or name.startswith("scatter_")):
             found[name] = method(name, parameters)
     return found
-
-
-def takes(function: Callable) -> set[str]:
-    """Parameters of a function; for tests of the double itself."""
-    return set(inspect.signature(function).parameters)

@@ -26,7 +26,7 @@ NEEDS = {
     "solve": STATUS,
     "nonzero": "how many elements a mask selects is a size of the result",
 }
-"""Primitives for which the host waits, once each."""
+"""Primitives for which the host waits."""
 ORDER = "CuPy has Bessel functions of the orders 0 and 1 only, and yn"
 LACKING = dict.fromkeys(("jv", "yv", "iv", "kv", "ive", "kve"), ORDER)
 """Primitives that CuPy's arrays cannot have."""

@@ -1,9 +1,8 @@
-"""Programs of a GPU on the stand-in: the CPU's results, captured and replayed, with nothing copied from or to the host."""
+"""Programs of a GPU on the stand-in: the CPU's results, captured and replayed, nothing copied from or to the host."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import cublas_double
@@ -20,6 +19,7 @@ from difflab.errors import GuardError
 from difflab.execution.device.fusion import grouped
 from difflab.execution.device.layout import LARGE, lay_out
 from difflab.execution.device.program import DeviceProgram
+from difflab.execution.notes import settled
 from difflab.execution.plan import Passed
 from difflab.execution.program import Program
 from difflab.problems import PROBLEMS
@@ -35,10 +35,10 @@ REUSED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_s
 
 
 @pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = cupy_double.install(monkeypatch)
     module.blas = cublas_double.install(monkeypatch, module)
-    yield module
+    return module
 
 
 def numbers(shape: tuple[int, ...], label: str, dtype: str = "float64") -> np.ndarray:
@@ -118,12 +118,12 @@ def test_a_network_is_captured_at_its_second_run_and_copies_nothing(dtype: str, 
     expected = Program(network_tape(dtype)).run(leaves)
     arguments = on_device(cupy, leaves)
     close(held(program.run(arguments)), expected)
-    assert not program.stats["captured"]
+    assert not settled(program.stats)["captured"]
     cupy.STATE.copies.clear()
     for _ in range(3):
         close(held(program.run(arguments)), expected)
-    assert program.stats["captured"], program.stats
-    assert "not_captured" not in program.stats
+    assert settled(program.stats)["captured"], settled(program.stats)
+    assert "not_captured" not in settled(program.stats)
     assert sum(cupy.STATE.copies.values()) == 0
 
 
@@ -163,7 +163,9 @@ def test_values_that_are_alive_together_share_no_slot(steps: Any) -> None:
             assert tape.avals[number].nbytes <= layout.slots[slot]
             previous = owner.get(slot)
             if previous is not None and last.get(previous, at) >= at:  # only an operand that dies right here
-                assert last[previous] == at and previous in group.inputs and group.kind == "elements"
+                assert last[previous] == at
+                assert previous in group.inputs
+                assert group.kind == "elements"
                 assert tape.avals[previous][:2] == tape.avals[number][:2]
             owner[slot] = number
 
@@ -232,7 +234,6 @@ def matrix_of(x: Any, matrix: np.ndarray) -> Any:
     return x.builder.constant(matrix)
 
 
-
 def test_constants_are_uploaded_once(cupy: Any) -> None:
     matrix = numbers((4, 4), "matrix")
     tape = traced(lambda x: [x @ matrix + np.arange(4.0)], numbers((2, 4), "x"))
@@ -276,8 +277,8 @@ def test_a_branch_is_looked_at_by_the_host_and_ends_the_capture(cupy: Any) -> No
         close(held(program.run([cupy.asarray(3.0)])), [6.0])
     with pytest.raises(GuardError):
         program.run([cupy.asarray(-1.0)])
-    assert not program.stats["captured"]
-    assert program.stats["not_captured"] == "the host compares what Python saw in 1 branch"
+    assert not settled(program.stats)["captured"]
+    assert settled(program.stats)["not_captured"] == "the host compares what Python saw in 1 branch"
 
 
 def test_a_factorisation_runs_uncaptured_and_says_why(cupy: Any) -> None:
@@ -286,8 +287,8 @@ def test_a_factorisation_runs_uncaptured_and_says_why(cupy: Any) -> None:
     program = DeviceProgram(tape)
     for _ in range(3):
         close(held(program.run([cupy.asarray(x)])), tape.evaluate([x]), 1e-10)
-    assert not program.stats["captured"]
-    assert "cuSOLVER" in program.stats["not_captured"]
+    assert not settled(program.stats)["captured"]
+    assert "cuSOLVER" in settled(program.stats)["not_captured"]
 
 
 def test_a_fourier_transform_runs_uncaptured(cupy: Any) -> None:
@@ -296,7 +297,7 @@ def test_a_fourier_transform_runs_uncaptured(cupy: Any) -> None:
     program = DeviceProgram(tape)
     for _ in range(3):
         close(held(program.run([cupy.asarray(x)])), tape.evaluate([x]))
-    assert program.stats["not_captured"].startswith("fft works in memory that belongs to CuPy's plans")
+    assert settled(program.stats)["not_captured"].startswith("fft works in memory that belongs to CuPy's plans")
 
 
 @pytest.mark.parametrize("which", ["first", "second", "both"])
@@ -312,7 +313,7 @@ def test_operands_that_blas_cannot_read_are_copied_in_each_run(which: str, cupy:
     program = DeviceProgram(tape)
     for _ in range(3):
         close(held(program.run(on_device(cupy, [a, b]))), tape.evaluate([a, b]))
-    assert program.stats["captured"]
+    assert settled(program.stats)["captured"]
 
 
 def test_tf32_is_asked_for_by_name(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,4 +368,4 @@ def test_gradients_of_all_problems(name: str, dtype: str, cupy: Any) -> None:
     for _ in range(3):
         close(held(program.run(arguments)), expected)
     assert sum(cupy.STATE.copies.values()) == 0
-    assert program.stats["captured"], program.stats["not_captured"]
+    assert settled(program.stats)["captured"], settled(program.stats)["not_captured"]

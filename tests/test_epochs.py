@@ -40,7 +40,7 @@ def _epoch(log: list[str]) -> Epoch:
     books: Any = SimpleNamespace(
         seed=0, patience=1.0, lock=SimpleNamespace(exclusive=exclusive), record=record, accuracy=lambda block: {}
     )
-    block: Any = SimpleNamespace(name="block")
+    block: Any = SimpleNamespace(name="block", device="cpu")
     return Epoch(books, block, 0)
 
 

@@ -132,7 +132,7 @@ def test_calls_go_round_among_equal_copies_unless_the_cache_is_to_be_warm(cupy: 
     call = side.call(operation, backend, backend, warm=False)
     for _ in range(18):
         call()
-    assert side.notes() == {"input_copies": 9, "input_cache": "cold"}
+    assert side.notes({}) == {"input_copies": 9, "input_cache": "cold"}
     places = [leaf.data.ptr for leaf in backend.leaves]
     assert len(set(places)) == 9
     assert places[:9] == places[9:]
@@ -140,7 +140,7 @@ def test_calls_go_round_among_equal_copies_unless_the_cache_is_to_be_warm(cupy: 
     backend.leaves.clear()
     side.call(operation, backend, backend, warm=True)()
     assert backend.leaves[0] is there.example[0]
-    assert side.notes() == {"input_copies": 1, "input_cache": "warm"}
+    assert side.notes({}) == {"input_copies": 1, "input_cache": "warm"}
 
 
 def test_copies_of_inputs_do_not_count_against_the_limit_of_a_case(cupy: Any) -> None:
@@ -203,10 +203,10 @@ def test_a_loss_that_cupy_cannot_run_is_replayed_from_its_tape(cupy: Any, monkey
     assert made[0]["device"] == "gpu"
     assert made[0]["frozen"]
     assert made[0]["tapes"] == (there.tape,)
-    assert side.notes() == {"primal_by": "program"}
+    assert side.notes({}) == {"primal_by": "program"}
     plain = side.primal(lambda x: np.sum(x * x), there.example, there)
     assert float(plain()) == 3.0
-    assert side.notes() == {"primal_by": "CuPy"}
+    assert side.notes({}) == {"primal_by": "CuPy"}
 
 
 def test_a_loss_that_needs_too_much_memory_is_not_tried_in_another_way(cupy: Any) -> None:

@@ -22,6 +22,7 @@ from difflab.containers import flatten, unflatten
 from difflab.errors import UnavailableError, UnsupportedError
 from difflab.execution.device.nodes import HOST_SIDE
 from difflab.execution.device.program import DeviceProgram
+from difflab.execution.notes import settled
 from difflab.operators import source
 from difflab.primitives import REGISTRY
 from difflab.problems import PROBLEMS
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.gpu
 BUILT_IN = [record for record in REGISTRY if record.kind != "own" and ":" not in record.name]
 NORM = {"float64": 1e-12, "float32": 1e-4}
 """How far a gradient may be from the CPU's in float64, of its length: the bars."""
-ABSENT = {"dawsn", "jv", "yv", "iv", "kv", "ive", "kve"}  # what CuPy 14 has not
+ABSENT = {"jv", "yv", "iv", "kv", "ive", "kve"}  # what CuPy 14 has not
 LIBRARY = 1e-8  # functions of a few hundred lines, whose polynomials differ from SciPy's
 PEERS: list[tuple[str, dict[str, Any]]] = [
     ("torch", {}), ("torch", {"compile": True}), ("torch", {"graph": True}), ("jax", {}), ("jax", {"mode": "forward"}),
@@ -178,13 +179,13 @@ def test_a_replay_is_one_graph_to_which_no_array_is_brought(name: str, size: str
     program = DeviceProgram(transforms.gradient(made.tape, made.wrt))
     leaves = [cupy.asarray(leaf) for leaf in made.example]
     alone = here(program.run(leaves))
-    assert not program.stats["captured"]
+    assert not settled(program.stats)["captured"]
     with pytest.MonkeyPatch.context() as patch:
         for function in ("array", "asarray", "ascontiguousarray", "asnumpy"):
             if function in vars(cupy):
                 patch.setattr(cupy, function, lambda *args, **kwargs: pytest.fail("an array crosses the bus"))
         replayed = [program.run(leaves) for _ in range(3)]
-    assert program.stats["captured"], program.stats.get("not_captured")
+    assert settled(program.stats)["captured"], settled(program.stats).get("not_captured")
     for found in replayed:
         assert apart(here(found), alone) < (1e-14 if dtype == "float64" else 1e-6)  # sums may go another way round
 
@@ -196,7 +197,7 @@ def test_the_driver_sees_no_part_of_the_host_in_a_graph(name: str, size: str, cu
     program = DeviceProgram(transforms.gradient(made.tape, made.wrt))
     for _ in range(2):
         program.run([cupy.asarray(leaf) for leaf in made.example])
-    assert program.stats["captured"], program.stats.get("not_captured")
+    assert settled(program.stats)["captured"], settled(program.stats).get("not_captured")
     assert program._workspace is not None
     nodes = program._workspace.replay.nodes
     assert nodes is not None
@@ -301,7 +302,8 @@ def test_symbolic_code_runs_on_the_device(cupy: Any) -> None:
 # ------------------------------------------------------------------------------- precision, products, peers
 
 
-def test_float32_is_not_rounded_to_tf32_unless_asked(cupy: Any) -> None:
+def test_float32_is_not_rounded_to_tf32_unless_asked(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUPY_TF32", raising=False)
     rng = rng_of("rounded")
     a, b = (rng.standard_normal((512, 512)) for _ in range(2))
     narrow = [cupy.asarray(array.astype(np.float32)) for array in (a, b)]
@@ -310,7 +312,9 @@ def test_float32_is_not_rounded_to_tf32_unless_asked(cupy: Any) -> None:
     program = DeviceProgram(tape)
     for _ in range(3):
         assert apart([to_host(program.run(narrow)[0])], [exact]) < 1e-6  # ten bits would leave 1e-4 and more
-    rounding = DeviceProgram(tape, tf32=True)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    rounding = DeviceProgram(tape)
+    assert (program.stats["tf32"], rounding.stats["tf32"]) == (False, True)
     for _ in range(3):
         assert apart([to_host(rounding.run(narrow)[0])], [exact]) < 1e-2
 

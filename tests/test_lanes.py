@@ -22,7 +22,7 @@ from difflab.primitives.record import Aval
 
 def test_lanes_fill_the_cache_evenly(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chunks, "cache_bytes", lambda: 1 << 20)
-    monkeypatch.setattr(chunks, "memory_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(chunks, "memory_bytes", lambda device: 1 << 30)
     assert chunks.lanes_per_chunk(1 << 10, 100) == 100
     assert chunks.lanes_per_chunk(1 << 15, 100) == 50  # two chunks of 64 at most
     assert chunks.lanes_per_chunk(1 << 15, 129) == 43

@@ -115,9 +115,7 @@ class ComplexCalls:
                     f"do that); {OTHERWISE}"
                 )
         pairs = zip(outputs, self._kinds, strict=True)
-        return [
-            self._slope(output) if kind == "f" else namespace(output).zeros(output.shape) for output, kind in pairs
-        ]
+        return [self._slope(output) if kind == "f" else namespace(output).zeros(output.shape) for output, kind in pairs]
 
     def _slope(self, output: Any) -> Any:
         """The imaginary part, NaN where it is none that the step made."""

@@ -125,10 +125,11 @@ class Reverse:
         return PreparedReverse(self, source, operator)
 
 
-def _gradient(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> Tape | Recomputed:
+def _gradient(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None, device: str = "cpu") -> Tape | Recomputed:
     """The tape of value and gradients."""
     derived = transforms.gradient(pool_before_relu(tape), wrt)
-    if any(equation.primitive.name == "windows" for equation in derived.equations):
+    # The order of patches that suits NumPy's loops does not suit a GPU, whose programs have kernels for them.
+    if device == "cpu" and any(equation.primitive.name == "windows" for equation in derived.equations):
         derived = rearranged(transforms.simplify(derived))
     return derived if checkpoints is None else recompute(transforms.simplify(derived), checkpoints)
 
@@ -189,7 +190,7 @@ class PreparedReverse:
             wrt, checkpoints = self._source.wrt, self._backend.checkpoints
             transform: dict[str, Transform] = {
                 "value": lambda tape: (tape,),
-                "gradient": lambda tape: (_gradient(tape, wrt, checkpoints),),
+                "gradient": lambda tape: (_gradient(tape, wrt, checkpoints, self._source.device),),
                 "hvp": lambda tape: (transforms.hvp(tape, wrt),),
                 "vjp": lambda tape: _vjp_tapes(tape, wrt, checkpoints),
             }

@@ -36,7 +36,7 @@ KEPT = (
     "gc_s",
     "unsettled",
 )
-KEPT_OF_GPU = ("input_copies", "input_cache", "primal_by")
+KEPT_OF_GPU = ("input_copies", "input_cache", "captured", "primal_by")
 SERIES_OF_GPU = ("event", "enqueue")
 
 
@@ -74,6 +74,7 @@ class Epoch:
         self.books, self.block, self.number, self.judge = books, block, number, judge
         self.order = random.Random(f"{books.seed}:{block.name}:{number}")
         self.active: list[Contestant] = []
+        self.heat: Any = None  # of the GPU, before and after
         self.together = uuid.uuid4().hex[:12]  # who was measured side by side: a number may be measured in two goes
 
     def run(self, cases: Sequence[Case]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from . import statistics
 from .gpu_timing import host_bound
 
-LAST = ("input_copies", "input_cache", "primal_by")
+LAST = ("input_copies", "input_cache", "captured", "primal_by")
 
 
 def gpu_columns(epochs: Mapping[int, Mapping[str, Any]], heard: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from .. import arrays
 from ..containers import flatten, unflatten
 from ..errors import UnsupportedError
+from ..execution.notes import settled
 from . import gpu_facts, gpu_memory, gpu_timing
 from .operation import Operation
 
@@ -24,7 +25,6 @@ class DeviceSide:
     """
 
     name = "gpu"
-    keeps_phases = False
 
     def __init__(self) -> None:
         self._cupy = arrays.import_cupy()
@@ -96,12 +96,15 @@ class DeviceSide:
         self._rotation = made
         return gpu_timing.going_round(calls)
 
-    def notes(self) -> dict[str, Any]:
-        """Who runs the plain loss, and among how many copies of the inputs calls went round."""
+    def notes(self, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Who runs the plain loss, among how many copies of the inputs calls went round, and what was captured."""
         found: dict[str, Any] = {"primal_by": self._primal_by} if self._primal_by else {}
         if self._rotation is not None:
             cache = "cold" if self._rotation.cold else "warm"
             found |= {"input_copies": self._rotation.copies, "input_cache": cache}
+        known = settled(stats)
+        if "captured" in known:
+            found["captured"] = "yes" if known["captured"] else f"no: {known.get('not_captured', 'called once')}"
         return found
 
     def described(self) -> dict[str, Any]:

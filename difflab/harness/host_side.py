@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ class HostSide:
     """Where a case is computed: on the processor.  ``gpu_side.DeviceSide`` is the same on a GPU."""
 
     name = "cpu"
-    keeps_phases = True
 
     def __init__(self) -> None:
         self.baseline: int | None = None
@@ -48,7 +47,7 @@ class HostSide:
         del warm
         return operation.call(backend, prepared)
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self, stats: Mapping[str, Any]) -> dict[str, Any]:
         """What is known of the case besides, once it is called."""
         return {}
 

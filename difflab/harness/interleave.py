@@ -50,5 +50,5 @@ def interleave(
         row["work_ratio"] = statistics.median([a / b for a, b in zip(medians, plain, strict=True)])
         rounds = gpu_columns(dict(enumerate(taken[row["case"]])), {})
         row |= {key: value for key, value in rounds.items() if not key.startswith("event_s_")}
-        row |= {key: value for key, value in side.notes().items() if key == "primal_by"}
+        row |= {key: value for key, value in side.notes({}).items() if key == "primal_by"}
     return {name: [[value for one in rounds for value in one]] for name, rounds in found.items()}

@@ -23,7 +23,7 @@ COLUMNS = (
 )  # fmt: skip
 GPU_COLUMNS = (
     "tf32", "event_s", "event_s_low", "event_s_high", "enqueue_s", "host_bound", "input_copies", "input_cache",
-    "primal_by", "driver_bytes", "mechanism", "sm_mhz_low", "sm_mhz_high", "temperature_c", "slowed",
+    "captured", "primal_by", "driver_bytes", "mechanism", "sm_mhz_low", "sm_mhz_high", "temperature_c", "slowed",
 )  # fmt: skip
 """What is known of cases on a GPU besides: the clocks of ``gpu_timing``, memory, and how the device stood."""
 MORE_COLUMNS = (

@@ -50,9 +50,10 @@ class Session:
         from . import memory
 
         start = time.perf_counter()
-        self.side = side_of(spec)
-        self.phases = memory.Phases(on=bool(command.get("phases")) and self.side.keeps_phases)
+        # what is kept by phase are peaks of the process, which say nothing of a device
+        self.phases = memory.Phases(on=bool(command.get("phases")) and spec.get("device", "cpu") == "cpu")
         self.phases.begin("import")
+        self.side = side_of(spec)
         from ..backends.ways import how
         from . import catalogue
         from .operation import Operation
@@ -170,7 +171,7 @@ class Session:
         primal_loops = command.get("primal_loops") or self.side.calibrate(self._primal(), least, step)[0]
         plan = timing.plan(call_s, loops, command["samples"], command["rounds"])
         found = {"loops": loops, "primal_loops": primal_loops, "call_s": call_s, "rounds": plan.rounds}
-        return found | self.side.notes()
+        return found | self.side.notes(self.prepared.stats)
 
     def slice(self, command: dict[str, Any]) -> dict[str, Any]:
         """One round: untimed calls, then samples of the derivative and of the plain loss by turns.
@@ -234,7 +235,7 @@ class Session:
         )
         if found["outcome"] == "ok":
             found["reason"] = ""  # how the reference met its ties is stored once, with the reference
-        estimate = self.prepared.stats.get("error_estimate")  # known after a call only
+        estimate = _plain(self.prepared.stats).get("error_estimate")  # known after a call only
         found["error_estimate"] = None if estimate is None else _finite(estimate)
         return {**found, "certified": limits.shorten(found["certified"], CERTIFIED_LENGTH)}
 
@@ -311,8 +312,10 @@ def _finite(value: float) -> float | None:
 
 def _plain(stats: Any) -> dict[str, Any]:
     """The numbers and texts among a backend's statistics."""
+    from ..execution.notes import settled  # with NumPy, after the limits are set
+
     kept: dict[str, Any] = {}
-    for key, value in dict(stats).items():
+    for key, value in settled(stats).items():
         if isinstance(value, str):
             kept[str(key)] = limits.shorten(value)
         elif isinstance(value, bool | int):

@@ -25,7 +25,7 @@ WHOLE = frozenset(
 WORDS = frozenset(
     {
         "case", "problem", "size", "dtype", "device", "backend", "operator", "outcome", "reason", "certified", "family",
-        "verdict", "memory_enforced", "phase", "stopped", "input_cache", "primal_by", "mechanism", "slowed",
+        "verdict", "memory_enforced", "phase", "stopped", "input_cache", "captured", "primal_by", "mechanism", "slowed",
     }
 )  # fmt: skip
 FLAGS = frozenset({"tf32", "host_bound"})

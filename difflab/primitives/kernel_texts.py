@@ -1,4 +1,4 @@
-"""Texts of kernels that depend on the operands' dtypes, and on metadata; their language is that of ``execution.device``.
+"""Texts of kernels that depend on dtypes of operands and on metadata; their language is that of ``execution.device``.
 
 A dtype for which there is no text is left to CuPy's own function, called for that equation alone.
 """

@@ -167,7 +167,7 @@ scipy_expm1 = special(
     "expm1",
     lambda y, x: y + 1.0,
     name="scipy_expm1",
-    device=lambda xp, x: (device_rules.expm1(xp, x) if x.dtype.kind == "c" else special_functions(xp).expm1(x)),
+    device=lambda xp, x: device_rules.expm1(xp, x) if x.dtype.kind == "c" else special_functions(xp).expm1(x),
     exact="expm1",
     kernel=of_kinds("expm1({0})", complex="complex_expm1({0})"),
 )

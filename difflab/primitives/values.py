@@ -11,6 +11,7 @@ from ..arrays import is_device_array, namespace, to_device
 from .record import Primitive
 
 NUMBERS = (bool, int, float, complex)
+"""Python's, which give way to the dtypes of arrays."""
 
 
 def value_of(

@@ -118,6 +118,7 @@ class Case:
     sm_mhz_high: float | None = None
     host_bound: str = ""
     input_cache: str = ""
+    captured: str = ""
     primal_by: str = ""
     slowed: str = ""
 

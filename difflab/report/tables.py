@@ -187,6 +187,7 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Enqueue", _time("enqueue_s")),
     ("Bound by the host", lambda case: Cell({"True": "yes", "False": "no"}.get(case.host_bound, ""))),
     ("Inputs in the cache", _text("input_cache")),
+    ("Captured", _text("captured")),
     ("The loss", _time("primal_s")),
     ("Work ratio", lambda case: cell(case.work_ratio, numbers.times)),
     ("To the baseline", lambda case: cell(case.ratio, numbers.times)),

@@ -15,7 +15,9 @@ from ...arrays import import_cupy, is_device_array, rounds_to_tf32, to_device
 from ...errors import GuardError
 from ...tape import Tape, literal_array
 from ...transforms.checkpoints import Recomputed
+from ...transforms.on_devices import for_device
 from ...transforms.simplify import simplify
+from ..notes import Later
 from ..plan import Passed
 from .fusion import grouped
 from .graphs import find_lane
@@ -40,7 +42,7 @@ class DeviceProgram:
             tape, notes = tape.tape, tape.notes
         else:
             tape = simplify(tape)
-        self.tape = tape
+        self.tape = tape = for_device(tape)
         self._xp = import_cupy()
         self._groups = grouped(tape)
         self._layout = lay_out(tape, self._groups)
@@ -59,7 +61,7 @@ class DeviceProgram:
                         copies[id(value)] = value.copy() if is_device_array(value) else to_device(value)
                     self._given[number] = copies[id(value)]
         kinds = [group.kind for group in self._groups]
-        self._notes: dict[str, Any] = {
+        self.stats: dict[str, Any] = {
             "device": "gpu",
             "tape_length": len(tape),
             "buffers": len(self._layout.slots),
@@ -68,6 +70,10 @@ class DeviceProgram:
             "fused": sum(len(group.positions) for group in self._groups if group.kind != "single"),
             "fused_kernels": len(kinds) - kinds.count("single"),
             "tf32": self._tf32,
+            "steps": Later(lambda: self._workspace and self._workspace.steps),
+            "captured": Later(lambda: self._workspace and self._workspace.replay.captured),
+            "not_captured": Later(lambda: self._workspace and self._workspace.replay.reason),
+            "graph_nodes": Later(lambda: self._workspace and self._workspace.replay.nodes),
             **notes,
         }
 
@@ -76,18 +82,6 @@ class DeviceProgram:
         """Bytes of arguments, buffers and results on the device."""
         avals = self.tape.avals
         return self._layout.nbytes + sum(avals[number].nbytes for number in (*self.tape.inputs, *self._passed))
-
-    @property
-    def stats(self) -> dict[str, Any]:
-        """Notes on the program; ``captured`` and its reason are known once it has run twice."""
-        notes = dict(self._notes)
-        if self._workspace is not None:
-            replay = self._workspace.replay
-            notes |= {"steps": self._workspace.steps, "products": self._workspace.products}
-            notes |= {"captured": replay.captured, "graph_nodes": replay.nodes}
-            if replay.reason is not None:
-                notes["not_captured"] = replay.reason
-        return notes
 
     def run(self, inputs: Sequence[Any], constants: Sequence[Any] = ()) -> list[Any]:
         """The outputs at ``inputs``: fresh arrays on the device.

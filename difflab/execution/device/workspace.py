@@ -13,6 +13,7 @@ from typing import Any
 
 from ...arrays import shares_memory
 from ...errors import UnavailableError
+from ...primitives.copy_kernels import copy
 from ...primitives.record import Primitive
 from ...tape import Equation, Tape
 from .blas import Blas, find_blas, takes
@@ -44,7 +45,6 @@ class Workspace:
         self, xp: Any, tape: Tape, layout: Layout, given: Mapping[int, Any], passed: Sequence[int], *, tf32: bool
     ):
         self._xp, self._tape, self._layout, self._tf32 = xp, tape, layout, tf32
-        self.products = 0
         self.values: dict[int, Any] = dict(given)
         self.arguments = [self._empty(number) for number in (*tape.inputs, *passed)]
         self.values.update(zip((*tape.inputs, *passed), self.arguments, strict=True))
@@ -56,7 +56,7 @@ class Workspace:
             self._add(group)
         for number, spot in layout.copies:
             out = self.result(self.blocks, number, spot)
-            self._step("copy", functools.partial(xp.copyto, out, self.values[number]))
+            self._step("copy", functools.partial(copy, xp, self.values[number], out=out))
         self.replay = Replay(self._steps, names=self._names, reason=_reason(tape))
 
     @property
@@ -139,7 +139,7 @@ class Workspace:
         if primitive.name == "matmul" and out.dtype.char in BLAS_DTYPES:
             return self._product(operands[0], operands[1], out)
         if primitive.name in ("reshape", "stop_gradient"):  # of what lies in another order: a copy, in the order read
-            return functools.partial(xp.copyto, out.reshape(operands[0].shape), operands[0])
+            return functools.partial(copy, xp, operands[0], out=out)
         if _fills(primitive):
             assert primitive.device is not None
             return functools.partial(primitive.device, xp, *operands, out=out, **equation.params)
@@ -147,7 +147,6 @@ class Workspace:
 
     def _product(self, a: Any, b: Any, out: Any) -> Step:
         """A product of matrices, by cuBLAS itself; operands that it cannot take are copied first, in each run."""
-        self.products += 1
         blas = _blas()
         if blas is None:
             return functools.partial(self._xp.matmul, a, b, out=out)
@@ -162,11 +161,12 @@ class Workspace:
             )
             copies = [(twin, one) for twin, one in zip(chosen, (a, b), strict=True) if twin is not one]
             a, b = chosen
+        xp = self._xp
         launch, current = blas.prepared(a, b, out, tf32=self._tf32), self._xp.cuda.get_current_stream
 
         def run() -> None:
-            for copy, one in copies:
-                self._xp.copyto(copy, one)
+            for twin, one in copies:
+                copy(xp, one, out=twin)
             launch(current().ptr)
 
         return run
