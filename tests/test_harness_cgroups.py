@@ -112,6 +112,7 @@ def test_a_worker_lives_in_its_group_and_its_death_there_is_evidence(
         assert own.pop(1) == ("cgroup.procs", str(worker.pid))  # for it may have been forked before its guardian moved
         limit = 150_000_000 - 40_000_000 + 10**8  # what is in use but for the cache of files, and the case's
         assert own[1:] == [("memory.swap.max", "0"), ("memory.oom.group", "1"), ("memory.max", str(limit))]
+        os.kill(worker.pid, signal.SIGSTOP)  # so that it dies before it can answer
         worker.send({"do": "forecast"}, 30)
         (group / "cgroup.procs").write_text("")
         (group / "memory.events").write_text("oom 3\noom_kill 2\n")
