@@ -1,7 +1,7 @@
 """Where the values of a program lie on a GPU: which share memory, which are views, which the caller gets.
 
-A value is ``given`` (an input, a constant or a literal, in memory of its own), ``fixed`` (computed once at set-up, as it
-depends on constants alone), a ``view`` of another value, a ``buffer`` in a slot that values share which are not
+A value is ``given`` (an input, a constant or a literal, in memory of its own), ``fixed`` (computed once at set-up, as
+it depends on constants alone), a ``view`` of another value, a ``buffer`` in a slot that values share which are not
 alive together, or a ``result``.  Small results lie in blocks, so that a call hands out many of them by one copy;
 numbers have a block of their own, lest who keeps the value of every step keeps the gradients too.  Kernels of one
 stream run one after the other, so a slot is free as soon as the last kernel that reads it is in the queue.
