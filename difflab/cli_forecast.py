@@ -95,6 +95,9 @@ def _whole(found: Mapping[str, Any]) -> list[str]:
     rest = len(cases) - starts - refused
     said += f", {numbers.grouped(rest)} cannot be done" if rest else ""
     lines = [f"{said}."]
+    if there := sum(case["device"] == "gpu" for case in cases):
+        needed = f"{numbers.counted(there, 'case')} {'needs' if there == 1 else 'need'} a GPU"
+        lines.append(f"{needed}, which a forecast does not look for; its times are unknown and count as nothing below.")
     if found["references_s"]:
         lines.append(f"Certified references: about {numbers.seconds(found['references_s'])} of computing.")
     if found["run_s"] is None:

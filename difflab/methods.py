@@ -111,6 +111,17 @@ def compress(self: Any, condition: Any, axis: Any = None) -> Any:
     return np.compress(condition, self, axis)
 
 
+def override_kernel(self: Any, kernel: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    """What CuPy's functions of elements and kernels ask an operand that is no array of theirs; refused."""
+    whose, _, name = kernel.name.partition("_")
+    found = whose == "cupy" and isinstance(getattr(np, name, None), np.ufunc)
+    what, instead = (f"cupy.{name}", f"np.{name}") if found else (f"CuPy's {kernel.name!r}", "NumPy's functions")
+    raise TraceError(
+        f"{what} at {user_location()} is given a traced array, which it cannot record; write {instead} instead: the "
+        "same loss runs on NumPy's and on CuPy's arrays"
+    )
+
+
 def speaks_numpy(kind: type) -> type:
     """Give a class the operators and methods of NumPy's arrays."""
     for name, ufunc in BINARY.items():
@@ -127,6 +138,7 @@ def speaks_numpy(kind: type) -> type:
     for name in METHODS:
         setattr(kind, name, numpys(getattr(np, name)))
     setattr(kind, "compress", compress)  # noqa: B010 (the class is not known to have it)
+    setattr(kind, "__cupy_override_elementwise_kernel__", override_kernel)  # noqa: B010 (as above)
     for name, instead in IN_PLACE.items():
         setattr(kind, name, in_place(name, instead))
     return kind

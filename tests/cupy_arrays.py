@@ -53,13 +53,42 @@ class State:
 STATE = State()
 
 
+class Pointer:
+    """A place in the memory of an array, which it keeps alive."""
+
+    def __init__(self, owner: np.ndarray, offset: int = 0):
+        self.owner, self.offset = owner, offset
+        self.ptr = owner.ctypes.data + offset
+        self.mem = types.SimpleNamespace(size=owner.nbytes)
+
+    def __add__(self, offset: int) -> Pointer:
+        return Pointer(self.owner, self.offset + offset)
+
+    def memory(self, nbytes: int) -> np.ndarray:
+        """So many bytes from here on; only what lies in one piece is memory to others."""
+        whole = self.owner.reshape(-1).view(np.uint8)
+        if not np.may_share_memory(whole, self.owner):
+            raise ValueError("the pointer is one into an array that does not lie in one piece")
+        return whole[self.offset : self.offset + nbytes]
+
+    def copy_from_device_async(self, source: Pointer, size: int, stream: Any = None) -> None:
+        if size:
+            target, given = self.memory(size), source.memory(size)
+            STATE.launch(lambda: np.copyto(target, given))
+
+
 class ndarray:
     """An array that only functions of its own module, its operators and ``get`` may read."""
 
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment] (as CuPy's)
 
-    def __init__(self, shape: Any, dtype: Any = float, *, held: np.ndarray | None = None):
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Pointer | None = None, *, held: np.ndarray | None = None
+    ):
+        if memptr is not None:
+            nbytes = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+            held = memptr.memory(nbytes).view(dtype).reshape(shape)
         self.held = np.empty(shape, dtype) if held is None else held
 
     # ---------------------------------------------------------------- what it is
@@ -75,7 +104,7 @@ class ndarray:
 
     @property
     def data(self) -> Any:
-        return types.SimpleNamespace(ptr=self.held.ctypes.data, mem=types.SimpleNamespace(size=self.held.nbytes))
+        return Pointer(self.held)
 
     @property
     def base(self) -> Any:
@@ -120,6 +149,11 @@ class ndarray:
     def set(self, value: np.ndarray) -> None:
         STATE.to_device()
         self.held[...] = value
+
+    def fill(self, value: Any) -> None:
+        """A zero of either sign is written by clearing the memory."""
+        number = np.asarray(value.held if isinstance(value, ndarray) else value, self.held.dtype)[()]
+        STATE.launch(lambda: self.held.fill(0 if number == 0 else number))
 
     # ---------------------------------------------------------------- NumPy's protocols, as CuPy answers them
 

@@ -44,21 +44,23 @@ class Ufunc:
     """A function of elements: the first loop that the operands' dtypes can be cast to, Python's numbers giving way."""
 
     def __init__(self, name: str, function: Callable, parameters: str):
-        self.name = self.__name__ = name
+        self.name, self.__name__ = f"cupy_{name}", name
         _, nin, nout, *types = parameters.split()
         self.nin, self.nout, self.types = int(nin), int(nout), types
         self._function = function
         self._loops = [tuple([tuple(map(_dtype, side)) for side in one.split("->")]) for one in types]
 
     def __repr__(self) -> str:
-        return f"<ufunc 'cupy_{self.name}'>"
+        return f"<ufunc {self.name!r}>"
 
     def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
         if not self.nin <= len(args) <= self.nin + self.nout:
-            raise TypeError(f"Wrong number of arguments for 'cupy_{self.name}'.")
+            raise TypeError(f"Wrong number of arguments for {self.name!r}.")
         args, given = args[: self.nin], args[self.nin :]
         out = given[0] if given else out[0] if isinstance(out, tuple) and len(out) == 1 else out
         for arg in args:
+            if (override := getattr(arg, "__cupy_override_elementwise_kernel__", None)) is not None:
+                return override(self, *args)
             if not isinstance(arg, (ndarray, *NUMBERS)):
                 raise TypeError(f"Unsupported type {type(arg)}")
         ins, outs = self._loop(args) if dtype is None else self._loop_to(np.dtype(dtype))
@@ -76,16 +78,16 @@ class Ufunc:
 
         if out is None:
             return launched(compute, [])
-        return filled(out, self.name, compute)
+        return filled(out, self.__name__, compute)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
         """As ``numpy.ufunc.at``, by atomic operations."""
-        if self.name not in SCATTERING:
-            raise NotImplementedError(f"`cupy_{self.name}.at` is not supported yet")
+        if self.__name__ not in SCATTERING:
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
         if a.dtype.kind == "c":
             raise RuntimeError("no instance of overloaded function atomicAdd matches the argument list: complex")
         place, given = inside(indices), inside(b)
-        STATE.launch(lambda: getattr(np, self.name).at(a.held, place, given))
+        STATE.launch(lambda: getattr(np, self.__name__).at(a.held, place, given))
 
     def _loop(self, args: Sequence[Any]) -> tuple:
         dtypes, weak = [], []
@@ -99,13 +101,13 @@ class Ufunc:
         for ins, outs in self._loops:
             if all(map(_fits, dtypes, weak, ins)):
                 return ins, outs
-        raise TypeError(f"Wrong type ({tuple(dtypes)}) of arguments for cupy_{self.name}")
+        raise TypeError(f"Wrong type ({tuple(dtypes)}) of arguments for {self.name}")
 
     def _loop_to(self, dtype: np.dtype) -> tuple:
         for ins, outs in self._loops:
             if all(one == dtype for one in outs):
                 return ins, outs
-        raise TypeError(f"Wrong type ({dtype}) of arguments for cupy_{self.name}")
+        raise TypeError(f"Wrong type ({dtype}) of arguments for {self.name}")
 
 
 def _dtype(char: str) -> np.dtype:
@@ -205,6 +207,8 @@ def _function(module: str, name: str, parameters: str, function: Callable) -> Ca
             )
         if name in WAITING:
             STATE.to_host()
+        if name in ("concat", "concatenate", "stack", "vstack", "hstack") and len(args[0]) > 8:
+            STATE.to_device()  # their addresses
         out = kwargs.pop("out", None)
         if out is None and not free and "out" in known and len(args) > known.index("out"):
             place = known.index("out")

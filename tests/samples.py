@@ -304,3 +304,32 @@ LEAVES = ((3, 4), (4,), (), (1, 4), (0, 4))
 def leaves_of(label: str, dtype: str = "float64") -> list[np.ndarray]:
     """Example arguments for ``compose``, with zeros of both signs and ties among them."""
     return [np.asarray(np.round(rng_of(label).standard_normal(shape), 1)).astype(dtype) for shape in LEAVES]
+
+
+def determined(name: str, case: Any, value: Any) -> np.ndarray:
+    """A value without what libraries choose as they like: signs, phases and the order of eigenvalues.
+
+    Of a decomposition that is the product of its factors, and the products of its vectors with each other.
+    """
+    if name not in ("eig", "eigh", "eigvals", "qr", "svd"):
+        return value
+    if name == "eigvals":
+        return np.take_along_axis(value, np.lexsort((value.imag, value.real.round(3))), axis=-1)
+    *stack, m, n = case.arrays[0].shape
+    k = m if name in ("eig", "eigh") or case.params.get("full") or case.params.get("complete") else min(m, n)
+    if name in ("eig", "eigh"):
+        values, first = value[..., :n], value[..., n:].reshape(*stack, n, n)
+        second = np.linalg.inv(first)
+    elif name == "svd":
+        s = min(m, n)
+        values, second = value[..., :s], value[..., s + m * k :].reshape(*stack, -1, n)[..., :s, :]
+        first = value[..., s : s + m * k].reshape(*stack, m, k)[..., :s]
+    else:
+        first, second = value[..., : m * k].reshape(*stack, m, k), value[..., m * k :].reshape(*stack, k, n)
+        values = np.ones((*stack, k), value.dtype)
+    # lengths alone, for neither the order nor the phases of eigenvectors are given
+    own = np.swapaxes(first.conj(), -1, -2) @ first
+    lengths = np.diagonal(own, axis1=-2, axis2=-1)
+    angles = own if name != "eig" else np.zeros_like(own)
+    parts = ((first * values[..., None, :]) @ second, angles, lengths[..., None])
+    return np.concatenate([part.reshape(*stack, -1) for part in parts], axis=-1)

@@ -12,6 +12,7 @@ from device_checks import Copies, assert_same, there
 
 import difflab as dl
 from difflab.backends import listing
+from difflab.backends.analytic import PreparedAnalytic
 from difflab.backends.ways import HOST_ONLY, require_device
 from difflab.errors import InputError, UnsupportedError
 
@@ -103,6 +104,21 @@ def test_peers_of_the_host_are_refused_in_a_sentence(name: str, cupy: Any) -> No
                 getattr(dl, operator)(lambda x: np.sum(x * x), backend=name)(cupy.asarray(np.ones(2)))
         with pytest.raises(UnsupportedError, match="computes on the host"):
             dl.prepare(lambda x: np.sum(x * x), cupy.asarray(np.ones(2)), backend=name)
+
+
+def test_a_gradient_derived_by_hand_for_the_host_alone_is_refused_in_a_sentence(cupy: Any) -> None:
+    def windows(x: Any) -> tuple[Any, Any]:
+        seen = np.lib.stride_tricks.as_strided(x, (2, 2), (8, 8))
+        return np.sum(seen * seen), 2 * x
+
+    x = cupy.asarray(np.ones(3))
+    prepared = dl.prepare(lambda x: np.sum(x * x), x, backend=dl.Analytic(windows))
+    with pytest.raises(UnsupportedError, match=r"by hand does not run on CuPy's arrays \(Implicit conversion.*'cpu'"):
+        prepared.value_and_gradient(x)
+    source: Any = SimpleNamespace(device="gpu", tape=dl.trace(lambda x: np.sum(x * x), x).tape, frozen=True)
+    hand: Any = SimpleNamespace(bare=lambda leaves: lambda: windows(*leaves))
+    with pytest.raises(UnsupportedError, match="by hand does not run"):
+        PreparedAnalytic(source, hand).bare([x])()
 
 
 def test_a_gradient_derived_by_hand_may_be_written_for_both(cupy: Any) -> None:

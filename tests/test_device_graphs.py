@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from typing import Any
 
@@ -213,6 +214,18 @@ def test_steps_allocate_from_the_pool_of_the_replay_only_while_captured(cupy):
     assert seen == [before, replay.pool.malloc]
     assert cupy.cuda.get_allocator() == before
     assert replay.pool is not Replay([]).pool
+
+
+def test_what_is_left_in_the_pool_of_a_replay_is_freed_with_it(cupy, monkeypatch):
+    emptied: list[Any] = []
+    monkeypatch.setattr(cupy.cuda.MemoryPool, "free_all_blocks", lambda pool, stream=None: emptied.append(pool))
+    replay = Replay([lambda: None])
+    run(replay, 3)
+    pool = replay.pool
+    assert emptied == []
+    del replay
+    gc.collect()
+    assert emptied == [pool]
 
 
 def test_the_capture_has_a_non_blocking_stream_and_the_launch_that_of_the_caller(cupy):

@@ -286,6 +286,20 @@ def test_reductions_of_repeated_elements(cupy):
     assert second == np.sum(x * y)
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_reductions_of_elements_that_are_read_from_no_array(cupy, monkeypatch, long):
+    """As ``x**0``, which is 1: CuPy takes the shape of a loop from the arrays that it reads, and here is none."""
+    if long:
+        monkeypatch.setattr(reductions, "PATIENCE", 1)
+        monkeypatch.setattr(reductions, "BLOCK", 8)
+    x = np.zeros((37, 3))
+    tape = traced(lambda x: [P["sum"]((x**0 + x**0) ** 2, axes=(0,))], x)
+    (group,) = grouped(tape)
+    assert (group.kind, group.inputs) == ("reduction", ())
+    (found,) = run_grouped(cupy, tape, [x])
+    np.testing.assert_array_equal(found, np.full(3, 4.0 * 37))
+
+
 def test_nothing_of_cub_and_nothing_allocated_at_a_launch(cupy, monkeypatch):
     """CuPy gives reductions of one input to CUB, without our options: they have two."""
     x = np.ones((200_000,))

@@ -224,6 +224,7 @@ def test_without_cupy_it_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None
         timeout=120,
     )
     assert done.returncode == 2
+    assert not (tmp_path / "out").exists()
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("device 'gpu' needs the package cupy, which is not installed")
 
@@ -235,4 +236,14 @@ def test_facts_and_errors_are_plain() -> None:
         {"backend": "reverse", "dtype": "float32", "rel_error": None},
         {"backend": "torch", "dtype": "float64", "rel_error": 1.0},
     ]
-    assert SUMMARY.errors(rows) == {"float64": {"rows": 2, "largest": 3e-15}}
+    kept = {"float64": {"rows": 2, "largest": 3e-15, "asked": 1e-12, "met": True}}
+    assert SUMMARY.errors(rows) == kept
+    rough = {"backend": "reverse", "dtype": "float32", "rel_error": 1e-3}
+    assert SUMMARY.errors([*rows, rough])["float32"]["met"] is False
+    assert SUMMARY.errors([*rows, rough | {"tf32": True}]) == kept
+
+
+def test_programs_that_were_not_captured_are_named() -> None:
+    place = {"backend": "reverse", "problem": "mlp", "size": "tiny", "dtype": "float64"}
+    rows = [place | {"captured": "yes"}, place | {"captured": "no: a branch"}, place, place | {"backend": "torch"}]
+    assert SUMMARY.uncaptured(rows) == [{"row": "mlp tiny float64", "why": "no: a branch"}]

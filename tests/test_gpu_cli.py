@@ -14,7 +14,7 @@ import pool_double
 import pytest
 
 import difflab
-from difflab import comparison, errors, lab
+from difflab import cli_forecast, comparison, errors, lab
 from difflab.cli_check import check_files
 from difflab.harness import results
 
@@ -223,6 +223,44 @@ def test_a_gradient_is_checked_with_its_arguments_on_the_device(
     assert right, text
 
 
+def test_a_gradient_of_device_arrays_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    cupy = pool_double.install(monkeypatch)
+
+    def loss(params: Any, x: Any) -> Any:
+        return np.sum(params["w"] * params["w"] * x)
+
+    def right(params: Any, x: Any) -> Any:
+        assert isinstance(params["w"], cupy.ndarray)
+        assert isinstance(x, cupy.ndarray)
+        return {"w": 2 * params["w"] * x}
+
+    def wrong(params: Any, x: Any) -> Any:
+        return {"w": -right(params, x)["w"]}
+
+    def careless(params: Any, x: Any) -> Any:
+        found = right(params, x)
+        x.fill(0.0)
+        return found
+
+    params, x = {"w": cupy.asarray(np.array([1.0, 2.0, -3.0]))}, cupy.asarray(np.array([0.5, 4.0, 0.25]))
+    assert difflab.check(right, loss, params, x)
+    assert difflab.check(right, loss, params, x=x)
+    assert "has the wrong sign" in str(difflab.check(wrong, loss, params, x))
+    assert "It writes into its argument x" in str(difflab.check(careless, loss, params, x))
+    assert x.get().tolist() == [0.5, 4.0, 0.25]
+
+
+def test_functions_of_cupy_in_a_loss_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    cupy = pool_double.install(monkeypatch)
+    x = cupy.asarray(np.ones(3))
+    with pytest.raises(errors.TraceError, match=r"cupy\.tanh at .* write np\.tanh instead: the same loss runs on"):
+        difflab.gradient(lambda x: np.sum(cupy.tanh(x)))(x)
+
+
 def test_backends_are_compared_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     import harness_doubles
     import numpy as np
@@ -256,3 +294,21 @@ def test_backends_are_compared_on_the_device(monkeypatch: pytest.MonkeyPatch) ->
     assert here.rows[0]["event_s"] is None
     with pytest.raises(errors.InputError, match="unknown device 'tpu'"):
         comparison.compare(loss, *arguments, device="tpu")
+
+
+def test_a_forecast_says_that_it_knows_nothing_of_the_gpu() -> None:
+    case = {
+        "outcome": "runs",
+        "dtype": "float64",
+        "device": "gpu",
+        "problem": "mlp",
+        "size": "tiny",
+        "backend": "reverse",
+    }
+    case |= dict.fromkeys(("n_params", "predicted_calls", "predicted_flops", "predicted_bytes", "predicted_prepare_s",
+                           "predicted_call_s", "run_s", "reason"))  # fmt: skip
+    found = {"references_s": 0.0, "run_s": 2.0, "first_s": 2.0, "timing": {"budget_s": 90.0}, "quick": False,
+             "seconds": 1.0}  # fmt: skip
+    words = "which a forecast does not look for"
+    assert f"2 cases need a GPU, {words}" in cli_forecast.as_text(found | {"cases": [case, case]})
+    assert words not in cli_forecast.as_text(found | {"cases": [case | {"device": "cpu"}]})

@@ -194,6 +194,12 @@ def report(out: Path, parts: Sequence[Part], facts: dict[str, Any], environment:
             say(f"{name}: {sum(bar['met'] is True for bar in study['bars'])} of {len(study['bars'])} bars are kept")
             for bar in missed:
                 say(f"  {bar['row']}: {bar['what']} {bar['value']:.3g}, asked {bar['asked']}")
+        if isinstance(study, dict):
+            for dtype, error in study.get("errors", {}).items():
+                words = {True: "kept", False: "NOT kept", None: "not asked"}[error["met"]]
+                say(f"{name}: error of {dtype} at most {error['largest']:.2g} in {error['rows']} rows, {words}")
+            for row in study.get("uncaptured", ()):
+                say(f"{name}: {row['row']} was not captured ({row['why']})")
     return code
 
 
@@ -218,7 +224,6 @@ def main(arguments: Sequence[str] | None = None, parts: Sequence[Part] | None = 
     given = parser.parse_args(arguments)
     begun = time.monotonic()
     out = given.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="difflab-wheels-") as folder:
         try:
             environment = installed(given.wheels, folder)
@@ -229,6 +234,7 @@ def main(arguments: Sequence[str] | None = None, parts: Sequence[Part] | None = 
         if "error" in facts:
             print(facts["error"], file=sys.stderr)
             return 2
+        out.mkdir(parents=True, exist_ok=True)
         chosen = list(parts_of(out, given.quick, given.only) if parts is None else parts)
         run_all(chosen, out, environment, begun + given.seconds)
         code = report(out, chosen, facts, environment, begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,9 +77,25 @@ class PreparedAnalytic:
         return self._source.call(leaves) if self._runner is None else self._runner.run(list(leaves))
 
     def value_and_gradient(self, leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
-        """As derived by hand."""
-        return self._function(leaves)
+        """As derived by hand.
+
+        Raises:
+            UnsupportedError: the arguments are on a GPU, where what was written for NumPy's arrays does not run.
+        """
+        return self._function(leaves) if self._source.device == "cpu" else _there(self._function, leaves)
 
     def bare(self, leaves: Sequence[Any]) -> Callable[[], Any]:
         """The function as the user wrote it, with its arguments in place."""
-        return self._function.bare(leaves)
+        call = self._function.bare(leaves)
+        return call if self._source.device == "cpu" else functools.partial(_there, call)
+
+
+def _there(call: Callable[..., Any], *args: Any) -> Any:
+    """What a call gives on CuPy's arrays; a refusal of CuPy's becomes one of ours."""
+    try:
+        return call(*args)
+    except TypeError as error:  # CuPy's answer to functions of NumPy's that it does not have
+        raise UnsupportedError(
+            f"the gradient derived by hand does not run on CuPy's arrays ({' '.join(str(error).split())}); write it "
+            "with functions that take them, or use device 'cpu'"
+        ) from error

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import numpy_functions  # noqa: F401 (fills the table of NumPy functions)
+from ..arrays import device_of
 from ..calls import describe
+from ..containers import flatten
 from ..errors import InputError, location_of
 from .answer import Answer, entry, listed
 from .case import Case, Point, largest
@@ -52,6 +54,7 @@ def check(
             a tuple whose first part is a number is taken for value and gradient.
         loss: plain NumPy function with one output of shape ().
         args: its arguments: floating-point arrays and numbers and containers of them where they are differentiated.
+            With arrays of CuPy ``my_gradient`` is called with such arrays, and the truth is computed on the host.
         argnums: position or positions to differentiate.
         layers: your own values and adjoints (derivatives of the loss by the value) of each layer, as a mapping from
             names or a list in forward order, of pairs ``(value, adjoint)``: the first adjoint that is wrong, coming
@@ -83,6 +86,10 @@ def check(
                 f"{type(thing).__name__}"
             )
         _require_signature(thing, args, kwargs)
+    if device_of(flatten([args, kwargs])[0]) == "gpu":  # the gradient computes there, the truth on the host
+        from ..harness.gpu_side import computed_there, downloaded
+
+        my_gradient, args, kwargs = computed_there(my_gradient), downloaded(args), downloaded(kwargs)
     try:
         subject = Subject(my_gradient, loss, args, kwargs, argnums)
     except InputError as error:

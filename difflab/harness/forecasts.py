@@ -226,7 +226,7 @@ class Outlook:
             shared = found.shared
             for position, case in enumerate(block.cases):
                 known = found.cases[position]
-                spec = {key: case.spec[key] for key in ("problem", "size", "dtype", "operator")}
+                spec = {key: case.spec[key] for key in ("problem", "size", "dtype", "device", "operator")}
                 row = {**spec, "backend": case.label, "case": case.id, "n_params": shared.get("n_params")}
                 names = ("calls", "flops", "bytes", "prepare_s", "call_s", "s")
                 row |= {f"predicted_{name}": known.get(f"predicted_{name}") for name in names}

@@ -178,6 +178,8 @@ def upload(argument: Any) -> Any:
 def computed_there(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose arguments are brought to the device, and whose result is brought back.
 
+    What it writes into its arguments is brought back as well, so that whoever looks at them sees it.
+
     Args:
         function: takes containers of CuPy's arrays.
 
@@ -191,7 +193,14 @@ def computed_there(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        return downloaded(function(*map(upload, args), **{name: upload(value) for name, value in kwargs.items()}))
+        brought = upload([args, kwargs])
+        answer = downloaded(function(*brought[0], **brought[1]))
+        for here, there in zip(flatten([args, kwargs])[0], flatten(brought)[0], strict=True):
+            if isinstance(here, np.ndarray):
+                now = arrays.to_host(there)
+                if not np.array_equal(here, now, equal_nan=now.dtype.kind in "fc"):
+                    here[...] = now
+        return answer
 
     return called
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import examples
+from . import copy_kernels, examples
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
@@ -101,7 +101,7 @@ concatenate = linear(
     into=_concatenate_into,
     examples=examples.beside_axis,
     batch=_concatenate_lanes,
-    device=lambda xp, *arrays, axis: xp.concat(arrays, axis=axis),
+    device=copy_kernels.concatenate,
     samples=lambda: [
         ((np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)), {"axis": 0}),
         ((np.arange(4.0).reshape(2, 2), np.arange(2.0).reshape(2, 1), np.ones((2, 3))), {"axis": 1}),

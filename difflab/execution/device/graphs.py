@@ -41,6 +41,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -168,7 +169,11 @@ class Replay:
     @functools.cached_property
     def pool(self) -> Any:
         """Where the steps allocate while they are captured; a ``cupy.cuda.MemoryPool`` that ends with the replay."""
-        return self.lane.xp.cuda.MemoryPool()
+        pool = self.lane.xp.cuda.MemoryPool()
+        # A pool of CuPy 14 that is only forgotten never gives its free memory back to the device; not at the end of
+        # the process, when CUDA may be gone before.
+        weakref.finalize(self, pool.free_all_blocks).atexit = False
+        return pool
 
     def run(self) -> None:
         """Enqueue all steps, in order, on the current stream.

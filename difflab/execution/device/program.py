@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import import_cupy, is_device_array, rounds_to_tf32, to_device
+from ...arrays import import_cupy, is_device_array, namespace, rounds_to_tf32, to_device
 from ...errors import GuardError
 from ...tape import Tape, literal_array
 from ...transforms.checkpoints import Recomputed
@@ -129,8 +129,12 @@ def fill(target: Any, value: Any) -> None:
         value: number, array on the device, or array on the host, which is uploaded.
     """
     if is_device_array(value):
-        target[...] = value
+        if value.flags.c_contiguous and value.shape == target.shape and value.dtype == target.dtype:
+            target.data.copy_from_device_async(value.data, value.nbytes)  # sooner started than a kernel
+        else:
+            target[...] = value
     elif np.ndim(value) == 0:
-        target.fill(np.asarray(value, target.dtype)[()])
+        # Not by its method ``fill``, which clears the memory for any zero, a negative one too.
+        namespace(target).copyto(target, np.asarray(value, target.dtype)[()])
     else:
         target.set(np.ascontiguousarray(value, target.dtype))

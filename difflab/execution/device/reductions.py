@@ -7,6 +7,7 @@ of summation are fixed, so that a program gives the same bits every time.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ BLOCKS = 528
 PATIENCE = 16
 """Elements that one thread goes through by itself: each costs some tenths of a microsecond, which no other hides where
 blocks are few, and a second launch costs a few microseconds."""
+UNREAD = np.dtype("float32")
+"""Of the number that a kernel is given where it reads nothing, for CuPy takes the loop's shape from its operands."""
 
 
 class Parts(NamedTuple):
@@ -89,7 +92,7 @@ def reduction_kernel(xp: Any, tape: Tape, group: Group) -> Callable[..., Any]:
     """
     last = tape.equations[group.positions[-1]]
     rule, out = REDUCTIONS[last.primitive.name], tape.avals[last.output]
-    count, parts = len(group.inputs), parted(group.shape, group.axes)
+    count, parts = max(len(group.inputs), 1), parted(group.shape, group.axes)
     held = Aval((), np.dtype(np.float32) if out.dtype == np.float16 else out.dtype)
     first = _fused(xp, tape, group, rule, out if parts is None else held)
 
@@ -97,7 +100,7 @@ def reduction_kernel(xp: Any, tape: Tape, group: Group) -> Callable[..., Any]:
         first(*[xp.broadcast_to(array, group.shape) for array in arrays[:count]], arrays[count], axis=group.axes)
 
     if parts is None:
-        return whole
+        return _given(xp, group, whole)
     second = _plain(xp, rule, held, out, f"{kernel_name(tape, group.positions[-1:])}_of_parts")
     partial = xp.empty((parts.count + (parts.rest > 0), *out.shape), held.dtype)
 
@@ -113,7 +116,12 @@ def reduction_kernel(xp: Any, tape: Tape, group: Group) -> Callable[..., Any]:
                   partial[parts.count :], axis=shifted)  # fmt: skip
         second(partial, arrays[count], axis=(0,))
 
-    return in_parts
+    return _given(xp, group, in_parts)
+
+
+def _given(xp: Any, group: Group, launch: Callable[..., Any]) -> Callable[..., Any]:
+    """A launch that is given something to go through where its elements, as those of ``x**0``, read no array."""
+    return launch if group.inputs else functools.partial(launch, xp.zeros((), UNREAD))
 
 
 def _split(xp: Any, array: Any, axis: int, length: int, count: int) -> Any:
@@ -128,13 +136,13 @@ def _fused(xp: Any, tape: Tape, group: Group, rule: Reduction, out: Aval) -> Any
     last = tape.equations[group.positions[-1]]
     names, lines = assignments(tape, group, group.positions[:-1])
     value = names[group.sources.get(last.inputs[0], last.inputs[0])]
-    dtypes = [tape.avals[number].dtype for number in group.inputs]
+    dtypes = [tape.avals[number].dtype for number in group.inputs] or [UNREAD]
     arguments = ", ".join([f"{typed(dtype)} x{at}" for at, dtype in enumerate(dtypes)])
     held = computed(tape.avals[last.output].dtype)
     function = [f"__device__ inline {held} element({arguments}) {{", *[f"  {line}" for line in lines]]
     return _kernel(
         xp,
-        parameters(tape, group.inputs, "x"),
+        parameters(tape, group.inputs, "x") or f"{UNREAD.name} x0",
         "\n".join([*function, f"  return {value};", "}"]),
         len(dtypes),
         rule,

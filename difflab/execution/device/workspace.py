@@ -16,7 +16,7 @@ from ...errors import UnavailableError
 from ...primitives.copy_kernels import copy
 from ...primitives.record import Primitive
 from ...tape import Equation, Tape
-from .blas import Blas, find_blas, takes
+from .blas import find_blas, takes
 from .evaluate import evaluate
 from .fusion import Group
 from .graphs import Replay
@@ -45,6 +45,7 @@ class Workspace:
         self, xp: Any, tape: Tape, layout: Layout, given: Mapping[int, Any], passed: Sequence[int], *, tf32: bool
     ):
         self._xp, self._tape, self._layout, self._tf32 = xp, tape, layout, tf32
+        self._without_blas: str | None = None
         self.values: dict[int, Any] = dict(given)
         self.arguments = [self._empty(number) for number in (*tape.inputs, *passed)]
         self.values.update(zip((*tape.inputs, *passed), self.arguments, strict=True))
@@ -57,7 +58,7 @@ class Workspace:
         for number, spot in layout.copies:
             out = self.result(self.blocks, number, spot)
             self._step("copy", functools.partial(copy, xp, self.values[number], out=out))
-        self.replay = Replay(self._steps, names=self._names, reason=_reason(tape))
+        self.replay = Replay(self._steps, names=self._names, reason=_reason(tape) or self._without_blas)
 
     @property
     def steps(self) -> int:
@@ -67,8 +68,7 @@ class Workspace:
     def result(self, blocks: Sequence[Any], number: int, spot: Spot) -> Any:
         """A result as it lies in blocks, these or a copy of them."""
         aval = self._tape.avals[number]
-        part = blocks[spot.block][spot.offset : spot.offset + aval.nbytes]
-        return part.view(aval.dtype).reshape(aval.shape)
+        return self._xp.ndarray(aval.shape, aval.dtype, blocks[spot.block].data + spot.offset)
 
     # -------------------------------------------------------------------- arrays
 
@@ -147,8 +147,10 @@ class Workspace:
 
     def _product(self, a: Any, b: Any, out: Any) -> Step:
         """A product of matrices, by cuBLAS itself; operands that it cannot take are copied first, in each run."""
-        blas = _blas()
-        if blas is None:
+        try:
+            blas = find_blas()
+        except UnavailableError as error:  # CuPy has its own way to it, which cannot be captured
+            self._without_blas = str(error)
             return functools.partial(self._xp.matmul, a, b, out=out)
         copies: list[tuple[Any, Any]] = []
         if not takes(a, b, out):
@@ -186,11 +188,3 @@ def _reason(tape: Tape) -> str | None:
 def _fills(primitive: Primitive) -> bool:
     """Whether the rule for GPUs fills a given array."""
     return primitive.device is not None and "out" in inspect.signature(primitive.device).parameters
-
-
-def _blas() -> Blas | None:
-    """cuBLAS, where it can be loaded by itself; otherwise CuPy's products are used, which cannot be captured."""
-    try:
-        return find_blas()
-    except UnavailableError:
-        return None
