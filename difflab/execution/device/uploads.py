@@ -1,4 +1,4 @@
-"""A guard against copies from the host while kernels are captured into a CUDA graph, which CuPy does not refuse."""
+"""A guard against copies from the host while kernels are captured into a CUDA graph: CuPy refuses not all of them."""
 
 from __future__ import annotations
 
