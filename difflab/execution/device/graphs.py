@@ -27,8 +27,9 @@ What CUDA and CuPy (14.2) do, and what follows from it:
 - CuPy refuses its own cuBLAS, cuSOLVER, cuSPARSE and cuRAND in a capture by NotImplementedError and asking for a value
   by RuntimeError; CUDA refuses synchronisation by CUDARuntimeError, and then ``end_capture`` raises
   cudaErrorStreamCaptureInvalidated.  Either way the stream has left the capture after ``end_capture``.
-- A copy from the host that is staged in pinned memory would be repeated from there for ever; CuPy 14.2 refuses some ways
-  of copying in a capture and older versions fewer.  So the staging memory is refused, and a graph in which the host takes part all the same is thrown away.
+- A copy from the host that is staged in pinned memory would be repeated from there for ever.  CuPy 14.2 refuses some
+  ways of copying in a capture, and older versions fewer: so the staging memory is refused, and a graph in which the
+  host takes part all the same is thrown away.
 - cuFFT is *not* refused either, but its plans lie in a cache of CuPy's, and their work areas with them: a graph would
   use them after the cache has let them go.  Programs with transforms come with a reason.
 - A kernel that is launched for the first time is compiled and loaded, and a library allocates; so the steps run once
