@@ -31,10 +31,10 @@ class State:
         self.refuse_capture("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
         self.copies["to host"] += 1
 
-    def to_device(self) -> None:
-        """Something is copied from the host."""
+    def to_device(self, what: str = "to device") -> None:
+        """Something is copied from the host: data, or "addresses" of the arrays that CuPy's own function joins."""
         self.refuse_capture("cudaErrorStreamCaptureUnsupported: a copy from pageable memory while capturing")
-        self.copies["to device"] += 1
+        self.copies[what] += 1
 
     def refuse_capture(self, why: str, error: type[Exception] | None = None) -> None:
         """What a captured stream must not do."""

@@ -208,7 +208,7 @@ def _function(module: str, name: str, parameters: str, function: Callable) -> Ca
         if name in WAITING:
             STATE.to_host()
         if name in ("concat", "concatenate", "stack", "vstack", "hstack") and len(args[0]) > 8:
-            STATE.to_device()  # their addresses
+            STATE.to_device("addresses")
         out = kwargs.pop("out", None)
         if out is None and not free and "out" in known and len(args) > known.index("out"):
             place = known.index("out")
