@@ -272,7 +272,7 @@ def test_a_prepared_product_reads_its_arrays_anew_and_keeps_them(device):
     a.held[...] += 1
     launch(0)
     np.testing.assert_array_equal(out.held, a.held @ b.held)
-    assert launch.arrays == (a, b, out)
+    assert launch.args[1] == (a, b, out)
 
 
 def test_a_product_joins_a_capture_where_that_of_cupy_refuses(device):

@@ -103,7 +103,8 @@ def _from_patches(g: np.ndarray, *, size: Any, stride: Any, shape: Any, border: 
 
 
 def _from_patches_aval(g: Any, size: Any, stride: Any, shape: Any, border: Border) -> Aval:
-    return Aval(framed(shape, tuple([(-low, -high) for low, high in border])), g.dtype)  # type: ignore[arg-type] (two)
+    (above, below), (left, right) = border
+    return Aval(framed(shape, ((-above, -below), (-left, -right))), g.dtype)
 
 
 def _from_patches_device(

@@ -9,6 +9,7 @@ strides need no copy, which operands and results that are contiguous by rows nev
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -92,10 +93,10 @@ def takes(a: Any, b: Any, out: Any) -> bool:
 def _calls(a: Any, b: Any, out: Any) -> tuple[Call, ...] | None:
     if not (a.dtype == b.dtype == out.dtype and out.dtype.char in KINDS and out.dtype.isnative):
         return None
-    layouts = [strided(array) for array in (a, b, out)]
-    if None in layouts:
+    left, right, result = strided(a), strided(b), strided(out)
+    if left is None or right is None or result is None:
         return None
-    return plan(*layouts)  # type: ignore[arg-type] (none of them is None)
+    return plan(left, right, result)
 
 
 class Blas:
@@ -168,15 +169,14 @@ class Blas:
         one, zero = (kind.scalar * 2)(1, 0), (kind.scalar * 2)(0, 0)
         compute = COMPUTE_32F_FAST_TF32 if tf32 and out.dtype.char in "fF" else kind.compute
         ready = [self._arguments(call, (a, b, out), kind, compute, one, zero) for call in calls]
+        return functools.partial(self._launch, ready, (a, b, out))
 
-        def launch(stream_pointer: int) -> None:
-            with self._lock:
-                self._bind(stream_pointer)
-                for name, arguments in ready:
-                    self._checked(name, *arguments)
-
-        launch.arrays = (a, b, out)  # type: ignore[attr-defined] (keeps the memory that the pointers name)
-        return launch
+    def _launch(self, ready: list[tuple[str, list[Any]]], kept: tuple[Any, ...], stream_pointer: int) -> None:
+        """Enqueue calls; ``kept`` are the arrays whose memory their pointers name, alive as long as the calls are."""
+        with self._lock:
+            self._bind(stream_pointer)
+            for name, arguments in ready:
+                self._checked(name, *arguments)
 
     def _arguments(
         self, call: Call, arrays: tuple[Any, Any, Any], kind: _Kind, compute: int, one: Any, zero: Any
