@@ -120,13 +120,8 @@ class Meter:
         Returns:
             The most bytes that were held meanwhile above those at the reset, and the call's result.
         """
-        held, torch = self._held(), self._torch()
-        if torch is not None:
-            torch.cuda.reset_peak_memory_stats()
-        inside = self._hook()
-        with inside:
-            result = call()
-            self._cupy.cuda.runtime.deviceSynchronize()
+        held = self._held()
+        inside, torch, result = self._watched(call)
         grown = max(0, held.cupy + self._unpooled - self._before.cupy) + inside.peak
         self._unpooled += max(0, inside.current - (self._held().cupy - held.cupy))  # kept in a pool of somebody's own
         if torch is not None:
@@ -134,20 +129,25 @@ class Meter:
         grown += max(0, _jax(self._modules, "peak_bytes_in_use") - self._before.jax)
         return grown, result
 
-    def asked_during(self, call: Callable[[], Any]) -> int:
-        """Bytes of the arrays that one call makes, at most at one time, as they were asked for.
-
-        Args:
-            call: takes nothing; it has been called before.
-        """
-        torch, before = self._torch(), self._held()
+    def _watched(self, call: Callable[[], Any]) -> tuple[Any, Any, Any]:
+        """The hook that saw a call until the device was at rest, PyTorch if it is there, and the call's result."""
+        torch = self._torch()
         if torch is not None:
             torch.cuda.reset_peak_memory_stats()
         inside = self._hook()
         with inside:
             result = call()
             self._cupy.cuda.runtime.deviceSynchronize()
-            del result
+        return inside, torch, result
+
+    def asked_during(self, call: Callable[[], Any]) -> int:
+        """Bytes of the arrays that one call makes, at most at one time, as they were asked for.
+
+        Args:
+            call: takes nothing; it has been called before.
+        """
+        before = self._held()
+        inside, torch, _ = self._watched(call)
         return inside.asked + (0 if torch is None else max(0, torch.cuda.max_memory_allocated() - before.torch))
 
     def driver(self) -> int | None:

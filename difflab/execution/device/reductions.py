@@ -25,7 +25,8 @@ BLOCK = 512
 SIDE_BY_SIDE = 32
 """Neighbouring outputs that one block serves at most, so that it reads whole lines of memory."""
 BLOCKS = 528
-"""Blocks that keep a GPU busy: four on each of the 132 multiprocessors of an H200."""
+"""Blocks that keep a GPU busy: four on each of 132 multiprocessors, as an H200 has them.  Not asked of the device, so
+that a sum is added in the same order on every GPU."""
 PATIENCE = 16
 """Elements that one thread goes through by itself: each costs some tenths of a microsecond, which no other hides where
 blocks are few, and a second launch costs a few microseconds."""
