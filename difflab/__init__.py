@@ -30,6 +30,8 @@ _HOMES = {
     "Check": "checking.record",
     "compare": "comparison",
     "Comparison": "comparison",
+    "recommend": "recommendation",
+    "Recommendation": "recommendation",
     "descend": "training",
     "Descent": "training",
     "run": "lab",
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
     from .operators import vjp as vjp
     from .own_primitives import primitive as primitive
     from .prepared import Prepared as Prepared
+    from .recommendation import Recommendation as Recommendation
+    from .recommendation import recommend as recommend
     from .training import Descent as Descent
     from .training import descend as descend
     from .views import Trace as Trace

@@ -7,45 +7,18 @@ Results go to stdout, progress and errors to stderr.  Everything heavy is import
 from __future__ import annotations
 
 import io
-import os
-import shlex
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__, cli_runs
-from .cli_codes import (
-    BAD_INPUT,
-    EXIT_CODES,
-    FAULT,
-    INTERRUPTED,
-    NOTHING,
-    OK,
-    TOLERANCE,
-    code_of,
-    store_code,
-)
-from .errors import DifflabError, StoreError, StudyError
-
-RUN_EPILOG = f"""
-Examples: difflab run; difflab run digits --quick; difflab run digits --dry-run; difflab run my_study.toml --out
-results/first
-
-To resume an interrupted run, give the same command again: same study text, --quick, --seed and --out. A finished run is
-shown again and not measured again.
-
-Without --out a run goes to reports/STUDY, or to STUDY-2 and so on beside a run that is finished or measures something
-else. With --out DIR it goes to DIR, which must be new, empty, or hold this very run.
-{EXIT_CODES}"""
-
-FORMULAS_EPILOG = """
-Examples: difflab formulas "x*y + sin(x)" x=1 y=2; difflab formulas xor --as c; difflab formulas two-layer --as srepr
---way tree --data symbols; difflab formulas xor --way tree --as python --json (with operation counts and times); difflab
-formulas "0.1*x" x=2 --digits 3. Put -- before a formula that begins with a minus: difflab formulas -- "-x" x=1
-"""
+from . import __version__, cli_compare, cli_completion, cli_expressions, cli_recommend, cli_run, cli_runs, cli_schema
+from .cli_codes import EXIT_CODES, OK, TOLERANCE, store_code
+from .cli_faults import AsJson, Left, left_with
+from .cli_faults import say as _say
+from .cli_faults import show as _show
+from .errors import StoreError
 
 app = typer.Typer(
     name="difflab",
@@ -58,7 +31,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+ORDER = (
+    "run", "compare", "recommend", "check", "trace", "formulas", "report", "diff", "export", "repair", "list", "doctor",
+    "schema", "completion",
+)  # fmt: skip
+"""The commands in the order of the help."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -76,83 +53,11 @@ def _top(
     del version  # its callback has printed it
 
 
-@app.command(epilog=RUN_EPILOG)
-def run(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A shipped study by name, or the path of a .toml file.")
-    ] = "digits",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="One process per case: no intervals and no verdicts, but soon done.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="The run folder (default: reports/STUDY, or STUDY-2 and so on)."),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="N", help="Seed of the data and of the order of the cases.")
-    ] = 0,
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler (tcp://HOST:PORT), or local:N workers."),
-    ] = None,
-    allow_env_change: Annotated[
-        bool,
-        typer.Option("--allow-env-change", help="Resume a run that began on another machine or with other versions."),
-    ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help="cpu or gpu for all problems (default: what the study says)."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Forecast every case, its time and its memory; run and write nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a study, or resume it, and write its page.
-
-    Every case runs in a process of its own with limits of time and memory; what a case cannot do becomes a row with
-    its reason. Interrupt with Ctrl-C at any time: nothing that is finished is lost or measured twice.
-    """
-    if dry_run:
-        from .cli_forecast import forecast_alone
-
-        others = {"--out": out, "--cluster": cluster, "--allow-env-change": allow_env_change}
-        text, runs = forecast_alone(study, quick, seed, as_json, device, others)
-        _show(text)
-        raise typer.Exit(OK if runs else NOTHING)
-    from .cli_progress import progress_on
-    from .lab import run as run_study
-
-    try:
-        with progress_on(sys.stderr) as progress:
-            results = run_study(
-                study,
-                out=out,
-                quick=quick,
-                progress=progress,
-                seed=seed,
-                cluster=cluster,
-                allow_env_change=allow_env_change,
-                device=device,
-            )
-    except KeyboardInterrupt:
-        again = ["difflab", "run", study, *["--quick"] * quick]
-        again += [] if out is None else ["--out", str(out)]
-        again += ["--seed", str(seed)] if seed else []
-        again += [] if cluster is None else ["--cluster", cluster]
-        again += [] if device is None else ["--device", device]
-        _say(f"Interrupted; what is measured is stored. To go on: {shlex.join(again)}")
-        raise typer.Exit(INTERRUPTED) from None
-    except StoreError as error:
-        _say(str(error))
-        raise typer.Exit(store_code(error, out)) from None
-    _show_results(results, as_json)
-    raise typer.Exit(code_of(results.rows))
-
-
 CHECK_EPILOG = """
-Examples: difflab check net.py:loss --gradient net.py:gradient; difflab check net.py:loss --gradient :gradient
---at data.py:batch --argnum 1 --json
+\b
+Examples:
+  difflab check net.py:loss --gradient net.py:gradient
+  difflab check net.py:loss --gradient :gradient --at data.py:batch --tolerance 1e-10 --json
 
 The arguments are what --at names: a tuple or list of them, a dict of keyword arguments, or a function that returns one.
 Without --at they are `arguments` or `example` in the file of the loss, or else the defaults of the loss itself.
@@ -196,124 +101,51 @@ def check(
     raise typer.Exit(OK if right else TOLERANCE)
 
 
+LIST_EPILOG = """
+\b
+Examples:
+  difflab list
+  difflab list operators
+  difflab list backends --json
+
+Exit codes: 0 all well; 2 there is no such list; 70 a fault of difflab.
+"""
+
+REPORT_EPILOG = """
+\b
+Examples:
+  difflab report reports/digits
+  difflab report reports/digits --json
+
+Exit codes: as those of difflab run, by what the run holds.
+"""
+
 DOCTOR_EPILOG = """
-Example: difflab doctor; difflab doctor --json
+\b
+Examples:
+  difflab doctor
+  difflab doctor --json
 
 Exit codes: 0 nothing is a problem; 1 something is; 70 a fault of difflab.
 """
 
-TRACE_EPILOG = """
-Examples: difflab trace "log(x1)+x1*x2-sin(x2)" x1=2 x2=5; difflab trace "sum(relu(x))" "x=[1,-2,3,-1]" --json;
-difflab trace "(x+y)*z" x=-2 y=5 z=-4 --html graph.html; difflab trace digits-cnn --size small --html cnn.html;
-difflab trace xor --latex --expanded
-
-With --html the graph is drawn as a page for the browser: arrow keys step forward and back, layers fold and unfold. The
-name of a problem (difflab list) stands for its loss with its own data; its input is what --seed names.
-
-Known are + - * / ** (or ^), parentheses, pi, e and log, ln, exp, log1p, expm1, sqrt, abs, sin, cos, tan, arcsin,
-arccos, arctan, sinh, cosh, tanh, sigmoid, relu, max, min, sum. What begins with a minus goes after --, or in brackets.
-
-Exit codes: 0 all well; 2 bad input, as an expression that cannot be read or a file that cannot be written; 70 a fault
-of difflab.
-"""
-
-
-@app.command(epilog=TRACE_EPILOG)
-def trace(
-    expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
-    ],
-    values: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=VALUE...", help="A number or a list, such as [1,2,3], for each variable."),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        typer.Option("--seed", metavar="NAME", help="The variable whose tangent is 1 (default: the first one)."),
-    ] = None,
-    as_code: Annotated[
-        bool, typer.Option("--code", help="Print value and gradient as NumPy code, forward and back.")
-    ] = False,
-    as_latex: Annotated[
-        bool, typer.Option("--latex", help="Print value and gradient as matrix formulas in LaTeX.")
-    ] = False,
-    expanded: Annotated[
-        bool,
-        typer.Option("--expanded", help="With --latex: by differentials, beside entries written out by SymPy."),
-    ] = False,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Draw the graph into a page that needs no network.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="SIZE", help="Size of a problem (default: its smallest).")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print or draw the evaluation trace of a formula with primal, tangent and adjoint of every line.
-
-    Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each line
-    does to a gradient: add distributes, copy adds, multiply swaps, max routes.
-    """
-    from .cli_trace import trace_text
-
-    text = trace_text(
-        expression, values or [], seed, as_json, as_code, html=html, size=size, as_latex=as_latex, expanded=expanded
-    )
-    _show(text)
-
-
-@app.command(epilog=FORMULAS_EPILOG)
-def formulas(
-    expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
-    ],
-    values: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=VALUE...", help="A number or a list, such as [1,2,3], for each variable."),
-    ] = None,
-    form: Annotated[
-        str, typer.Option("--as", metavar="FORM", help="latex, srepr, python, numpy, cupy or c.")
-    ] = "latex",
-    way: Annotated[
-        str, typer.Option("--way", metavar="WAY", help="dag (shared, root down) or tree (SymPy, symbol by symbol).")
-    ] = "dag",
-    data: Annotated[
-        str, typer.Option("--data", metavar="DATA", help="Data as numbers, or as symbols like the parameters.")
-    ] = "numbers",
-    engine: Annotated[str, typer.Option("--engine", metavar="ENGINE", help="sympy or symengine.")] = "sympy",
-    digits: Annotated[
-        int | None, typer.Option("--digits", metavar="N", min=1, help="With latex: significant digits of decimals.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="SIZE", help="Size of a problem (default: its smallest).")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print value and gradient as symbolic differentiation derives them: formulas, or code that computes them."""
-    from .cli_formulas import formulas_text
-
-    options = {"way": way, "data": data, "engine": engine}
-    _show(formulas_text(expression, values or [], size, form, options, as_json, digits=digits))
-
-
-@app.command(epilog="Example: difflab report reports/digits")
+@app.command(epilog=REPORT_EPILOG)
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],
     as_json: AsJson = False,
 ) -> None:
     """Write the page of a run again.
 
-    Everything comes from what the run has stored; nothing is measured. Prints the results like ``difflab run``.
+    Everything comes from what the run has stored; nothing is measured. Prints the results as difflab run does.
     """
     from .lab import load
     from .report import write
 
     try:
         results = load(folder)
-        write(results, folder)
+        write(results, folder, say=_say)
     except StoreError as error:
-        _say(str(error))
-        raise typer.Exit(store_code(error, folder)) from None
+        raise Left(str(error), store_code(error, folder), type(error).__name__) from None
     _show_results(results, as_json)
 
 
@@ -331,17 +163,29 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(OK if well else TOLERANCE)
 
 
-@app.command("list", epilog="Example: difflab list --json")
-def list_(as_json: AsJson = False) -> None:
-    """List problems, studies and backends.
+@app.command("list", epilog=LIST_EPILOG)
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="WHAT", help="problems, studies, backends, operators or traps (default: all of them)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List problems, studies, backends, the operators each can do, and traps.
 
-    Problems come with their sizes and numbers of parameters, studies with their questions, backends with the operators
-    they can do, or why they are unavailable.
+    Problems come with their sizes and numbers of parameters, studies with their questions, backends with whether they
+    can be used here, and with how they come by each operator: native, deduced from another one, or refused and why.
     """
-    from .cli_tables import catalogue, catalogue_text, json_text
+    from .cli_list import catalogue, catalogue_text
+    from .cli_tables import json_text
 
-    found = catalogue()
+    found = catalogue(what)
     _show(json_text(found) if as_json else catalogue_text(found))
+
+
+def _position(command: Any) -> int:
+    name = command.name or command.callback.__name__
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _show_results(results: Any, as_json: bool) -> None:
@@ -350,19 +194,9 @@ def _show_results(results: Any, as_json: bool) -> None:
     _show(json_text(results_document(results)) if as_json else results_text(results))
 
 
-def _show(text: str) -> None:
-    """Print a result; a reader who closes the pipe early, like ``head``, does not change the exit code."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(message: str) -> None:
-    print(f"difflab: {message}", file=sys.stderr)
-
-
-cli_runs.attach(app, _show, _say)
+for part in (cli_compare, cli_recommend, cli_expressions, cli_run, cli_runs, cli_schema, cli_completion):
+    part.attach(app)
+app.registered_commands.sort(key=_position)
 
 
 # ---------------------------------------------------------------------------- how it ends
@@ -383,16 +217,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without a micro sign is no reason to stop
-    try:
-        app(args=arguments, prog_name="difflab")
-    except StudyError as error:
-        print(error, file=sys.stderr)  # one line per fault, each beginning with its place, as editors read them
-        sys.exit(BAD_INPUT)
-    except DifflabError as error:
-        _say(str(error))
-        sys.exit(BAD_INPUT)
-    except Exception:
-        traceback.print_exc()
-        _say("this is a fault of difflab and not yours; please report it with the lines above.")
-        sys.exit(FAULT)
-    raise AssertionError("typer always leaves by SystemExit")
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:2] == ["completion", cli_completion.OF]:
+        cli_completion.answer(app, given[2:])
+        sys.exit(OK)
+    sys.exit(left_with(given, lambda: app(args=given, prog_name="difflab", standalone_mode=False)))

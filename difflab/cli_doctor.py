@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .harness.checkup.finding import NOTE, PROBLEM, Finding
+from .harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding
 
 WIDTH = 100
 LEFT = 29
@@ -35,33 +35,50 @@ def doctor_text(
     from .cli_tables import json_text
 
     facts = environment.describe({}, 1)
-    return json_text({"ok": well, "findings": [one._asdict() for one in found], "environment": facts}), well
+    listed = [one._asdict() for one in found]
+    return json_text({"verdict": verdict(found), "ok": well, "findings": listed, "environment": facts}), well
 
 
 def findings_text(found: Sequence[Finding]) -> str:
-    """The findings one under the other, problems counted in the first line.
+    """The findings one under the other: the verdict first, what is wrong next, then all that is well.
 
-    >>> found = [Finding("clock", "ok", "smallest step 40 ns"), Finding("GPU", "note", "no CuPy", "Install it.")]
+    >>> found = [Finding("clock", "ok", "smallest step 40 ns"), Finding("swap", "note", "2 GiB", "Turn it off.")]
     >>> print(findings_text(found))
-    No problems, 1 note.
+    Fit to measure, with 1 remark: swap.
+    <BLANKLINE>
+    note     swap                2 GiB
+                                 -> Turn it off.
     <BLANKLINE>
     ok       clock               smallest step 40 ns
-    note     GPU                 no CuPy
-                                 Install it.
     """
-    problems, notes = (sum(one.state == state for one in found) for state in (PROBLEM, NOTE))
-    lines = [f"{_counted(problems, 'problem')}, {_counted(notes, 'note').lower()}.", ""]
-    for one in found:
-        head = f"{one.state:<8} {one.what:<19} "
-        lines += _wrapped(one.figure, head) + _wrapped(one.advice, " " * LEFT)
-    return "\n".join(lines)
+    blocks = [verdict(found)]
+    for state in (PROBLEM, NOTE, OPTION, OK):
+        lines = []
+        for one in found:
+            if one.state == state:
+                lines += _wrapped(one.figure, f"{state:<8} {one.what:<19} ")
+                lines += _wrapped(one.advice and f"-> {one.advice}", " " * LEFT)
+                lines += _wrapped(one.gain and f"   It gains {one.gain}.", " " * LEFT)
+        blocks += ["\n".join(lines)] if lines else []
+    return "\n\n".join(blocks)
+
+
+def verdict(found: Sequence[Finding]) -> str:
+    """Whether this machine is fit to measure, in a sentence.
+
+    >>> verdict([Finding("disk", "problem", "it is full", "Free some space."), Finding("noise", "note", "much")])
+    'Not fit to measure: 1 problem (disk), and 1 remark (noise).'
+    """
+    problems, notes = ([one.what for one in found if one.state == state] for state in (PROBLEM, NOTE))
+    remarks = f"{len(notes)} remark{'s' * (len(notes) != 1)}"
+    if problems:
+        rest = f", and {remarks} ({', '.join(notes)})" if notes else ""
+        counted = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+        return f"Not fit to measure: {counted} ({', '.join(problems)}){rest}."
+    return f"Fit to measure, with {remarks}: {', '.join(notes)}." if notes else "Fit to measure."
 
 
 def _wrapped(text: str, head: str) -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=head, subsequent_indent=" " * LEFT, break_long_words=False, break_on_hyphens=False
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number or 'No'} {noun}{'' if number == 1 else 's'}"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Listener = Callable[[dict[str, Any]], None]
 SILENCE_S = 5.0
+LEFT_S = 15.0
+FEW_S = 4.0
+STEPS = ((20.0, 1.0), (90.0, 5.0), (600.0, 60.0), (3600.0, 300.0), (math.inf, 3600.0))
 
 
 @contextlib.contextmanager
@@ -36,12 +39,12 @@ def progress_on(stream: TextIO) -> Iterator[Listener]:
         yield _plain(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.fields[cases]}", markup=False),
         BarColumn(bar_width=24),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.description}", markup=False),
     )
     console = Console(file=stream, highlight=False)
@@ -52,6 +55,26 @@ def progress_on(stream: TextIO) -> Iterator[Listener]:
 def _clock(seconds: float) -> str:
     """A wall time in seconds, with a decimal below ten."""
     return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
+def time_left(seconds: float, at_most: bool = False) -> str:
+    """The time that a run will take yet, in words, no finer than anybody can know it.
+
+    Args:
+        seconds: the time.
+        at_most: whether it is all that the run may take.
+
+    >>> [time_left(s) for s in (2, 17.2, 58, 100, 8000)]
+    ['a few seconds left', 'about 17 s left', 'about 60 s left', 'about 2 min left', 'about 2 h left']
+    >>> time_left(42, at_most=True)
+    'at most 45 s left'
+    """
+    if seconds < FEW_S:
+        return "a few seconds left"
+    step = next(step for below, step in STEPS if seconds < below)
+    rounded = (math.ceil if at_most else round)(seconds / step) * step
+    unit, size = ("h", 3600.0) if step == 3600.0 else ("min", 60.0) if step >= 60.0 else ("s", 1.0)
+    return f"{'at most' if at_most else 'about'} {rounded / size:.0f} {unit} left"
 
 
 def _line(event: dict[str, Any]) -> str | None:
@@ -66,41 +89,69 @@ def _line(event: dict[str, Any]) -> str | None:
         reason = f" ({event['reason']})" if event["reason"] and event["outcome"] != "ok" else ""
         words = OUTCOMES.get(event["outcome"], (event["outcome"],))[0]
         return f"[{event['done']}/{event['cases']}] {event['case']}: {words}{reason}"
-    if kind == "note":
+    if kind in ("note", "stopping"):
         return event["text"]
     if kind == "run_finished":
         return f"measured in {_clock(event['seconds'])}"
     return None
 
 
+def _left(event: dict[str, Any]) -> str:
+    """The time left that an event tells, empty if it tells none."""
+    seconds = event.get("left_s")
+    return "" if seconds is None else time_left(seconds, event.get("left_at_most", False))
+
+
 def _plain(stream: TextIO) -> Listener:
-    """One line per event that says something new; signs of life at the start and when it has been quiet for a while."""
-    last = -math.inf
+    """One line per event that says something new; what runs now at the start, and now and then with the time left."""
+    last, told = -math.inf, -math.inf  # when there was a line, and one with the time left
 
     def listen(event: dict[str, Any]) -> None:
-        nonlocal last
-        line = _line(event)
-        if line is None and event["event"] == "running" and time.monotonic() - last >= SILENCE_S:
-            line = f"... {event['text']} (step {event['done']} of {event['steps']})"
+        nonlocal last, told
+        now, line, left = time.monotonic(), _line(event), _left(event)
+        if event["event"] == "running" and (now - last >= SILENCE_S or (left and now - told >= LEFT_S)):
+            line = f"... {event['text']} (step {event['done']} of {event['steps']}{', ' if left else ''}{left})"
+            told = now
         if line is not None:
             print(line, file=stream, flush=True)
             begins = event["event"] == "run" and not event.get("finished")
-            last = -math.inf if begins else time.monotonic()  # what begins now is said at once
+            last = -math.inf if begins else now  # what begins now is said at once
 
     return listen
 
 
+class _Countdown:
+    """The time left as it reads whenever it is drawn: it goes down between one event and the next."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+        self._at_most = False
+
+    def __str__(self) -> str:
+        return "" if self._until is None else time_left(max(0.0, self._until - time.monotonic()), self._at_most)
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Go by what an event says; one that knows nothing leaves nothing to say."""
+        seconds = event.get("left_s")
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._at_most = event.get("left_at_most", False)
+
+
 def _bars(bars: Progress) -> Listener:
     """One bar for the whole run with what runs now beside it; what did not end well stays above it as a line."""
-    task = bars.add_task("starting", total=None, cases="difflab")
+    left = _Countdown()
+    task = bars.add_task("starting", total=None, cases="difflab", left=left)
 
     def listen(event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "running":
+            left.take(event)
             bars.update(task, completed=event["done"], total=event["steps"], description=event["text"])
         elif kind == "case":
             bars.update(task, cases=f"{event['done']}/{event['cases']} cases")
-        if kind in ("run", "note") or (kind == "case" and event["outcome"] != "ok"):
+        elif kind == "stopping":
+            left.take({"left_s": event["seconds"], "left_at_most": True})
+        if kind in ("run", "note", "stopping") or (kind == "case" and event["outcome"] != "ok"):
             bars.console.print(_line(event), markup=False)
 
     return listen

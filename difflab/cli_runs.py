@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_codes import BAD_INPUT, NOTHING, OK, STORE
+from .cli_faults import AsJson, Left, show
 from .errors import StoreError
 
 if TYPE_CHECKING:
     from .harness.difference import CaseChange, Difference, Times
     from .harness.repair import Repair
+    from .harness.tables import Table
 
 REGRESSED = 1
 REPAIR_EPILOG = """
-Examples: difflab repair reports/digits --dry-run; difflab repair reports/digits
+\b
+Examples:
+  difflab repair reports/digits --dry-run
+  difflab repair reports/digits
 
 Afterwards the run can be shown with difflab report, and the command that began it goes on with it. The damaged file is
 kept beside the new one as events.damaged-1.jsonl.
@@ -26,8 +31,11 @@ kept beside the new one as events.damaged-1.jsonl.
 Exit codes: 0 the run is whole, or repaired; 2 no run there; 4 the run is in use, or beyond repair.
 """
 EXPORT_EPILOG = """
-Examples: difflab export reports/digits > cases.csv; difflab export reports/digits --to digits.sqlite --to
-digits.parquet; difflab export reports/digits --table samples --to samples.csv
+\b
+Examples:
+  difflab export reports/digits > cases.csv
+  difflab export reports/digits --to digits.sqlite --to digits.parquet
+  difflab export reports/digits --table samples --to samples.csv --force
 
 Tables: cases (one row per case, all columns of Results.frame), samples (one row per sample, in seconds per call) and
 runs (one row: study, settings, machine). An SQLite file holds all three, and views over them. Parquet needs the extra
@@ -37,24 +45,24 @@ keep_default_na=False, na_values=[""].
 Exit codes: 0 written; 2 bad input, or a file that cannot be written; 4 the run is damaged.
 """
 DIFF_EPILOG = """
-Example: difflab diff reports/digits reports/digits-2
+\b
+Examples:
+  difflab diff reports/digits reports/digits-2
+  difflab diff reports/digits reports/digits-2 --across-machines --json
 
 A time has regressed where its 95% interval lies wholly beyond 1.03 times the earlier one; memory, where the peak grew
 by more than 10 per cent and 256 KiB; accuracy, where more than half a digit is lost.
 
 Exit codes: 0 nothing regressed; 1 something did; 2 bad input; 4 a run is damaged; 5 no case is in both runs.
 """
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")]
 
 
-def attach(app: typer.Typer, show: Callable[[str], None], say: Callable[[str], None]) -> None:
+def attach(app: typer.Typer) -> None:
     """Add the commands to the command line.
 
     Args:
         app: the command line.
-        show: prints a result.
-        say: prints a fault.
     """
 
     @app.command(epilog=REPAIR_EPILOG)
@@ -70,7 +78,7 @@ def attach(app: typer.Typer, show: Callable[[str], None], say: Callable[[str], N
         """
         from .harness.repair import repair as repair_run
 
-        found = _stored(say, lambda: repair_run(folder, dry_run))
+        found = _stored(lambda: repair_run(folder, dry_run))
         show(_json(asdict(found)) if as_json else repair_text(found))
 
     @app.command(epilog=EXPORT_EPILOG)
@@ -84,12 +92,13 @@ def attach(app: typer.Typer, show: Callable[[str], None], say: Callable[[str], N
             str | None, typer.Option("--table", metavar="TABLE", help="cases (the default), samples or runs.")
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+        as_json: AsJson = False,
     ) -> None:
         """Write a run as CSV, Parquet or SQLite; without --to as CSV on stdout.
 
         Numbers read back to the last bit. What is missing is an empty field, or NULL.
         """
-        show(_stored(say, lambda: export_text(folder, to or [], table, force)))
+        show(_stored(lambda: export_text(folder, to or [], table, force, as_json)))
 
     @app.command(epilog=DIFF_EPILOG)
     def diff(
@@ -104,20 +113,20 @@ def attach(app: typer.Typer, show: Callable[[str], None], say: Callable[[str], N
         """Say what changed between two runs, and what is worse."""
         from .harness.difference import diff_runs
 
-        found = _stored(say, lambda: diff_runs(before, after, across_machines=across_machines))
+        found = _stored(lambda: diff_runs(before, after, across_machines=across_machines))
         show(_json(difference_document(found)) if as_json else difference_text(found))
         raise typer.Exit(REGRESSED if found.regressed else OK if found.cases else NOTHING)
 
 
-def _stored(say: Callable[[str], None], work: Callable[[], Any]) -> Any:
+def _stored(work: Callable[[], Any]) -> Any:
     """What some work on run folders gives; a fault of the store ends the command with its exit code."""
     from .harness.store import FolderError
 
     try:
         return work()
     except StoreError as error:
-        say(str(error))
-        raise typer.Exit(BAD_INPUT if isinstance(error, FolderError) else STORE) from None
+        code = BAD_INPUT if isinstance(error, FolderError) else STORE
+        raise Left(str(error), code, type(error).__name__) from None
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -187,8 +196,10 @@ def _count(number: int, noun: str) -> str:
 # ---------------------------------------------------------------------------- difflab export
 
 
-def export_text(folder: Path, targets: Sequence[Path], table: str | None, force: bool) -> str:
-    """Write a run to each of the targets; returns what to print, the CSV itself if there are none."""
+def export_text(
+    folder: Path, targets: Sequence[Path], table: str | None, force: bool, as_json: bool = False
+) -> str:
+    """Write a run to each of the targets; returns what to print, the table itself if there are none."""
     from .errors import InputError
     from .harness import export, results
     from .harness.tables import tables
@@ -199,7 +210,10 @@ def export_text(folder: Path, targets: Sequence[Path], table: str | None, force:
             raise InputError(f"there is no table {table!r}; there are {', '.join(export.TABLES)}.")
         if force:
             raise InputError("--force replaces files, and no file was named with --to.")
-        return export.csv_text(tables(found)[table or "cases"]).removesuffix("\n")
+        chosen = tables(found)[table or "cases"]
+        if as_json:
+            return _json({"table": chosen.name, "rows": [_record(chosen, row) for row in chosen.rows]})
+        return export.csv_text(chosen).removesuffix("\n")
     for target in targets:
         export.check(target, table, force)
     if twice := [target for number, target in enumerate(targets) if target in targets[:number]]:
@@ -208,7 +222,19 @@ def export_text(folder: Path, targets: Sequence[Path], table: str | None, force:
         written = [export.export(found, target, table, force) for target in targets]
     except StoreError as fault:  # of the file named, and nothing is wrong with the run
         raise InputError(str(fault)) from fault
-    return "\n".join(f"wrote {path}" for path in written)
+    return _json({"written": written}) if as_json else "\n".join(f"wrote {path}" for path in written)
+
+
+def _record(table: Table, row: Sequence[Any]) -> dict[str, Any]:
+    """A row by the names of its columns; what a table holds as JSON text is a value again."""
+    import json
+
+    from .harness.tables import JSON
+
+    pairs = zip(table.columns.items(), row, strict=True)
+    return {
+        name: json.loads(value) if kind == JSON and isinstance(value, str) else value for (name, kind), value in pairs
+    }
 
 
 # ---------------------------------------------------------------------------- difflab diff

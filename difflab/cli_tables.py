@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,68 +63,6 @@ def _plain(value: Any) -> Any:
     return number if isinstance(number, str | int | float | bool) else None
 
 
-# ---------------------------------------------------------------------------- difflab list
-
-
-def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Problems with sizes and numbers of parameters, studies with their questions, backends with what they can do."""
-    from . import backends
-    from .harness.study import shipped
-    from .problems import PROBLEMS
-
-    problems = [
-        {
-            "name": problem.name,
-            "title": problem.title,
-            "sizes": {size: problem.count(size) for size in problem.sizes},
-        }
-        for problem in PROBLEMS.values()
-    ]
-    studies = []
-    for name, path in shipped().items():
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        studies.append({"name": name, "title": document["title"], "question": " ".join(document["question"].split())})
-    able = [{**one._asdict(), "operators": list(one.operators)} for one in backends.listing()]
-    return {"problems": problems, "studies": studies, "backends": able}
-
-
-def catalogue_text(found: dict[str, list[dict[str, Any]]]) -> str:
-    """What ``catalogue`` found, for people."""
-    sizes = [
-        [
-            one["name"],
-            one["title"],
-            ", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items()),
-        ]
-        for one in found["problems"]
-    ]
-    studies = []
-    for one in found["studies"]:
-        question = textwrap.fill(one["question"], 110, initial_indent="  ", subsequent_indent="  ")
-        studies.append(f"STUDY {one['name']}: {one['title']}\n{question}")
-    able = [
-        [one["name"], one["family"] or MISSING, one["unavailable"] or ", ".join(one["operators"])]
-        for one in found["backends"]
-    ]
-    problems = table(["PROBLEM", "TITLE", "SIZES (PARAMETERS)"], sizes)
-    backends = table(["BACKEND", "FAMILY", "OPERATORS, OR WHY IT IS UNAVAILABLE"], able)
-    return "\n\n".join([problems, *studies, *_ways_text(found["backends"]), backends])
-
-
-def _ways_text(found: list[dict[str, Any]]) -> list[str]:
-    """How each backend that is there comes by each operator, and why it refuses some."""
-    from .support import reasons
-
-    ways = {one["name"]: one["ways"] for one in found if one["unavailable"] is None}
-    if not ways:
-        return []
-    operators = list(next(iter(ways.values())))
-    rows = [[operator, *[one[operator].partition(":")[0] for one in ways.values()]] for operator in operators]
-    refused = [f"{name} refuses {which}: {why}." for name, which, why in reasons(ways)]
-    sentences = [textwrap.fill(line, 110, subsequent_indent="  ") for line in refused]
-    return ["\n".join([table(["OPERATOR", *ways], rows), *sentences])]
-
-
 # ---------------------------------------------------------------------------- difflab run, difflab report
 
 
@@ -139,6 +75,7 @@ def results_document(results: Any) -> dict[str, Any]:
     return {
         "study": study,
         "answer": found.text,
+        "details": found.details,
         "caveats": found.caveats,
         "folder": results.folder,
         "page": results.folder / "index.html",
@@ -156,7 +93,7 @@ def results_text(results: Any) -> str:
     own = {"compare": _compared_table, "steps": _steps_table, "traps": _traps_table}.get(kind)
     shown = own(found) if own else _listed_table(kinds.sections(kind, found))
     said = answer(results)
-    sentences = "\n".join([said.text, *said.caveats])
+    sentences = "\n".join([said.text, *said.details, *said.caveats])
     return f"{shown}\n\n{sentences}\n\nPage: {results.folder / 'index.html'}"
 
 
@@ -174,8 +111,7 @@ def _compared_table(found: Sequence[Case]) -> str:
             _shown(case.digits, numbers.digits),
             _shown(case.work_ratio, numbers.factor),
             MISSING if case.peak_bytes is None else devices.peak(case, case.peak_bytes),
-            _shown(case.call_s, numbers.seconds),
-            numbers.interval(case.call_s_low, case.call_s_high) or MISSING,
+            *(text or MISSING for text in _measured(case)),
         ]
         for case in found
     ]
@@ -188,6 +124,15 @@ def _compared_table(found: Sequence[Case]) -> str:
             clocks = [_shown(time, numbers.seconds) for time in (case.event_s, case.enqueue_s)]
             row += [*clocks, bound.get(case.host_bound, MISSING)]
     return table(header, rows, right=(1, 4, 5, 6, 7))
+
+
+def _measured(case: Case) -> tuple[str, str]:
+    """The time of a case and its uncertainty, to the same place."""
+    from .report import numbers
+
+    if case.call_s is None:
+        return "", ""
+    return numbers.measured_apart(case.call_s, case.call_s_low, case.call_s_high)
 
 
 def _steps_table(found: Sequence[Case]) -> str:

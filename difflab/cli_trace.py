@@ -78,20 +78,20 @@ def trace_text(
     seed = None if seed is None else spelt_alike(seed)
     from .views import trace
 
-    if as_code and (as_json or seed is not None or html is not None):
-        raise InputError("--code prints a program, which goes with neither --json nor --seed nor --html")
-    if as_latex and (as_json or seed is not None or html is not None or as_code):
-        raise InputError("--latex prints formulas, which go with none of --json, --seed, --html and --code")
+    if as_code and (seed is not None or html is not None):
+        raise InputError("--code prints a program, which goes with neither --seed nor --html")
+    if as_latex and (seed is not None or html is not None or as_code):
+        raise InputError("--latex prints formulas, which go with none of --seed, --html and --code")
     if expanded and not as_latex:
         raise InputError("--expanded prints formulas entry by entry, which goes with --latex alone; give both")
     with np.errstate(all="ignore"):
         traced = trace(subject.function, *subject.arguments)
         if as_code:
-            return traced.to_numpy(argnums=subject.argnums).rstrip()
+            return _text(subject, "code", traced.to_numpy(argnums=subject.argnums).rstrip(), as_json)
         if expanded:
-            return traced.to_expanded_latex(argnums=subject.argnums)
+            return _text(subject, "latex", traced.to_expanded_latex(argnums=subject.argnums), as_json)
         if as_latex:
-            return traced.to_latex(argnums=subject.argnums)
+            return _text(subject, "latex", traced.to_latex(argnums=subject.argnums), as_json)
         if html is not None:
             drawn = traced.draw(html, tangent=seed, title=subject.title)
             found = drawn.graph.walk
@@ -100,6 +100,15 @@ def trace_text(
     if as_json:
         return _document(subject, found, html)
     return str(found) if html is None else f"The graph, of {steps.counted(traced.tape)}, is drawn in {html}"
+
+
+def _text(subject: Subject, what: str, text: str, as_json: bool) -> str:
+    """A program or formulas, as they are or in a document."""
+    if not as_json:
+        return text
+    from .cli_tables import json_text
+
+    return json_text({**subject.said, what: text})
 
 
 def _document(subject: Subject, found: Walk, html: str | None) -> str:

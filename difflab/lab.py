@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import errors
-from .harness import results
-from .harness.process import search_path
+from .harness import asking, results
+from .harness.asking import coordinate
 from .harness.request import Request
-from .harness.results import Results
-from .harness.store import FolderError
+from .harness.results import Results, Views
 from .harness.study_device import check_device
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
-COORDINATOR = "difflab.harness.engine"
+COORDINATOR = asking.MODULE
 
 
 def run(
@@ -39,12 +34,19 @@ def run(
     """Run a study, or resume it, and write its page.
 
     Args:
-        study: the name of a shipped study, or the path of a study file ending in ``.toml``.
+        study: the name of a shipped study, the path of a study file ending in ``.toml``, or a loss of your own as
+            ``"FILE.py:FUNCTION"`` (or ``"module:function"``).  Beside such a loss stands ``example``, a function that
+            returns a tuple of its arguments, the parameters first; where it takes a size, a list such as
+            ``sizes = [10, 100, 1000]`` says which there are.  A function called ``FUNCTION_gradient`` beside it is
+            measured too, as backend "analytic".
         out: the run folder; by default ``reports/<study>``, or ``reports/<study>-2`` and so on beside a finished run.
         quick: one process per case, at the sizes the study names for it: no intervals, no verdicts.
         progress: is called with small dicts whose ``event`` is ``run`` (``folder``, ``title``, ``cases``,
-            ``resumed``), ``running`` (``text``, ``done``, ``steps``), ``case`` (``case``, ``outcome``, ``reason``,
-            ``done``, ``cases``), ``run_finished`` (``seconds``) or ``report`` (``page``).
+            ``resumed``), ``running`` (``text``, ``done``, ``steps``, and where it is known ``left_s``, the seconds that
+            the run will take yet, and ``left_at_most``, whether they are all that it may take and not what is
+            expected), ``case`` (``case``, ``outcome``, ``reason``, ``done``, ``cases``), ``note`` (``text``),
+            ``run_finished`` (``seconds``), ``report`` (``page``), and after an interrupt ``stopping`` (``text``,
+            ``seconds`` that the current round may take), then ``interrupted`` (``folder``, ``at_once``).
         seed: the seed of parameters, data and the order of measuring.
         allow_env_change: resume a run that began on another machine or with other versions; what is not finished is
             then timed afresh.
@@ -56,9 +58,11 @@ def run(
 
     Raises:
         StudyError: the study is wrong; one line per fault.
+        InputError: the loss cannot be found or run, or its data differ from call to call.
         StoreError: the folder cannot be used.
         UnavailableError: the device is not to be had; nothing was measured.
-        KeyboardInterrupt: interrupted; the same call resumes.
+        KeyboardInterrupt: interrupted; the same call resumes.  After a first Ctrl-C the round under way is brought to
+            its end and the page of what there is written; a second one stops at once.
 
     Example:
         >>> results = run("digits", quick=True)  # doctest: +SKIP
@@ -67,14 +71,29 @@ def run(
     folder_named = None if out is None else str(out)
     request = Request(str(study), folder_named, quick, seed, allow_env_change, cluster, device=_known_device(device))
     tell = progress or _ignore
-    folder = _coordinate(request, tell)
-    found = results.load(folder)
+    where: list[dict[str, Any]] = []
+
+    def listen(event: dict[str, Any]) -> None:
+        where.extend([event] if event["event"] == "interrupted" else [])
+        tell(event)
+
+    try:
+        folder = coordinate(request, listen)
+    except KeyboardInterrupt:
+        if where and not where[0]["at_once"]:
+            _write_page(load(where[0]["folder"]), tell)
+        raise
+    found = load(folder)
+    _write_page(found, tell)
+    return found
+
+
+def _write_page(found: Results, tell: Callable[[dict[str, Any]], None]) -> None:
     from .report import write
 
     tell({"event": "running", "text": "writing the page", "done": 1, "steps": 1})
-    page = write(found, folder)
+    page = write(found, found.folder, say=lambda text: tell({"event": "note", "text": text}))
     tell({"event": "report", "page": str(page)})
-    return found
 
 
 def forecast(
@@ -137,7 +156,7 @@ def forecast_document(
         else:
             tell(event)
 
-    _coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True, device=_known_device(device)), listen)
+    coordinate(Request(str(study), quick=quick, seed=seed, dry_run=True, device=_known_device(device)), listen)
     return found
 
 
@@ -156,7 +175,19 @@ def load(folder: str | Path) -> Results:
     Example:
         >>> load("reports/digits").frame  # doctest: +SKIP
     """
-    return results.load(folder)
+    return replace(results.load(folder), views=Views(_html, _figures))
+
+
+def _html(found: Results) -> str:
+    from .report.card import card
+
+    return card(found, found.folder)
+
+
+def _figures(found: Results) -> dict[str, Figure]:
+    from .report.exhibits import figures
+
+    return figures(found)
 
 
 def _known_device(device: str | None) -> str | None:
@@ -165,50 +196,3 @@ def _known_device(device: str | None) -> str | None:
 
 def _ignore(_: dict[str, Any]) -> None:
     return
-
-
-def _coordinate(request: Request, tell: Callable[[dict[str, Any]], None]) -> Path:
-    """Let a coordinator of its own, without NumPy, do the request; returns the run folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", COORDINATOR],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **search_path()},
-        start_new_session=True,  # an interrupt from the keyboard is passed on below, once
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    last: dict[str, Any] = {}
-    try:
-        process.stdin.write(json.dumps(request.to_json()) + "\n")
-        process.stdin.close()
-        for line in process.stdout:
-            last = json.loads(line)
-            if last["event"] not in ("done", "fault"):
-                tell(last)
-        code = process.wait()
-    except BaseException:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        raise
-    finally:
-        process.stdout.close()
-    if code == 130:
-        raise KeyboardInterrupt
-    if last.get("event") == "fault":
-        kinds = {
-            "StudyError": errors.StudyError, "StoreError": errors.StoreError, "FolderError": FolderError,
-            "UnavailableError": errors.UnavailableError, "InputError": errors.InputError,
-        }  # fmt: skip
-        raise kinds.get(last["type"], errors.DifflabError)(last["text"])
-    if last.get("event") != "done":
-        raise errors.StoreError(
-            f"the coordinator ended with exit code {code} before the run did. What it measured is stored; "
-            f"run again to go on."
-        )
-    return Path(last["folder"])

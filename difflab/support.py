@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import backends, special
+from . import columns as meanings
 from .backends.protocol import OPERATORS
 from .numpy_functions.coverage import coverage
 from .primitives import REGISTRY
@@ -130,7 +131,38 @@ def batching() -> str:
     return markdown(["batched", "primitives"], [(way, ", ".join(names)) for way, names in sorted(ways.items())])
 
 
+def columns() -> str:
+    """What the columns of frames mean, with their units.
+
+    Returns:
+        Markdown: a table of the columns that every version keeps, and the others behind a summary to unfold.
+
+    Example:
+        >>> columns().splitlines()[2][:41]
+        '| `problem` |  | What is differentiated, b'
+    """
+
+    def table(found: Mapping[str, meanings.Column]) -> str:
+        return markdown(["column", "unit", "meaning"], [(f"`{n}`", one.unit, one.meaning) for n, one in found.items()])
+
+    folded = {
+        "Further columns": meanings.MORE,
+        "Columns of cases on a GPU": meanings.GPU,
+        "What backends note about themselves": meanings.NOTES,
+    }
+    parts = [table(meanings.MAIN)]
+    for title, found in folded.items():
+        parts.append(f"<details><summary>{title}</summary>\n\n{table(found)}\n\n</details>")
+    nested = [(f"`{name}`", f"`{where}`", meaning) for name, (where, meaning) in meanings.NESTED.items()]
+    parts.append(
+        "What is no single number or word has a frame of its own, or is in `rows`, which hold everything:\n\n"
+        + markdown(["in `rows`", "tidy in", "meaning"], nested)
+    )
+    return "\n\n".join(parts)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "columns": columns,
     "operators": operators,
     "numpy-recorded": numpy_recorded,
     "numpy-refused": numpy_refused,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from difflab import lab
-from difflab.harness import results
+from difflab.harness import results, store
 from difflab.harness.results import Results
 
 HERE = Path(__file__).parent
@@ -55,3 +57,17 @@ def run(path: Path, out: Path, quick: bool = False) -> Results:
     assert process.wait(60) == 0, lines[-3:]
     assert json.loads(lines[-1])["event"] == "done"
     return results.load(out)
+
+
+def kill_when(process: subprocess.Popen, folder: Path, lines: int) -> bool:
+    """SIGKILL the coordinator once its event file has so many lines; whether it was still alive."""
+    events, end = folder / store.EVENTS, time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if events.exists() and events.read_bytes().count(b"\n") >= lines:
+            process.kill()
+            break
+        time.sleep(0.002)
+    process.wait(10)
+    assert process.stdout is not None
+    process.stdout.close()
+    return process.returncode == -signal.SIGKILL

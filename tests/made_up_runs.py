@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ class MadeUpRun:
     samples: dict[str, list[list[float]]] = field(default_factory=dict)
     reference: dict[str, dict[str, Any]] = field(default_factory=dict)
     folder: Path = Path("nowhere")
+    drawing: Any = None
 
 
 def row(backend: str, **known: Any) -> dict[str, Any]:
@@ -80,6 +82,12 @@ def manifest(**changed: Any) -> dict[str, Any]:
     for key, value in changed.items():
         (found if key in found else study)[key] = value
     return found
+
+
+def unexplained(text: str) -> str:
+    """The text of a page without the buttons that open the meaning of a word."""
+    text = re.sub(r'<button type="button" class="ask"[^>]*>.*?</button>', "", text)
+    return re.sub(r'<button type="button" class="term"[^>]*>(.*?)</button>', r"\1", text)
 
 
 def run(rows: Sequence[Mapping[str, Any]], **changed: Any) -> MadeUpRun:

@@ -13,7 +13,7 @@ import pytest
 from claims import cheap_gradient as claim
 
 from difflab import cli_tables
-from difflab.report import answer, cases, kinds, render
+from difflab.report import answer, cases, kinds, power_laws, render
 from difflab.report.claims import exponents, ratio, timed
 from difflab.report.claims.exponents import Fit, Point, fit, formula, growths, line, local, threshold
 
@@ -73,7 +73,7 @@ def test_a_power_law_gives_its_exponent_exactly(power: float) -> None:
 def test_the_interval_is_that_of_independent_exponents_one_for_each_process(seed: int) -> None:
     found = points(lambda n: n**0.9, noise=0.1, seed=seed)
     every = sorted(
-        exponents.least_squares([math.log(one.n) for one in found], [math.log(one.works[k]) for one in found])[0]
+        power_laws.least_squares([math.log(one.n) for one in found], [math.log(one.works[k]) for one in found])[0]
         for k in range(6)
     )
     through = fitted(found)
@@ -92,7 +92,7 @@ def test_too_few_processes_leave_an_exponent_without_an_interval() -> None:
     five = fitted(points(lambda n: 2.0 * n, 5, 0.1))
     assert (five.low, five.high) == (None, None)
     medians = [math.log(one.ratio) for one in points(lambda n: 2.0 * n, 5, 0.1)]
-    assert five.exponent == exponents.least_squares([math.log(n) for n in SIZES], medians)[0]
+    assert five.exponent == power_laws.least_squares([math.log(n) for n in SIZES], medians)[0]
     assert fit(points(lambda n: 2.0 * n, sizes=(10, 100))) is None
     assert fit(points(lambda n: 2.0 * n, sizes=(10, 10, 100))) is None
     uneven = [*points(lambda n: 2.0 * n)[:2], *points(lambda n: 2.0 * n, 1)[2:]]

@@ -28,9 +28,10 @@ def document(study: str):
 
 
 def shown(run: MadeUpRun):
-    """Sentences of the answer, its caveats, and the page, all from drawing the charts once."""
+    """The answer and the page, both from drawing the charts once."""
     contents = page.contents(run)
-    return contents["answer"], contents["caveats"], page._whole(contents)
+    found = Answer(tuple(contents["answer"]), tuple(contents["caveats"]), tuple(contents["more"]))
+    return found, page._whole(contents)
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -38,9 +39,9 @@ def test_the_opposite_store_gets_the_opposite_answer(study: str) -> None:
     made = claim(study)
     texts = []
     for run in (made.AGREES, made.OPPOSES):
-        sentences, _, text = shown(run)
+        found, text = shown(run)
         assert "answer-h" in text
-        texts.append(" ".join(sentences))
+        texts.append(" ".join([*found.sentences, *found.details]))
     said, instead = texts
     assert re.search(made.SAYS, said, re.DOTALL), said
     assert not re.search(made.SAYS, instead, re.DOTALL), instead
@@ -94,12 +95,12 @@ def test_whatever_part_of_a_run_came_out_has_an_answer_and_a_page(study: str) ->
         parts = parts_of(run, study)
         drawn = random.Random(study).sample(parts[2:-1], min(5, len(parts) - 3))
         for part in (*parts[:2], *drawn, parts[-1]):
-            sentences, caveats, text = shown(part)
-            assert " ".join(sentences)
+            found, text = shown(part)
+            assert found.text
             assert "answer-h" in text
-            for sentence in (*sentences, *caveats):
+            for sentence in (*found.sentences, *found.caveats, *found.details):
                 assert not re.search(SLIPS, sentence), sentence
-        assert answer(parts[-1]) == Answer(tuple(sentences), tuple(caveats))
+        assert answer(parts[-1]) == found
 
 
 def test_every_kind_has_a_study() -> None:

@@ -97,7 +97,7 @@ def test_the_vectors_are_those_that_are_used():
 
 
 def test_wrong_vectors_and_operators_are_errors():
-    with pytest.raises(InputError, match="operator='divergence': compare knows 'gradient', 'jacobian', 'jvp'"):
+    with pytest.raises(InputError, match="operator='divergence': it is one of 'gradient', 'jacobian', 'jvp'"):
         dl.compare(loss, POINT, DATA, operator="divergence")
     with pytest.raises(InputError, match="operator 'gradient' takes none; those that do: 'jvp', 'vjp', 'hvp'"):
         dl.compare(loss, POINT, DATA, vectors=POINT)

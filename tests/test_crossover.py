@@ -279,6 +279,7 @@ def test_examples() -> None:
 # ------------------------------------------------------------------------------------------------ a run
 
 
+@pytest.mark.long
 def test_a_run_stores_passes_and_the_medians_of_every_process(tmp_path: Path) -> None:
     study = tmp_path / "small.toml"
     backends = "".join(f'[[backend]]\nname = "{name}"\n' for name in ("forward", "reverse"))
@@ -298,7 +299,7 @@ def test_a_run_stores_passes_and_the_medians_of_every_process(tmp_path: Path) ->
     forward, reverse = ([row for row in found.rows if row["backend"] == name] for name in ("forward", "reverse"))
     assert [row["epochs"] for row in forward] == [row["epochs"] for row in reverse]
     assert not set(forward[0]["epochs"]) & set(forward[1]["epochs"])  # of the other shape
-    assert cases.read(found.rows)[0].epochs == cases.read(found.frame.to_dict("records"))[0].epochs
+    assert list(found.processes_frame["epoch"][: len(found.rows[0]["epochs"])]) == found.rows[0]["epochs"]
     assert cases.read(found.rows)[0].medians == tuple(map(tuple, found.rows[0]["medians"]))
-    assert cases.read(found.frame.to_dict("records"))[0].medians == cases.read(found.rows)[0].medians
+    assert found.processes_frame["call_s"][0] == found.rows[0]["medians"][0][0]
     assert "made a pass for each input" in answer(found).text

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from difflab import cli_doctor
 from difflab.backends import Available
 from difflab.harness import doctor, environment, hardware, host_lock, kernels, trials
 from difflab.harness.checkup import libraries, memory, software, surroundings
-from difflab.harness.checkup.finding import NOTE, OK, PROBLEM, Finding, answer_of
+from difflab.harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding, answer_of
 from difflab.harness.process import Worker
 from difflab.harness.statistics import Ratio
 
@@ -41,7 +42,7 @@ def test_everything_is_looked_at_and_nothing_twice(whole: tuple[list[Finding], l
     assert len(set(names)) == len(names)
     assert told
     for one in found:
-        assert one.state in (OK, NOTE, PROBLEM)
+        assert one.state in (OK, NOTE, PROBLEM, OPTION)
         assert one.figure
         assert one.state == OK or one.advice or one.what in ("control groups", "out of memory", "orphans", "C compiler")
 
@@ -73,8 +74,8 @@ def test_a_problem_is_counted_and_changes_the_exit_code(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "examine", lambda folder, say: found)
     text, well = cli_doctor.doctor_text(False)
     assert not well
-    assert text.splitlines()[0] == "1 problem, no notes."
-    assert text.splitlines()[2:4] == ["problem  disk                it is full", " " * 29 + "Free some space."]
+    assert text.splitlines()[0] == "Not fit to measure: 1 problem (disk)."
+    assert text.splitlines()[2:4] == ["problem  disk                it is full", " " * 29 + "-> Free some space."]
     monkeypatch.setattr(doctor, "examine", lambda folder, say: found[1:])
     assert cli_doctor.doctor_text(True)[1]
 
@@ -88,7 +89,7 @@ def test_a_missing_package_is_a_problem_with_its_command(monkeypatch: pytest.Mon
     (found,) = software.packages()
     assert found == Finding("packages", PROBLEM, "missing: no-such-package", "pip install no-such-package")
     (extra,) = software.extras()
-    assert extra.state == NOTE
+    assert extra.state == OPTION
     assert "no-such-peer" in extra.figure
     assert extra.advice == 'pip install "difflab[peers]"'
 
@@ -107,7 +108,7 @@ def test_a_backend_that_is_missing_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("difflab.backends.listing", lambda: known)
     first, second = software.backends()
     assert first == Finding("backends", OK, "1 of 2: reverse")
-    assert second == Finding("backend jax", NOTE, "it needs jax: pip install jax")
+    assert second == Finding("backend jax", OPTION, "it needs jax: pip install jax")
 
 
 def test_a_debug_build_of_python_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +122,7 @@ def test_a_debug_build_of_python_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     found = software.compiler()
-    assert found.state == NOTE
+    assert found.state == OPTION
     assert "no-such-compiler" in found.figure
 
 
@@ -143,11 +144,14 @@ def test_better_kernels_are_told_with_what_they_gain(monkeypatch: pytest.MonkeyP
     assert found.state == NOTE
     assert "1.60 times as long [1.59, 1.61] in float32" in found.figure
     assert found.advice.endswith("export OPENBLAS_CORETYPE=SkylakeX")
+    assert found.gain == "products of matrices that are 1.60 times as fast in float32 and 1.60 times as fast in float64"
 
 
 def test_better_kernels_that_are_slower_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     gains(0.8, monkeypatch)
-    assert libraries.core_type(decision()).advice == "To keep the faster ones: export OPENBLAS_CORETYPE=Haswell"
+    found = libraries.core_type(decision())
+    assert found.advice == "To keep the faster ones: export OPENBLAS_CORETYPE=Haswell"
+    assert found.gain.startswith("products of matrices that are 1.25 times as fast in float32")
 
 
 def test_the_users_own_older_choice_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +199,7 @@ def test_graphics_processors_need_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "gpus", lambda: cards)
     monkeypatch.setattr(environment, "version_of", lambda name: None)
     found = libraries.gpu()
-    assert found == Finding("GPU", NOTE, "Card (128 GiB); CuPy is not installed", 'pip install "difflab[gpu]"')
+    assert found == Finding("GPU", OPTION, "Card (128 GiB); CuPy is not installed", 'pip install "difflab[gpu]"')
     monkeypatch.setattr(environment, "version_of", lambda name: "13.0")
     closed = libraries.gpu(lambda: "no CUDA-capable device is detected")
     assert (closed.state, closed.figure) == (PROBLEM, "Card (128 GiB); no CUDA-capable device is detected")
@@ -278,6 +282,11 @@ def test_governor_and_turbo(tmp_path: Path) -> None:
     for policy in (0, 1):
         (root / machines.CPU / f"cpufreq/policy{policy}/scaling_governor").write_text("performance\n")
     assert surroundings.frequency(root).state == OK
+    (root / machines.CPU / "cpufreq/policy0/scaling_governor").write_text("powersave\n")
+    woken = surroundings.frequency(root, 1.4)
+    assert "the first quarter of a millisecond of work after a rest takes 1.40 times as long" in woken.figure
+    assert woken.gain == "first calls that are up to 1.40 times as fast"
+    assert surroundings.frequency(root, 1.01).gain == ""
     assert surroundings.frequency(machines.arm(tmp_path / "arm")) == Finding("clock speed", OK, "governor not visible")
 
 
@@ -306,7 +315,7 @@ def test_another_run_is_left_in_peace(tmp_path: Path, monkeypatch: pytest.Monkey
     with held(tmp_path / host_lock.NAME, fcntl.LOCK_EX):
         monkeypatch.setenv(host_lock.FOLDER_VARIABLE, str(tmp_path))
         states = {one.what: one.state for one in doctor.examine(tmp_path)}
-        assert states["noise, kernels"] == NOTE
+        assert states["noise and kernels"] == NOTE
         assert not {"noise", "BLAS kernels"} & set(states)
 
 
@@ -318,14 +327,18 @@ def test_a_lock_that_cannot_be_opened_is_noted(tmp_path: Path) -> None:
 
 
 def test_noise_is_judged_by_the_slowest_twentieth_and_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, Any] = {"samples": 2000, "median_s": 1e-3, "half": 0.01, "late": 0.02}
-    counters = iter([{"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1e9}, {}, {}])
+    said: dict[str, Any] = {"samples": 2000, "median_s": 1e-3, "half": 0.01, "late": 0.02, "quiet": 0.04, "moved": 0.01}
+    counters = iter([{"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1.0}, {"steal_s": 1e9}, {}, {}, {}, {}])
     monkeypatch.setattr(surroundings, "ask", lambda *_: said)
     monkeypatch.setattr(surroundings.sentinel, "counters", lambda: next(counters))
     quiet, stolen = surroundings.noise(0.0), surroundings.noise(0.0)
     assert (quiet.state, stolen.state) == (OK, NOTE)
     assert "the host took 0.0 %" in quiet.figure
+    assert "the sentinel moved by 1.0 % (beyond 5 % is noisy)" in quiet.figure
+    assert stolen.gain == "times that are 4.0 % shorter, as those of the quietest twentieth are"
     said["late"] = 0.3
+    assert surroundings.noise(0.0).state == NOTE
+    said |= {"late": 0.0, "moved": 0.2}
     assert surroundings.noise(0.0).state == NOTE
     monkeypatch.setattr(surroundings, "ask", lambda *_: None)
     monkeypatch.setattr(surroundings.sentinel, "counters", dict)
@@ -338,6 +351,11 @@ def test_the_noise_of_a_worker_is_measured() -> None:
     assert found["median_s"] > 0
     assert found["half"] >= 0
     assert found["late"] >= 0
+    assert found["quiet"] >= 0
+    assert found["moved"] >= 0
+    woken = trials.waking()
+    assert woken["rested_s"] > 0
+    assert woken["busy_s"] > 0
 
 
 def test_a_folder_that_is_not_there_yet_is_judged_by_the_one_above(tmp_path: Path) -> None:
@@ -359,3 +377,55 @@ def test_a_disk_that_is_read_only_slow_or_full(tmp_path: Path, monkeypatch: pyte
     (found,) = surroundings.disk(tmp_path)
     assert found.state == PROBLEM
     assert "Read-only file system" in found.figure
+
+
+def test_a_faster_disk_of_the_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {tmp_path: [0.1], Path(tempfile.gettempdir()): [0.001]}
+    monkeypatch.setattr(surroundings, "sync_times", lambda folder: times[folder])
+    slow, _ = surroundings.disk(tmp_path)
+    assert (slow.state, slow.gain) == (NOTE, f"1 ms for a sync in {tempfile.gettempdir()}")
+
+
+def test_a_container_with_fewer_processors_is_told_what_more_would_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = machines.server(tmp_path)
+    monkeypatch.setattr(environment, "usable_cores", lambda: 4)
+    monkeypatch.setattr(hardware, "limits", lambda root: {"memory_limit_bytes": None, "processor_limit": 1.5})
+    found = surroundings.processors(root)
+    assert found.state == NOTE
+    assert found.figure.endswith("the container may use 1.5 of them")
+    assert found.gain.startswith("up to 2.7 times as much time of processors")
+    monkeypatch.setattr(hardware, "limits", lambda root: {"memory_limit_bytes": None, "processor_limit": None})
+    monkeypatch.setattr(hardware, "load", lambda root: {"load": [4.0, 1.0, 1.0], "pressure_cpu": None})
+    assert surroundings.processors(root).advice.startswith("Something computes already")
+    monkeypatch.setattr(hardware, "load", lambda root: {"load": None, "pressure_cpu": None})
+    assert surroundings.processors(root).state == OK
+
+
+def test_limits_of_the_shell_are_told_with_what_lifting_them_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (2**30, memory.resource.RLIM_INFINITY))
+    monkeypatch.setattr(hardware, "memory", lambda: {"memory_bytes": 2**34, "swap_bytes": 0})
+    found = memory.shell_limits()
+    assert (found.state, found.figure) == (NOTE, "ulimit -v is 1 GiB, ulimit -d is 1 GiB")
+    assert found.advice == "Lift them before a run: ulimit -v unlimited; ulimit -d unlimited"
+    assert found.gain == "cases of up to 16 GiB instead of 1 GiB"
+    infinite = memory.resource.RLIM_INFINITY
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (infinite, infinite))
+    assert memory.shell_limits() == Finding("shell limits", OK, "none on memory")
+
+
+def test_threads_are_judged_by_what_they_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "usable_cores", lambda: 2)
+
+    def turns(first: Worker, second: Worker, ratio: float = 1.8) -> dict[str, Ratio]:
+        first.close()
+        second.close()
+        return {"float64": Ratio(ratio, ratio - 0.1, ratio + 0.1, None, 9)}
+
+    monkeypatch.setattr(libraries, "turns", turns)
+    assert libraries.more_threads().gain == "large products that are 1.80 times as fast in float64"
+    monkeypatch.setattr(libraries, "turns", lambda first, second: turns(first, second, 1.0))
+    assert libraries.more_threads().figure.endswith("1 is as good")
+    monkeypatch.setattr(environment, "usable_cores", lambda: 1)
+    assert libraries.more_threads().state == OK

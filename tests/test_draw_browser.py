@@ -47,12 +47,12 @@ class Visit:
             self.page.keyboard.press(key)
 
     def said(self) -> str:
-        return self.page.locator("#said").inner_text()
+        return self.page.locator("#dg-said").inner_text()
 
     def shown(self, kind: str) -> list[str]:
         """Texts of that kind on edges that can be seen."""
         return self.page.evaluate(
-            """kind => [...document.querySelectorAll(`#drawing .label .${kind}`)]
+            """kind => [...document.querySelectorAll(`#dg-drawing .label .${kind}`)]
                  .filter(text => text.checkVisibility({ visibilityProperty: true })).map(text => text.textContent)""",
             kind,
         )
@@ -63,9 +63,9 @@ class Visit:
     def transforms(self) -> dict[str, tuple[float, float]]:
         """Where everything is that has a place, by key."""
         found = self.page.evaluate(
-            """() => Object.fromEntries([...document.querySelectorAll("#drawing [id]")]
+            """() => Object.fromEntries([...document.querySelectorAll("#dg-drawing [id]")]
                  .filter(element => element.hasAttribute("transform") && element.getBoundingClientRect().width > 0)
-                 .map(element => [element.id, element.getAttribute("transform")]))"""
+                 .map(element => [element.id.replace("dg-", ""), element.getAttribute("transform")]))"""
         )
         numbers = {key: text.removeprefix("translate(").removesuffix(")").split() for key, text in found.items()}
         return {key: (float(pair[0]), float(pair[1])) for key, pair in numbers.items()}
@@ -99,25 +99,25 @@ def test_keys_step_forward_and_back(visit: Any, width: int) -> None:
     view.press("ArrowRight", "ArrowRight")
     assert view.said() == "v2 = x1 * x2 = 2 * 5 = 10"
     assert view.shown("value") == ["2", "2", "5", "0.69315", "10", "5"]
-    assert view.page.locator("#drawing .node.now").get_attribute("id") == "e1"
+    assert view.page.locator("#dg-drawing .node.now").get_attribute("id") == "dg-e1"
     view.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
     assert view.said().startswith("The result is y = v5 = 11.652.")
     assert view.shown("slope") == ["1"]
     view.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
     assert view.said().startswith("multiply swaps: dy/dx1 += 1 * 5 = 5; dy/dx2 += 1 * 2 = 2; the copy of x2 adds")
     assert sorted(view.shown("slope")) == ["-0.28366", "-1", "1", "1", "1", "1", "2", "5"]
-    totals = "[...document.querySelectorAll('#drawing .source .slope.shown')].map(text => text.textContent)"
+    totals = "[...document.querySelectorAll('#dg-drawing .source .slope.shown')].map(text => text.textContent)"
     assert view.page.evaluate(totals) == ["dy/dx2 = 1.7163"], "the other input waits for its last share"
     view.press("ArrowLeft")
     assert view.said() == "scales by cos(x2): dy/dx2 += (-1) * 0.28366 = -0.28366"
     view.press("End")
     assert view.page.evaluate(totals) == ["dy/dx1 = 5.5", "dy/dx2 = 1.7163"]
-    assert view.page.locator("#after").is_disabled()
+    assert view.page.locator("#dg-after").is_disabled()
     view.press("ArrowRight")
     assert "the copy of x1 adds: dy/dx1 = 5 + 0.5 = 5.5" in view.said()
     view.press("Home", "ArrowLeft")
     assert view.said().startswith("Given")
-    assert view.page.locator("#count").inner_text() == "inputs, step 0 of 11"
+    assert view.page.locator("#dg-count").inner_text() == "inputs, step 0 of 11"
     assert view.overflow() == 0
     assert view.quiet()
 
@@ -126,37 +126,37 @@ def test_buttons_do_what_keys_do(visit: Any) -> None:
     view = visit(drawn("add-mul"))
     for button, text in [("first", "Given"), ("after", "v1 = x + y = -2 + 5 = 3"), ("last", "add distributes"),
                          ("before", "multiply swaps: df/dv1 += 1 * (-4) = -4; df/dz += 1 * 3 = 3")]:  # fmt: skip
-        view.page.locator(f"#{button}").click()
+        view.page.locator(f"#dg-{button}").click()
         assert text in view.said()
-    assert view.page.locator("#said").get_attribute("aria-live") == "polite"
+    assert view.page.locator("#dg-said").get_attribute("aria-live") == "polite"
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_layers_fold_and_unfold_by_key_and_click(visit: Any, width: int) -> None:
     view = visit(drawn("digits-cnn", "small"), width)
     page = view.page
-    boxes = page.locator("#drawing .folded:visible")
+    boxes = page.locator("#dg-drawing .folded:visible")
     assert boxes.count() == 3
     assert "31 equations" in page.locator(".over").inner_text()
     view.press("Home", "ArrowRight")
     assert view.said().startswith("layer k1, b1: v10 = ")
-    assert page.locator("#count").inner_text() == "forward, step 1 of 7"
-    first = page.locator("#drawing .folded[data-group=g1]")
+    assert page.locator("#dg-count").inner_text() == "forward, step 1 of 7"
+    first = page.locator("#dg-drawing .folded[data-group=g1]")
     first.focus()
     view.press("Enter")
     assert page.evaluate("document.activeElement.classList.contains('bar')"), "the focus stays on the layer"
     assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
-    assert page.locator("#drawing .folded:visible").count() == 3, "conv2d is in it, and folded"
-    assert page.locator("#e6:visible").count() == 1
+    assert page.locator("#dg-drawing .folded:visible").count() == 3, "conv2d is in it, and folded"
+    assert page.locator("#dg-e6:visible").count() == 1
     assert view.said().startswith("conv2d: v7 = "), "the step stays where it was"
     view.press("ArrowRight")
     assert view.said().startswith("v8 = v7 + b1 = ")
-    page.locator("#drawing .bar[data-group=g1]").click()
-    assert page.locator("#e6:visible").count() == 0
+    page.locator("#dg-drawing .bar[data-group=g1]").click()
+    assert page.locator("#dg-e6:visible").count() == 0
     assert view.said().startswith("layer k1, b1: v10 = ")
     view.press("u")
-    assert page.locator("#drawing .folded:visible").count() == 0
-    assert page.locator("#drawing .gate:visible").count() == 31
+    assert page.locator("#dg-drawing .folded:visible").count() == 0
+    assert page.locator("#dg-drawing .gate:visible").count() == 31
     view.press("f")
     assert boxes.count() == 3
     view.press("End")
@@ -168,12 +168,12 @@ def test_layers_fold_and_unfold_by_key_and_click(visit: Any, width: int) -> None
 
 def test_letters_fold_in_either_case_and_arrows_in_the_table_scroll_it(visit: Any) -> None:
     view = visit(drawn("digits-cnn", "small"), 390)
-    boxes = view.page.locator("#drawing .folded:visible")
+    boxes = view.page.locator("#dg-drawing .folded:visible")
     for key, count in (("U", 0), ("F", 3), ("u", 0), ("f", 3), ("Shift+U", 0), ("Shift+F", 3)):
         view.press(key)
         assert boxes.count() == count, key
     view.press("Shift+Home")
-    assert view.page.locator("#count").inner_text() == "7 steps"
+    assert view.page.locator("#dg-count").inner_text() == "7 steps"
     view.page.locator("summary").click()
     table = view.page.locator("details .scroll")
     table.focus()
@@ -183,8 +183,16 @@ def test_letters_fold_in_either_case_and_arrows_in_the_table_scroll_it(visit: An
         view.page.wait_for_timeout(50)
         scrolled.append(table.evaluate("element => element.scrollLeft"))
     assert scrolled[-1] > 0
-    assert view.page.locator("#count").inner_text() == "7 steps"
+    assert view.page.locator("#dg-count").inner_text() == "7 steps"
     assert view.quiet()
+
+
+# A click on the sign of a group, which may be in a folded one.
+TOGGLE = """key => {
+  const group = document.getElementById(`dg-${key}`);
+  const place = group.classList.contains("open") ? ":scope > .bar" : ":scope > .folded";
+  group.querySelector(place).dispatchEvent(new MouseEvent("click"));
+}"""
 
 
 def _expected(placed: Placed, unfolded: set[str]) -> dict[str, tuple[float, float]]:
@@ -209,7 +217,7 @@ def test_page_puts_everything_where_python_does(visit: Any, name: str) -> None:
     generator = np.random.default_rng(3)
     for key in [None, *generator.permutation(keys * 2).tolist()]:
         if key is not None:
-            view.page.evaluate("key => toggle(key)", key)
+            view.page.evaluate(TOGGLE, key)
             unfolded ^= {key}
         expected = _expected(place(drawing.scene, unfolded, down=drawing.down), unfolded)
         found = view.transforms()
@@ -220,7 +228,7 @@ def test_page_puts_everything_where_python_does(visit: Any, name: str) -> None:
 
 # Pairs of visible texts whose boxes meet, and texts that leave the box around them; half a pixel is no fault.
 OVERLAPS = """() => {
-  const texts = [...document.querySelectorAll("#drawing text")]
+  const texts = [...document.querySelectorAll("#dg-drawing text")]
     .filter(text => text.checkVisibility({ visibilityProperty: true }));
   const boxes = texts.map(text => [text, text.getBoundingClientRect()]);
   const found = [];
@@ -251,14 +259,17 @@ def test_no_text_lies_on_another(visit: Any, name: str, width: int) -> None:
 
 def test_folded_network_is_seen_whole_on_a_desktop_and_scrolls_on_a_phone(visit: Any) -> None:
     wide, narrow = (visit(drawn("digits-cnn", "small"), width) for width in (1280, 390))
-    inside = "[at('view').scrollWidth - at('view').clientWidth, Number(at('drawing').dataset.width)]"
+    inside = """() => {
+      const [view, drawing] = ["dg-view", "dg-drawing"].map(id => document.getElementById(id));
+      return [view.scrollWidth - view.clientWidth, Number(drawing.dataset.width)];
+    }"""
     assert wide.page.evaluate(inside)[0] == 0
     assert narrow.page.evaluate(inside)[1] < 620
     size = """parseFloat(getComputedStyle(document.querySelector('.folded .value')).fontSize) *
-      at('drawing').getScreenCTM().a"""
+      document.getElementById('dg-drawing').getScreenCTM().a"""
     assert narrow.page.evaluate(size) >= 8.5
     narrow.press("Home", *["ArrowRight"] * 5)
-    left, right = narrow.page.locator("#drawing .node.now").evaluate(
+    left, right = narrow.page.locator("#dg-drawing .node.now").evaluate(
         "node => [node.getBoundingClientRect().left, node.getBoundingClientRect().right]"
     )
     assert left < 390
@@ -267,10 +278,10 @@ def test_folded_network_is_seen_whole_on_a_desktop_and_scrolls_on_a_phone(visit:
 
 def test_without_a_script_all_is_open_and_shown(visit: Any) -> None:
     view = visit(drawn("digits-cnn"), java_script_enabled=False)
-    assert view.page.locator("#drawing .gate:visible").count() == 31
-    assert view.page.locator("#drawing .folded:visible").count() == 0
-    assert view.page.locator(".controls:visible").count() == 0
-    assert view.page.locator("#drawing .slope:visible").count() > 40
+    assert view.page.locator("#dg-drawing .gate:visible").count() == 31
+    assert view.page.locator("#dg-drawing .folded:visible").count() == 0
+    assert view.page.locator(".dg-controls:visible").count() == 0
+    assert view.page.locator("#dg-drawing .slope:visible").count() > 40
 
 
 def test_paper_has_everything_and_no_buttons(visit: Any) -> None:
@@ -279,7 +290,7 @@ def test_paper_has_everything_and_no_buttons(visit: Any) -> None:
     assert view.shown("slope") == []
     view.page.emulate_media(media="print")
     assert len(view.shown("slope")) == 9
-    assert view.page.locator(".controls:visible").count() == 0
+    assert view.page.locator(".dg-controls:visible").count() == 0
     assert view.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
@@ -290,7 +301,7 @@ def test_paper_holds_a_tall_drawing_on_the_page_of_its_heading(visit: Any) -> No
 
 def test_colours_follow_the_scheme(visit: Any) -> None:
     view = visit(drawn("baydin"))
-    colours = """() => ["body", "#drawing .value", "#drawing .slope", ".gate > rect"]
+    colours = """() => ["body", "#dg-drawing .value", "#dg-drawing .slope", ".gate > rect"]
       .map(place => getComputedStyle(document.querySelector(place)))
       .map(style => style.fill + style.backgroundColor)"""
     view.page.emulate_media(color_scheme="light")

@@ -71,7 +71,7 @@ def test_hostile_names_stay_text() -> None:
     found = dl.trace(lambda p: np.sum(p[hostile] * p["b"]), {hostile: np.ones(3), "b": 2.0}).draw(title=hostile)
     assert "<img" not in found.html
     assert found.html.count("</script>") == 2
-    document = found.html.partition('id="graph">')[2].partition("</script>")[0]
+    document = found.html.partition('id="dg-data">')[2].partition("</script>")[0]
     assert hostile in json.loads(document)["begin"]
 
 
@@ -95,8 +95,8 @@ def test_odd_functions_are_drawn(function: Any, arguments: Sequence[Any]) -> Non
         found = trace.draw()
     assert_tidy(place(found.scene, found.unfolded, down=found.down))
     for number in trace.tape.inputs:
-        assert f'id="s{number}"' in found.html
-    assert 'id="end"' in found.html
+        assert f'id="dg-s{number}"' in found.html
+    assert 'id="dg-end"' in found.html
 
 
 def test_array_needs_a_cotangent_and_the_drawing_shows_it() -> None:
@@ -118,7 +118,7 @@ def test_drawing_is_saved_and_shown_in_a_notebook(tmp_path: Path) -> None:
     assert (tmp_path / "graph.html").read_text(encoding="utf-8") == found.html
     assert "<h1>Twice</h1>" in found.html
     shown = found._repr_html_()
-    assert shown.startswith("<iframe srcdoc=")
+    assert shown.startswith('<iframe title="Computation graph of Twice" srcdoc=')
     assert "<script" not in shown
     with pytest.raises(StoreError, match="cannot be written to"):
         found.save(tmp_path / "missing" / "graph.html")

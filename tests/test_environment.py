@@ -263,6 +263,7 @@ def interrupted(whole: Path, folder: Path, **packages: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_run_goes_on_elsewhere_only_when_that_is_allowed(tmp_path: Path) -> None:
     study = write_study(tmp_path, double("well"), processes=1)
     whole = run(study, tmp_path / "whole")

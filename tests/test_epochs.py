@@ -13,10 +13,12 @@ from harness_runs import run, write_study
 
 from difflab.harness import epochs
 from difflab.harness.epochs import KEPT, Contestant, Epoch
+from difflab.harness.interrupts import Stop
 
 LATE = '[[backend]]\nname = "harness_doubles:Slow"\nlabel = "late"\nmilliseconds = 0.05\nfirst_milliseconds = 400\n'
 
 
+@pytest.mark.long
 def test_a_slow_first_call_does_not_decide_how_the_others_are_sampled(tmp_path: Path) -> None:
     found = run(write_study(tmp_path, LATE, processes=2), tmp_path / "run")
     (measured,) = found.ledger.epochs.values()
@@ -38,8 +40,9 @@ def _epoch(log: list[str]) -> Epoch:
         log.append(kind)
 
     books: Any = SimpleNamespace(
-        seed=0, patience=1.0, lock=SimpleNamespace(exclusive=exclusive), record=record, accuracy=lambda block: {}
-    )
+        seed=0, patience=1.0, lock=SimpleNamespace(exclusive=exclusive), record=record, accuracy=lambda block: {},
+        stop=Stop(), outlook=None,
+    )  # fmt: skip
     block: Any = SimpleNamespace(name="block", device="cpu")
     return Epoch(books, block, 0)
 

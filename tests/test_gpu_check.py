@@ -70,6 +70,7 @@ def test_a_test_run_that_could_not_begin_is_a_failure(tmp_path: Path) -> None:
     assert summary["parts"][0]["code"] == 4
 
 
+@pytest.mark.long
 def test_what_hangs_is_cut_and_what_it_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CHECK, "GRACE", 1.0)
     begin = time.monotonic()
@@ -80,6 +81,7 @@ def test_what_hangs_is_cut_and_what_it_found_is_kept(tmp_path: Path, monkeypatch
     assert [one["outcome"] for one in summary["parts"]] == ["cut", "ended"]
 
 
+@pytest.mark.long
 def test_what_ignores_an_interrupt_is_ended_with_all_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.long
 def test_later_parts_keep_their_least_and_what_there_is_no_time_for_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return done, folder
 
 
+@pytest.mark.long
 def test_a_study_runs_on_the_device_in_real_processes(finished: Any) -> None:
     done, folder = finished
     assert done.returncode == 1, done.stderr  # one of the two gradients is wrong on purpose
@@ -110,6 +111,7 @@ def test_a_study_runs_on_the_device_in_real_processes(finished: Any) -> None:
     assert folder.is_dir()
 
 
+@pytest.mark.long
 def test_the_manifest_and_the_page_name_the_device(finished: Any) -> None:
     folder = finished[1] / "out"
     found = difflab.load(folder)
@@ -124,6 +126,7 @@ def test_the_manifest_and_the_page_name_the_device(finished: Any) -> None:
     assert len(epoch[0]["event"]) == len(epoch[0]["samples"])
 
 
+@pytest.mark.long
 def test_a_finished_run_is_shown_again_where_there_is_no_gpu(finished: Any) -> None:
     folder = finished[1]
     again = run("run", folder / "study.toml", "--out", "out", there=False, folder=folder)
@@ -131,6 +134,7 @@ def test_a_finished_run_is_shown_again_where_there_is_no_gpu(finished: Any) -> N
     assert "needs the package cupy" not in again.stderr
 
 
+@pytest.mark.long
 def test_exports_hold_the_columns_of_the_device(finished: Any) -> None:
     folder = finished[1]
     done = run("export", "out", "--to", "cases.csv", there=False, folder=folder)
@@ -156,6 +160,7 @@ def test_without_cupy_a_study_on_a_gpu_does_not_begin(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.long
 def test_where_something_else_is_to_be_done_the_page_says_that_the_gpu_is_missing(tmp_path: Path) -> None:
     more = '\n[[problem]]\nname = "harness_doubles:SQUARES"\nsizes = ["tiny"]\ndevice = "gpu"\n'
     path = study(tmp_path, "cpu", "false", more)

@@ -252,7 +252,7 @@ def test_primitives_on_the_stand_in(name: str, stand_in: Any) -> None:
     real.test_a_primitive_gives_what_numpy_gives(name, stand_in)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "hinge"])
+@pytest.mark.parametrize("name", ["mlp", pytest.param("cnn", marks=pytest.mark.long), "hinge"])
 def test_gradients_on_the_stand_in(name: str, stand_in: Any) -> None:
     for dtype in real.NORM:
         real.test_gradients_of_shipped_problems(name, dtype, stand_in)

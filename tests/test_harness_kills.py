@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from harness_runs import double, run, start, write_study
+from harness_runs import double, kill_when, run, start, write_study
 
 from difflab.harness import results, store
 from difflab.harness.results import Results
 
 pytestmark = pytest.mark.long
-
-
-def _kill_when(process: subprocess.Popen, folder: Path, lines: int) -> bool:
-    """SIGKILL the coordinator once its event file has so many lines; whether it was still alive."""
-    events, end = folder / store.EVENTS, time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        if events.exists() and events.read_bytes().count(b"\n") >= lines:
-            process.kill()
-            break
-        time.sleep(0.002)
-    process.wait(10)
-    assert process.stdout is not None
-    process.stdout.close()
-    return process.returncode == -signal.SIGKILL
 
 
 def _measured(found: Results) -> dict[str, Any]:
@@ -42,7 +27,7 @@ def test_killed_again_and_again_it_ends_with_the_same_cases_none_twice(tmp_path:
     undisturbed = run(path, tmp_path / "calm")
     folder, killed = tmp_path / "killed", 0
     for lines in (1, 4, 9, 15, 20, 27):
-        killed += _kill_when(start(path, folder), folder, lines)
+        killed += kill_when(start(path, folder), folder, lines)
     assert killed >= 4
     partial = results.load(folder)
     assert not partial.finished
@@ -68,7 +53,7 @@ def test_workers_do_not_outlive_a_killed_coordinator(tmp_path: Path) -> None:
         if (tmp_path / "run" / store.EVENTS).exists():
             children = [child.pid for child in psutil.Process(process.pid).children()]
         time.sleep(0.01)
-    assert _kill_when(process, tmp_path / "run", 0)
+    assert kill_when(process, tmp_path / "run", 0)
     assert children
     end = time.monotonic() + 5
     while time.monotonic() < end and any(_alive(pid) for pid in children):

@@ -25,6 +25,7 @@ def study(folder: Path, operator: str, dtypes: str, problem: str = "two-layer") 
     return path
 
 
+@pytest.mark.long
 def test_a_study_of_hessian_vector_products_in_three_dtypes(tmp_path: Path) -> None:
     found = run(study(tmp_path, "hvp", '"float64", "float32", "float16"'), tmp_path / "run", quick=True)
     rows = {(row["backend"], row["dtype"]): row for row in found.rows}

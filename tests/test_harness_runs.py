@@ -52,6 +52,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run(write_study(folder, "".join(map(double, CATALOGUE))), folder / "run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", CATALOGUE)
 def test_every_way_to_misbehave_is_a_row_with_its_reason(catalogue: Results, how: str) -> None:
     row = next(row for row in catalogue.rows if row["backend"] == how)
@@ -62,6 +63,7 @@ def test_every_way_to_misbehave_is_a_row_with_its_reason(catalogue: Results, how
     assert row["reason"].isprintable()
 
 
+@pytest.mark.long
 def test_the_run_went_on_and_every_case_is_a_row(catalogue: Results) -> None:
     assert catalogue.finished
     assert [row["backend"] for row in catalogue.rows] == list(CATALOGUE)
@@ -69,6 +71,7 @@ def test_the_run_went_on_and_every_case_is_a_row(catalogue: Results) -> None:
     assert all(row["n_params"] == 3 for row in catalogue.rows if row["outcome"] not in ("unsupported",))
 
 
+@pytest.mark.long
 def test_what_a_failed_case_found_before_is_kept(catalogue: Results) -> None:
     rows = {row["backend"]: row for row in catalogue.rows}
     assert rows["hang"]["prepare_s"] > 0
@@ -77,6 +80,7 @@ def test_what_a_failed_case_found_before_is_kept(catalogue: Results) -> None:
     assert rows["segfault"]["call_s"] is None
 
 
+@pytest.mark.long
 def test_a_case_that_behaves_has_all_its_numbers(catalogue: Results) -> None:
     row = catalogue.rows[0]
     assert row["certified"] == "yes"
@@ -96,6 +100,7 @@ def test_a_case_that_behaves_has_all_its_numbers(catalogue: Results) -> None:
     assert catalogue.rows[1]["certified"] == "no: the null backend returns zeros on purpose"
 
 
+@pytest.mark.long
 def test_the_frame_has_the_columns_of_the_contract(catalogue: Results) -> None:
     frame = catalogue.frame
     assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
@@ -106,6 +111,7 @@ def test_the_frame_has_the_columns_of_the_contract(catalogue: Results) -> None:
     assert len(samples[0]) == 3
 
 
+@pytest.mark.long
 def test_the_manifest_says_what_ran_where(catalogue: Results) -> None:
     facts = catalogue.manifest["environment"]
     assert facts["packages"]["numpy"]
@@ -119,6 +125,7 @@ def test_the_manifest_says_what_ran_where(catalogue: Results) -> None:
         assert abs(facts["memory_self_test"]["error"]) < 0.05
 
 
+@pytest.mark.long
 def test_a_finished_run_is_not_measured_again(catalogue: Results) -> None:
     before = (catalogue.folder / store.EVENTS).read_bytes()
     again = run(catalogue.folder.parent / "study.toml", catalogue.folder)

@@ -151,6 +151,7 @@ def test_who_has_waited_tells_again_what_runs(tmp_path: Path, monkeypatch: pytes
     assert told == ["timing", "waiting for another difflab run on this machine", "timing"]
 
 
+@pytest.mark.long
 def test_two_runs_do_not_time_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     path = write_study(tmp_path, double("well"))

@@ -17,7 +17,7 @@ from test_environment import ask_for
 from difflab.harness import hardware, kernels, store
 from difflab.harness.process import START_SECONDS, Worker, ask
 from difflab.harness.request import Request
-from difflab.report.tables import machine as machine_table
+from difflab.report.facts import machine as machine_table
 
 
 def libraries(*architectures: str) -> list[dict[str, Any]]:

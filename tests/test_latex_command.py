@@ -37,7 +37,7 @@ def test_a_problem_as_formulas() -> None:
     assert r"\frac{2}{N} X^\top (X w - y)" in result.output
 
 
-@pytest.mark.parametrize("other", [["--json"], ["--code"], ["--seed", "x"], ["--html", "page.html"]])
+@pytest.mark.parametrize("other", [["--code"], ["--seed", "x"], ["--html", "page.html"]])
 def test_formulas_go_with_no_other_form(other: list[str]) -> None:
     result = RUNNER.invoke(app, ["trace", "x*x", "x=2", "--latex", *other])
     assert isinstance(result.exception, InputError)

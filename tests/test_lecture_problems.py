@@ -238,6 +238,7 @@ def test_two_layer_numpy_is_the_program_of_the_lectures():
     assert_close(gradient, expected, 1e-13)
 
 
+@pytest.mark.long
 def test_two_layer_numpy_is_learned_in_the_steps_of_the_lectures():
     first, last = after(find("two-layer-numpy").build("full", "float64", 0), 1e-4, 2000)
     assert first > 1e4

@@ -48,8 +48,8 @@ ALLOWED = {  # the file, where in it, what is called, and why that is no way in
     ("backends/peers/torch_compiled.py", "compiled", "compile"): "PyTorch compiles a function of ours, never a text",
     ("backends/peers/replay.py", "replay", "compile"): OWN_TEXT,
     ("backends/peers/replay.py", "replay", "exec"): OWN_TEXT,
-    ("cli_check.py", "_Files.module", "import_module"): NAMED,
-    ("cli_check.py", "_load", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
+    ("cli_files.py", "Files.module", "import_module"): NAMED,
+    ("cli_files.py", "_load", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
     ("execution/code_out/array_code.py", "ArrayProgram.__init__", "lambdify"): OWN_TEXT,
     ("execution/code_out/array_code.py", "_names", "exec"): "the texts are constants of difflab",
     ("execution/code_out/symengine_code.py", "of_sympy", "sympify"): "converts expressions of SymEngine, never texts",
@@ -187,6 +187,7 @@ def _available() -> list[str]:
     return [one.name for one in backends.listing() if one.unavailable is None and one.name in backends.BUILT_IN]
 
 
+@pytest.mark.long
 def test_a_run_of_all_backends_unpickles_nothing(
     run_command: RunCommand, audited: dict[str, str], tmp_path: Path
 ) -> None:

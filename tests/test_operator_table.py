@@ -18,7 +18,8 @@ from difflab.backends.protocol import OPERATORS, Cost, Source
 from difflab.backends.ways import SOURCES, how
 from difflab.errors import UnsupportedError
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 @dataclass(frozen=True)
@@ -305,11 +306,11 @@ def test_the_table_says_what_happens(name: str, operator: str):
         assert run_any(backend, operator) is not None
 
 
-def test_readme_holds_the_generated_tables():
-    text = README.read_text(encoding="utf-8")
+def test_readme_and_docs_hold_the_generated_tables():
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
     for name, generate in support.SECTIONS.items():
-        assert f"<!-- generated: {name} -->\n{generate()}\n<!-- end: {name} -->" in text
-    assert support.updated(text) == text
+        assert sum(f"<!-- generated: {name} -->\n{generate()}\n<!-- end: {name} -->" in text for text in texts) == 1
+    assert [support.updated(text) for text in texts] == texts
 
 
 def test_the_table_of_operators_is_in_words():

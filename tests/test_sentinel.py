@@ -54,6 +54,7 @@ def test_a_kernel_that_counts_nothing_is_silent(tmp_path: Path, content: str | N
     assert sentinel.counters(tmp_path) == {}
 
 
+@pytest.mark.long
 def test_every_epoch_of_a_run_has_its_readings(tmp_path: Path) -> None:
     path = write_study(tmp_path, double("well") + double("null"), processes=2)
     found = run(path, tmp_path / "run")

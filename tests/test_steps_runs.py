@@ -41,7 +41,8 @@ def test_what_cases_found_is_stored_and_comes_back(tmp_path: Path) -> None:
     assert found.finished
     assert [row["outcome"] for row in found.rows] == ["ok"] * 4
     assert [len(row["findings"]["steps"]) for row in found.rows] == [16, 0, 8, 0]
-    assert list(found.frame["findings"]) == [row["findings"] for row in found.rows]
+    assert all(row["findings"] for row in found.rows)
+    assert "findings" not in found.frame  # one number or word per cell
     assert all(row["call_s"] is None and row["peak_bytes"] is None for row in found.rows)
     assert found.rows[0]["n_params"] == 63
     assert found.manifest["study"]["steps"]["per_decade"] == 1

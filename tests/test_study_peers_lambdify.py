@@ -35,6 +35,7 @@ def test_second_derivatives_are_those_of_reverse_mode() -> None:
     np.testing.assert_allclose(dl.hessian(loss, backend=Lambdify())(w), dl.hessian(loss)(w), rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.long
 def test_what_is_timed_is_the_function_of_floats_that_sympy_made() -> None:
     one = find("sigmoid-net").build("tiny", "float64", 0)
     source = source_of(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import made_up_runs as made
 import swell_findings as found
 
 from difflab.report import render
@@ -57,7 +58,7 @@ def test_shares_of_the_time_are_those_of_the_size_that_is_named() -> None:
 
 def test_forecasts_stand_beside_refused_marks_or_the_table_is_named() -> None:
     chart = render(found.run_of(ROWS)).split('<section id="totals"')[1].split("</section>")[0]
-    chart = chart.replace("\N{NO-BREAK SPACE}", " ")
+    chart = made.unexplained(chart).replace("\N{NO-BREAK SPACE}", " ")
     assert chart.split("<details")[0].count(">99 s</text>") >= 2
     assert "the time beside it is how long preparing it was forecast to take" in chart
     assert "<span>hollow with an arrow: refused, with its forecast</span>" in chart

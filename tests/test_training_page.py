@@ -11,7 +11,7 @@ import pytest
 import training_findings as found
 
 from difflab.report import answer, cases, kinds, render
-from difflab.report.claims import training, training_charts, training_pictures, training_runs
+from difflab.report.claims import decision_regions, training, training_charts, training_pictures, training_runs
 from difflab.report.numbers import TIMES
 
 NETWORK = {"problem": "digits-mlp", "size": "small", "n_params": 610}
@@ -201,7 +201,7 @@ def test_the_lowest_row_of_regions_is_drawn_at_the_bottom() -> None:
         cases.read([found.row("reverse", found.trained(1e-4, regions=found.regions(["01", "00"])))])[0]
     )
     assert run is not None
-    text = training_pictures._drawn(run, "p", "T")
+    text = decision_regions.Regions(run, "p", "T").markup()
     assert 'd="M0 1h1v1h-1z' in text or "M0 1h1" in text
     assert "M1 1h1v1h-1z" in text  # class 1 is at the right of the lower row
 

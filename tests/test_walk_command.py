@@ -234,7 +234,9 @@ def test_code_runs_and_gives_the_gradient(run_command: Any) -> None:
     assert [float(part) for part in gradient] == pytest.approx([5.5, 2 - math.cos(5)], rel=1e-15)
 
 
-def test_code_is_neither_json_nor_seeded() -> None:
-    for options in ({"seed": "a", "as_json": False}, {"seed": None, "as_json": True}):
-        with pytest.raises(InputError, match="goes with neither --json nor --seed"):
-            trace_text("a*b", ["a=1", "b=2"], **options, as_code=True)
+def test_code_is_not_seeded_and_goes_into_a_document() -> None:
+    with pytest.raises(InputError, match="goes with neither --seed nor --html"):
+        trace_text("a*b", ["a=1", "b=2"], "a", False, as_code=True)
+    found = json.loads(trace_text("a*b", ["a=1", "b=2"], None, True, as_code=True))
+    assert found["expression"] == "a*b"
+    assert found["code"] == trace_text("a*b", ["a=1", "b=2"], None, False, as_code=True)

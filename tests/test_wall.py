@@ -150,6 +150,7 @@ def test_what_a_chunk_gets_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
         assert part["chunked"]["difference"] > 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("problem", "backend"),
     [
@@ -169,6 +170,7 @@ def test_the_bytes_of_the_plan_are_those_that_are_measured(problem: str, backend
             assert way["plan_bytes"] == pytest.approx(way["bytes"], rel=0.1, abs=0.1 * wall_plan.COMPARED)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("problem", "backend"), [("DENSE", "reverse"), ("CONVOLUTION", "forward")])
 def test_the_plan_of_the_lectures_layer_holds_where_it_can_be_measured(problem: str, backend: str) -> None:
     for part in in_a_process(problem, "full", backend):
@@ -254,6 +256,7 @@ def test_the_shipped_study_goes_to_the_lectures_layer() -> None:
     assert study.limits.memory == 4 * GIB
 
 
+@pytest.mark.long
 def test_a_run_of_a_study_of_jacobians(tmp_path: Path) -> None:
     text = 'title = "T"\nquestion = "Q"\nlook_for = "L"\nanswer = "wall"\noperator = "jacobian"\n'
     text += '[[problem]]\nname = "difflab.maps_layers:DENSE"\nsizes = ["small"]\ndtypes = ["float32"]\n'

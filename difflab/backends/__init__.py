@@ -51,14 +51,7 @@ def find(name: str, **options: Any) -> Backend:
         >>> find("finite", scheme="forward")
         Finite(scheme='forward', step='auto')
     """
-    if name in BUILT_IN or name in PEERS:
-        module, attribute = (BUILT_IN | PEERS)[name]
-        kind = getattr(importlib.import_module(module), attribute)
-    else:
-        entries = [entry for entry in entry_points("difflab.backends") if entry.name == name]
-        if not entries:
-            raise InputError(f"unknown backend {name!r} {did_you_mean(name, names())}")
-        kind = entries[0].load()
+    kind = made_by(name)
     try:
         backend = kind(**options)
     except TypeError as error:
@@ -67,6 +60,31 @@ def find(name: str, **options: Any) -> Backend:
     if reason:
         raise UnavailableError(f"backend {name!r} cannot be used: {reason}")
     return backend
+
+
+def made_by(name: str) -> Any:
+    """What makes the backend of that name from its options: a class, whether or not what it needs is installed.
+
+    Args:
+        name: of a backend.
+
+    Returns:
+        Something that is called with the options.
+
+    Raises:
+        InputError: there is no backend of that name.
+
+    Example:
+        >>> made_by("finite").__name__
+        'Finite'
+    """
+    if name in BUILT_IN or name in PEERS:
+        module, attribute = (BUILT_IN | PEERS)[name]
+        return getattr(importlib.import_module(module), attribute)
+    entries = [entry for entry in entry_points("difflab.backends") if entry.name == name]
+    if not entries:
+        raise InputError(f"unknown backend {name!r} {did_you_mean(name, names())}")
+    return entries[0].load()
 
 
 def entry_points(group: str) -> Any:

@@ -260,10 +260,10 @@ def make_reference(spec: dict[str, Any], path: str, seconds: float) -> dict[str,
     from ..execution.exact import forecast_seconds
     from ..operators import source
     from . import amounts
-    from .catalogue import find_problem
+    from .catalogue import problem_of
     from .operation import Operation
 
-    instance = find_problem(spec["problem"]).build(spec["size"], "float64", spec["seed"])
+    instance = problem_of(spec).build(spec["size"], "float64", spec["seed"])
     made = source(instance.loss, instance.args, {}, 0, instance.analytic)
     if (least := forecast_seconds(made.tape)) > seconds:  # no certificate takes less than the loss itself
         loss, limit = amounts.duration(least), amounts.duration(seconds)

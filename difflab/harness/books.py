@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .gpu_run import Gpu
 from .grid import Block, Case
 from .host_lock import HostLock
+from .interrupts import Stop
 from .ledger import Ledger
+from .pace import Pace
 from .process import START_SECONDS, Worker, ask
 from .store import BLOBS, Store
 from .study import Study
+
+if TYPE_CHECKING:
+    from .time_left import TimeLeft
+
+
+def like(case: Case) -> list[str]:
+    """By which names it is known how long the like of a case takes, the most telling first."""
+    return [f"{case.spec['problem']} {case.label}", case.label]
 
 
 class Books:
@@ -28,6 +39,9 @@ class Books:
         quick: whether one process per case does everything, or a coarser sweep where nothing is timed.
         variables: what is set in the environment of every worker, such as the kernels of the BLAS.
         gpu: the GPU of the run, where some case needs one.
+        stop: ends the run when somebody interrupts it.
+
+    ``pace`` is how long its steps take, ``outlook`` how long it will take yet, where somebody asks.
     """
 
     def __init__(
@@ -41,10 +55,12 @@ class Books:
         quick: bool,
         variables: dict[str, str] | None = None,
         gpu: Gpu | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.study, self.blocks, self.target, self.ledger = study, blocks, target, ledger
         self.emit, self.seed, self.quick, self.variables = emit, seed, quick, variables or {}
-        self.gpu = gpu or Gpu()
+        self.gpu, self.stop, self.pace = gpu or Gpu(), stop or Stop(), Pace()
+        self.outlook: TimeLeft | None = None
         self.lock = HostLock(self.tell)
         self._sentinel: Worker | None = None
         self.cases = {case.id: case for block in blocks for case in block.cases}
@@ -95,10 +111,13 @@ class Books:
         if self.ledger.speeds is not None or all(block.device != "cpu" for block in self.blocks):
             return
         self.running("calibrating the machine")
-        with self.lock.exclusive(), contextlib.closing(self.worker()) as worker:
-            answer = ask(worker, {"do": "measure_speeds"}, START_SECONDS)
-        if answer is not None:
-            self.record("calibrated", data=answer)
+        with self.lock.exclusive(), self.stop.round(lambda: None):
+            begun = time.monotonic()
+            with contextlib.closing(self.worker()) as worker:
+                answer = ask(worker, {"do": "measure_speeds"}, START_SECONDS)
+            if answer is not None:
+                self.pace.took("start", [""], max(0.0, time.monotonic() - begun - answer["seconds"]))
+                self.record("calibrated", data=answer)
 
     def begin(self, case: Case, name: str) -> None:
         """A case enters a pass."""
@@ -140,7 +159,10 @@ class Books:
 
     def tell(self, text: str) -> None:
         """Tell what goes on, and how far the run is."""
-        self.emit({"event": "running", "text": text, "done": self._done(), "steps": self._steps})
+        left = None if self.outlook is None else self.outlook.left()
+        event = {"event": "running", "text": text, "done": self._done(), "steps": self._steps}
+        known = {} if left is None else {"left_s": round(left.seconds, 1), "left_at_most": left.bound}
+        self.emit(event | known)
 
     def _done(self) -> int:
         ledger, per_case = self.ledger, self._steps - len(self.truths)

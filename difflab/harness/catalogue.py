@@ -7,6 +7,7 @@ and because a study may name modules of its own, whose import may do anything (`
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from ..errors import DifflabError, did_you_mean
+from . import own_loss
 from .limits import shorten
 
 DTYPES = ("float16", "float32", "float64")
@@ -28,7 +30,8 @@ class Catalogue:
 
     ``refused`` maps the position of a backend of the study to why it cannot be made with its options: pairs of an
     option, empty where it is not one option alone, and a sentence.  ``traps`` are the problems whose sizes are
-    families of traps; ``broken`` says why a problem ``module:attribute`` of the study is none.
+    families of traps; ``broken`` says why a problem ``module:attribute`` of the study is none.  ``own`` holds what
+    ``own_loss.facts`` says of functions in files.
     """
 
     problems: dict[str, list[str]]
@@ -37,6 +40,7 @@ class Catalogue:
     refused: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     traps: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def imported(name: str) -> Any:
@@ -58,12 +62,31 @@ def imported(name: str) -> Any:
 
 
 def find_problem(name: str) -> Any:
-    """The problem called ``name``, or the ``Problem`` that ``module:attribute`` names."""
+    """The problem called ``name``, the ``Problem`` that ``module:attribute`` names, or the user's own loss."""
+    if own_loss.in_file(name):
+        return own_loss.load(name)
     if ":" in name:
-        return imported(name)
+        found = imported(name)
+        return own_loss.of_function(name, found, inspect.getmodule(found)) if inspect.isfunction(found) else found
     from .. import problems
 
     return problems.find(name)
+
+
+def problem_of(spec: Mapping[str, Any]) -> Any:
+    """The problem of a case, as it was when the run began.
+
+    Args:
+        spec: of the case.
+
+    Raises:
+        DifflabError: there is none, or the file of a user's own loss has changed since.
+    """
+    found = find_problem(spec["problem"])
+    if spec.get("source") not in (None, found.source if isinstance(found, own_loss.OwnLoss) else None):
+        place = spec["problem"].rpartition(":")[0]
+        raise DifflabError(f"{place} has changed since the run began; run again to measure what it says now")
+    return found
 
 
 def find_backend(name: str, options: dict[str, Any]) -> Any:
@@ -120,6 +143,8 @@ def collect(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]
         sizes[name] = answer["sizes"]
         if answer["traps"]:
             found.traps.append(name)
+        if "own" in answer:
+            found.own[name] = answer["own"]
     for position, (name, options) in enumerate(asked):
         if ":" not in name and name not in names["backends"]:
             continue
@@ -143,7 +168,10 @@ def _names() -> dict[str, Any]:
 
 
 def _problem(name: str) -> dict[str, Any]:
-    problem = imported(name)
+    problem = find_problem(name)
+    if isinstance(problem, own_loss.OwnLoss):
+        own = own_loss.facts(problem)
+        return {"sizes": own["sizes"], "traps": False, "own": own}
     try:
         kind, sizes, _ = problem.name, [str(size) for size in problem.sizes], problem.build
     except (AttributeError, TypeError) as fault:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import StoreError
-from .books import Books
+from .books import Books, like
 from .grid import Block, Case
 from .process import START_SECONDS, Worker, wait_for
+from .store import BLOBS
 
 SLOTS = 2
 BEAT_SECONDS = 5.0
@@ -32,7 +33,7 @@ class Job:
     """Work for one worker: ``make`` gives a script that yields commands and seconds and returns data for ``done``.
 
     A worker that is lost (it could not even start) is replaced once.  ``case`` is what it opens; on a GPU one does so
-    at a time.
+    at a time; ``like`` are the names of such work, by which it is known how long it takes.
     """
 
     make: Callable[[], Script]
@@ -44,6 +45,8 @@ class Job:
     worker: Worker | None = None
     script: Script | None = None
     again: bool = False
+    like: list[str] = field(default_factory=list)
+    begun: float = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -52,7 +55,7 @@ class Job:
 
     def start(self, worker: Worker) -> None:
         """Give the first command to a new worker."""
-        self.worker, self.script = worker, self.make()
+        self.worker, self.script, self.begun = worker, self.make(), time.monotonic()
         self.worker.send(*next(self.script))
 
     def close(self) -> None:
@@ -82,6 +85,37 @@ def check_jobs(books: Books) -> list[Job]:
 def examine_jobs(books: Books) -> list[Job]:
     """One job per case of a study that times nothing."""
     return [_examine(books, block, case) for block in books.blocks for case in books.live(block)]
+
+
+def trace_drawing(books: Books) -> None:
+    """Record what the page of the study draws, once per run; that it cannot be drawn is a fact like any other."""
+    chosen = books.study.drawing
+    if chosen is None or books.ledger.drawing is not None:
+        return
+    spec = {"problem": chosen.problem, "size": chosen.size, "dtype": chosen.dtype, "seed": books.seed}
+    file = f"{BLOBS}/drawing.npz"
+
+    def script() -> Script:
+        path = str((books.target.folder / file).resolve())
+        order = Order({"do": "drawing", "spec": spec, "path": path}, START_SECONDS + books.study.limits.seconds)
+        data = yield order
+        if "unwritten" in data:
+            raise StoreError(data["unwritten"])
+        return {**data, "file": file}
+
+    def done(data: dict[str, Any]) -> None:
+        books.record("drawing", data=data)
+
+    def failed(worker: Worker) -> None:
+        why = (worker.verdict or ("lost", "the worker gave no answer"))[1]
+        done({"file": None, "why": why})
+        books.emit({"event": "note", "text": f"the graph of {chosen.problem} {chosen.size} is not drawn: {why}"})
+
+    def begin() -> None:
+        books.running(f"recording the graph of {chosen.problem} {chosen.size}")
+
+    with books.lock.shared(), books.stop.round(lambda: None):
+        _run([Job(script, begin, lambda: True, done, failed)], books, 1)
 
 
 def _reference(books: Books, block: Block) -> Job:
@@ -137,7 +171,7 @@ def _check(books: Books, block: Block, case: Case) -> Job:
         books.begin(case, "check")
         books.running(f"checking memory and accuracy of {case.short}")
 
-    return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed, case)
+    return Job(script, begin, lambda: block.truth in books.ledger.truths, done, failed, case, like=like(case))
 
 
 def _examine(books: Books, block: Block, case: Case) -> Job:
@@ -157,7 +191,10 @@ def _examine(books: Books, block: Block, case: Case) -> Job:
         books.begin(case, "examine")
         books.running(f"examining {case.short}")
 
-    return Job(script, begin, lambda: not books.truths or block.truth in books.ledger.truths, done, failed)
+    def ready() -> bool:
+        return not books.truths or block.truth in books.ledger.truths
+
+    return Job(script, begin, ready, done, failed, like=like(case))
 
 
 def run_jobs(jobs: Iterable[Job], books: Books) -> None:
@@ -166,7 +203,11 @@ def run_jobs(jobs: Iterable[Job], books: Books) -> None:
     A long silence is broken by a sign of life.
     """
     alone = books.study.kind.alone
-    with books.lock.exclusive() if alone else books.lock.shared():
+    outlook = books.outlook
+    with (
+        books.lock.exclusive() if alone else books.lock.shared(),
+        books.stop.round(lambda: None if outlook is None else outlook.jobs_s()),
+    ):
         _run(list(jobs), books, 1 if alone else SLOTS)
 
 
@@ -174,8 +215,8 @@ def _run(waiting: list[Job], books: Books, slots: int) -> None:
     active: list[Job] = []
     told = time.monotonic()
     try:
-        while waiting or active:
-            while len(active) < slots and (job := _next(waiting, active)):
+        while active or (waiting and not books.stop.requested):
+            while not books.stop.requested and len(active) < slots and (job := _next(waiting, active)):
                 waiting.remove(job)
                 job.begin()
                 active.append(job)
@@ -213,5 +254,7 @@ def _advance(job: Job, books: Books) -> bool:
         job.failed(worker)
     except StopIteration as end:
         job.done(end.value)
+    if job.like:
+        books.pace.took("check" if books.study.timed else "examine", job.like, time.monotonic() - job.begun)
     job.close()
     return False

@@ -37,16 +37,18 @@ def examine(folder: Path, say: Callable[[str], None] = lambda text: None) -> lis
     decision = kernels.decide(described["blas"])
     say("limits and threads")
     found += [libraries.blas(described["blas"]), libraries.threads(), memory.self_test(described["memory_self_test"])]
-    found += [memory.amount(), *memory.limits(described.get("worker_limits") or {})]
-    found += [surroundings.clock(), surroundings.frequency()]
+    found += [memory.amount(), memory.shell_limits(), *memory.limits(described.get("worker_limits") or {})]
+    found += [surroundings.processors(), surroundings.clock()]
     other, busy = surroundings.other_run()
-    found.append(other)
     if busy:
-        found.append(Finding("noise, kernels", NOTE, "not measured, for that would disturb the other run"))
+        found += [surroundings.frequency(), other]
+        found.append(Finding("noise and kernels", NOTE, "not measured, for that would disturb the other run"))
     else:
         with contextlib.closing(host_lock.HostLock(say)) as lock, lock.exclusive():
-            say("the kernels of the BLAS")
-            found.append(libraries.core_type(decision))
+            say("how the processor wakes up")
+            found += [surroundings.frequency(wakes=surroundings.waking()), other]
+            say("the kernels and threads of the BLAS")
+            found += [libraries.core_type(decision), libraries.more_threads()]
             say("the noise of the machine")
             found.append(surroundings.noise())
     return [*found, *surroundings.disk(folder)]

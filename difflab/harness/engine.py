@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,26 +16,30 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DifflabError, InputError, StoreError, StudyError, UnavailableError
-from . import budget, checks, environment, environment_change, forecasts, gpu_run, grid, store
+from . import budget, checks, environment, environment_change, forecasts, gpu_run, grid, own_runs, store
 from .books import Books
 from .cluster import homes
 from .cluster.dispatch import Cluster
 from .cluster.link import reach
+from .interrupts import Stop, finishing
 from .ledger import Ledger
+from .own_loss import FOLDER_VARIABLE
 from .probe import Probe, read_with
 from .request import Request
 from .study import Study
 from .study_device import on_device
+from .time_left import TimeLeft
 
 Emit = Callable[[dict[str, Any]], None]
 
 
-def run(request: Request, emit: Emit) -> Path:
+def run(request: Request, emit: Emit, stop: Stop | None = None) -> Path:
     """Run a study, or what is left of it.
 
     Args:
         request: what is asked.
         emit: is called with each event of progress.
+        stop: ends the run when somebody interrupts it.
 
     Returns:
         The run folder.
@@ -54,7 +57,7 @@ def run(request: Request, emit: Emit) -> Path:
     key = grid.key(checked, seed, quick, request.device)
     if gpu_run.on_gpu(blocks) and request.cluster is not None:
         raise InputError("cases on a GPU are measured on this machine, one at a time: leave --cluster out")
-    folder = store.choose_folder(None if request.out is None else Path(request.out), checked.name, key)
+    folder = own_runs.choose_folder(request, checked, key, emit)
     shown_again = (folder / store.MANIFEST).exists() and store.finished(folder)
     gpu = None if shown_again else gpu_run.find(probe, blocks)
     with reach(request.cluster) as link, store.Store(folder) as target:
@@ -67,11 +70,11 @@ def run(request: Request, emit: Emit) -> Path:
         if (folder / store.MANIFEST).exists():
             environment_change.settle(target, ledger, facts, request.allow_env_change)
         else:
-            target.write_manifest(manifest(checked, blocks, key, seed, quick, facts))
+            target.write_manifest(manifest(checked, blocks, key, seed, quick, facts) | own_runs.facts(request, checked))
         (folder / store.BLOBS).mkdir(exist_ok=True)
         began = {"resumed": bool(ledger.begun), "environment": ledger.environment}
         target.append("run_started", pid=os.getpid(), at=environment.now(), **began)
-        books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables, gpu)
+        books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables, gpu, stop)
         if books.lock.missing:
             emit({"event": "note", "text": f"other runs on this machine are not kept apart: {books.lock.missing}"})
         emit(
@@ -87,9 +90,12 @@ def run(request: Request, emit: Emit) -> Path:
         try:
             with books.gpu.alone(books.tell) as waited:
                 end = begin + waited + checked.timing.budget_s
+                if link is None:
+                    books.outlook = TimeLeft(books, end)
                 measure(books, end, link and Cluster(books, link, probe.catalogue, facts, end))
         except KeyboardInterrupt:
             target.append("run_interrupted", at=environment.now())
+            emit({"event": "interrupted", "folder": str(folder), "at_once": books.stop.at_once})
             raise
         finally:
             books.close()
@@ -101,6 +107,7 @@ def run(request: Request, emit: Emit) -> Path:
 def measure(books: Books, end: float, cluster: Cluster | None = None) -> None:
     """Do what is left of a run and say how every case ended; further samples are begun only before ``end``."""
     _settle_judged(books)
+    checks.trace_drawing(books)
     if cluster is not None:
         cluster.run()
     else:
@@ -154,6 +161,8 @@ def manifest(
             "timing": vars(study.timing),
             **({} if study.settings is None else {study.answer: asdict(study.settings)}),
             **({"bars": [bar.plain() for bar in study.bars]} if study.bars else {}),
+            **({} if study.drawing is None else {"drawing": asdict(study.drawing)}),
+            **({"show": list(study.show)} if study.show else {}),
             "text": study.text,
         },
         "seed": seed,
@@ -171,27 +180,47 @@ def manifest(
     }
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+class Voice:
+    """Writes events to standard output, whole lines even if a signal comes in the middle of one."""
+
+    def __init__(self) -> None:
+        self._speaking = False
+        self._waiting: list[dict[str, Any]] = []
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Write one event, then what a signal had to say meanwhile.
+
+        Raises:
+            KeyboardInterrupt: whoever asked is gone.
+        """
+        self._waiting.append(event)
+        if self._speaking:
+            return
+        self._speaking = True
+        try:
+            while self._waiting:
+                line = json.dumps(self._waiting.pop(0)).encode() + b"\n"
+                while line:
+                    line = line[os.write(1, line) :]
+        except BrokenPipeError:
+            raise KeyboardInterrupt from None
+        finally:
+            self._speaking = False
 
 
 def main() -> None:
     """Serve one request; see the module's text."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    emit = Voice()
+    stop = Stop(lambda seconds: emit({"event": "stopping", "seconds": seconds, "text": finishing(seconds)}))
+    stop.listen()
+    emit({"event": "ready"})
     request = Request.from_json(json.loads(sys.stdin.readline()))
-
-    def emit(event: dict[str, Any]) -> None:
-        try:
-            print(json.dumps(event), flush=True)
-        except BrokenPipeError:
-            raise KeyboardInterrupt from None  # whoever asked is gone
-
+    if request.study.endswith(".toml"):  # files of losses are named from there
+        os.environ[FOLDER_VARIABLE] = os.path.dirname(os.path.abspath(request.study))
     try:
-        folder = forecasts.run(request, emit) if request.dry_run else run(request, emit)
+        folder = forecasts.run(request, emit) if request.dry_run else run(request, emit, stop)
         emit({"event": "done", "folder": "" if folder is None else str(folder)})
     except KeyboardInterrupt:
-        sys.stdout = open(os.devnull, "w")
         sys.exit(130)
     except (StudyError, StoreError) as fault:
         emit({"event": "fault", "type": type(fault).__name__, "text": str(fault)})

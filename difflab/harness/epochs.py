@@ -82,8 +82,16 @@ class Epoch:
 
         The whole machine is locked meanwhile: no other run of difflab computes while clocks run here.
         """
-        with self.books.lock.exclusive():
+        outlook = self.books.outlook
+        with (
+            self.books.lock.exclusive(),
+            self.books.stop.round(lambda: None if outlook is None else outlook.round_s()),
+        ):
+            if outlook is not None:
+                outlook.epoch_began(cases)
             self._run(list(cases))
+            if outlook is not None:
+                outlook.epoch_ended(cases)
 
     def _run(self, cases: list[Case]) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .journal import LOST
 from .ledger import Ledger
+from .store import NAMING
 from .study_kinds import KINDS
 
 JUDGED = ("accuracy", "examine")
@@ -20,10 +21,11 @@ def unfounded(
 ) -> dict[int, str]:
     """The events that must not stand any more.
 
-    A reference needs its file.  The outcome of a case that was judged needs its check, its reference, and, where it was
-    timed, its processes without a gap: as many as the study asks for, or all, if nothing before it is lost.  What made
-    its worker fail needs nothing.  In a quick run one process is timed and judged, so neither stands without the other.
-    The end of the run needs an outcome for every case, and every reference.
+    A reference needs its file, and so does what the page draws.  The outcome of a case that was judged needs its check,
+    its reference, and, where it was timed, its processes without a gap: as many as the study asks for, or all, if
+    nothing before it is lost.  What made its worker fail needs nothing.  In a quick run one process is timed and
+    judged, so neither stands without the other.  The end of the run needs an outcome for every case, every reference,
+    and what its page draws.
 
     Args:
         manifest: of the run.
@@ -36,7 +38,7 @@ def unfounded(
     plan = _Plan(manifest)
     withdrawn: dict[int, str] = {}
     for number, event in events.items():
-        if event["kind"] == "reference" and (fault := fault_of_file(event["data"])) is not None:
+        if event["kind"] in NAMING and (fault := fault_of_file(event["data"])) is not None:
             withdrawn[number] = f"its file {event['data']['file']} {fault}"
     withdrawn |= _measured_before_a_lost_change(events, plan.once)
     if plan.once and plan.timed:
@@ -70,6 +72,7 @@ class _Plan:
         self.truths = {
             case["id"]: block["truth"] for block in manifest["blocks"] for case in block["cases"] if kind.reference
         }
+        self.draws = manifest["study"].get("drawing") is not None
         self.cases = [case["id"] for block in manifest["blocks"] for case in block["cases"]]
 
     def lacking(self, end: Mapping[str, Any], ledger: Ledger, gap: bool) -> str | None:
@@ -97,6 +100,8 @@ class _Plan:
             return "not every case has its outcome"
         if any(truth not in ledger.truths for truth in self.truths.values()):
             return "a reference is lost"
+        if self.draws and ledger.drawing is None:
+            return "what the page draws is lost"
         return None
 
 

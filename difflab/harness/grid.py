@@ -99,6 +99,7 @@ def blocks(study: Study, seed: int = 0, quick: bool = False) -> list[Block]:
                         "options": backend.options,
                         "seed": seed,
                         **({} if problem.device == "cpu" else {"tf32": rounded}),
+                        **({"source": problem.source} if problem.source else {}),
                     }
                     cases.append(Case(identity(spec), backend.label, spec))
                 block = Block(problem.name, size, dtype, tuple(cases), problem.device, rounded)
@@ -115,5 +116,12 @@ def _chosen(study: Study, problem: ProblemChoice) -> list[BackendChoice]:
 
 def key(study: Study, seed: int, quick: bool, device: str | None = None) -> str:
     """What a run measures, as one hash: only a run with the same key is resumed; ``device`` is what was asked for."""
-    asked = {} if device is None else {"device": device}
+    asked: dict[str, Any] = {} if device is None else {"device": device}
+    own = own_losses(study)
+    asked |= {"own": own} if own else {}
     return identity({"text": study.text, "seed": seed, "quick": quick, **asked})
+
+
+def own_losses(study: Study) -> dict[str, dict[str, Any]]:
+    """What the user's own losses of a study are, by name: sums of their files and of their arguments."""
+    return {one.name: {"source": one.source, "data": dict(one.data)} for one in study.problems if one.source}

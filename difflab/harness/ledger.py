@@ -17,7 +17,8 @@ class Ledger:
     that damage has taken, ``speeds`` is the calibration of the machine.  ``environment`` is the number of the present
     environment, from 0, and ``environments`` says in which one a case was measured last; after a change of machine or
     versions, what is not finished is measured afresh, so every case is of one environment.  ``nodes`` are the numbers
-    of the environments that nodes of a cluster are, by their identity.
+    of the environments that nodes of a cluster are, by their identity.  ``drawing`` says where the tape is that the
+    page draws, or why there is none.
     """
 
     truths: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Ledger:
     environment: int = 0
     environments: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    drawing: dict[str, Any] | None = None
 
     @staticmethod
     def of(events: Iterable[dict[str, Any]]) -> Ledger:
@@ -69,6 +71,8 @@ class Ledger:
             self.ends[case] = event
         elif kind == "calibrated":
             self.speeds = event["data"]
+        elif kind == "drawing":
+            self.drawing = event["data"]
         elif kind == "node":
             self.nodes[event["identity"]] = event
         elif kind == "block_moved":

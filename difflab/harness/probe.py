@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import DifflabError, UnavailableError
-from . import catalogue, kernels
+from . import catalogue, kernels, own_loss
 from .host_lock import HostLock
 from .process import START_SECONDS, Worker, ask
 from .study import Study
@@ -38,9 +38,19 @@ class Probe:
             self.kernels = kernels.decide(self.found["blas"])
             self.found["kernels"] = self.kernels.to_json()
             self.catalogue = catalogue.collect(backends, problems, self._look)
+            self._compare_data()
             return self.catalogue
         finally:
             self._close()
+
+    def _compare_data(self) -> None:
+        """Let another process look at the users' own losses: what it is given must be the same to the bit."""
+        for name in list(self.catalogue.own):
+            self._close()
+            again = self._look({"what": "problem", "name": name})
+            if again.get("own") != self.catalogue.own[name]:
+                del self.catalogue.own[name], self.catalogue.problems[name]
+                self.catalogue.broken[name] = again.get("why") or str(own_loss.different(name))
 
     def gpu(self) -> dict[str, Any]:
         """The GPU of this machine, from ``gpu_facts``.

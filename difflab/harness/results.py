@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import statistics, store
+from ..errors import InputError
+from . import frames, statistics, store
 from .gpu_columns import gpu_columns
 from .ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
+
+    from .drawings import Kept
 
 COLUMNS = (
     "problem", "size", "n_params", "dtype", "device", "backend", "operator", "outcome", "reason", "prepare_s",
@@ -39,10 +44,22 @@ MORE_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Views:
+    """How results are shown, which is for the floors above to know.
+
+    ``html``: as a fragment of a page, for notebooks; ``figures``: as figures, by the names of the charts of the page.
+    """
+
+    html: Callable[[Results], str]
+    figures: Callable[[Results], dict[str, Figure]]
+
+
+@dataclass(frozen=True, repr=False)
 class Results:
     """What a run found.
 
-    ``folder``: where it is stored; ``manifest``: the study, the plan and the machine; ``ledger``: what the events say.
+    ``folder``: where it is stored; ``manifest``: the study, the plan and the machine; ``ledger``: what the events say;
+    ``views``: how it is shown, which ``difflab.load`` and ``difflab.run`` know.
 
     >>> Results.__name__
     'Results'
@@ -51,6 +68,11 @@ class Results:
     folder: Path
     manifest: dict[str, Any]
     ledger: Ledger
+    views: Views | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """Study, folder and how many cases ended in which way."""
+        return f"<Results of {self.study['name']}, {tallied(self.rows)}; {self.folder}>"
 
     @property
     def study(self) -> dict[str, Any]:
@@ -66,6 +88,16 @@ class Results:
     def reference(self) -> dict[str, dict[str, Any]]:
         """What is known of the reference gradients, by problem and size."""
         return self.ledger.truths
+
+    @property
+    def drawing(self) -> Kept | None:
+        """What the run keeps for the drawing of its page, or why nothing; ``None`` where none is asked for, or yet."""
+        chosen, found = self.study.get("drawing"), self.ledger.drawing
+        if chosen is None or found is None:
+            return None
+        from . import drawings
+
+        return drawings.read(self.folder, chosen, self.manifest.get("seed", 0), found)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -87,12 +119,49 @@ class Results:
 
     @cached_property
     def frame(self) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame; times in seconds, sizes in bytes, missing values as NaN or None."""
-        import pandas
+        """One row per case and one number or word per cell; ``attrs["units"]`` and ``attrs["meanings"]`` explain it."""
+        return frames.cases(self.rows)
 
-        rows = self.rows
-        extra = sorted({key for row in rows for key in row} - {*COLUMNS, *MORE_COLUMNS})
-        return pandas.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS, *extra])
+    @cached_property
+    def samples_frame(self) -> pandas.DataFrame:
+        """One row per raw sample: what names its case, ``process``, ``sample`` and ``seconds`` per call."""
+        return frames.samples(self.rows, self.samples)
+
+    @cached_property
+    def processes_frame(self) -> pandas.DataFrame:
+        """One row per process of a case: its epoch, and the medians of derivative and function in seconds."""
+        return frames.processes(self.rows)
+
+    @cached_property
+    def ulps_frame(self) -> pandas.DataFrame:
+        """One row per case and bin of errors: how many coordinates are so many units of the last place off."""
+        return frames.ulps(self.rows)
+
+    @cached_property
+    def options_frame(self) -> pandas.DataFrame:
+        """One row per option that the study gave a backend."""
+        return frames.options(self.rows)
+
+    def figures(self) -> dict[str, Figure]:
+        """The charts of the page as matplotlib figures, to be changed, shown in a notebook or saved.
+
+        Returns:
+            A figure for each panel by the name of its chart, such as "time", and where a chart has several panels by
+            name and title, such as "time/mlp": in the light colours of the page, with title, labels and legend.
+
+        Raises:
+            InputError: the results come from elsewhere than ``difflab.load`` or ``difflab.run``.
+
+        Example:
+            >>> results.figures()["time"].savefig("time.pdf")  # doctest: +SKIP
+        """
+        if self.views is None:
+            raise InputError(f"these results cannot draw themselves: load them with difflab.load({str(self.folder)!r})")
+        return self.views.figures(self)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows; results without views are shown by their ``repr``."""
+        return None if self.views is None else self.views.html(self)
 
     def _row(self, case: dict[str, Any], baseline: str | None) -> dict[str, Any]:
         spec, end = case["spec"], self.ledger.ends.get(case["id"])
@@ -185,6 +254,21 @@ class Results:
         bases = [statistics.median(others[number]["samples"]) for number in shared]
         found = statistics.compare([medians[number] for number in shared], bases)
         return {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "verdict": found.verdict}
+
+
+def tallied(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many cases ended in which way.
+
+    Args:
+        rows: of a run or a comparison.
+
+    >>> tallied([{"outcome": "ok"}, {"outcome": "timeout"}, {"outcome": "ok"}])
+    '3 cases: 2 ok, 1 timeout'
+    """
+    counts = Counter(str(row["outcome"]) for row in rows)
+    number = sum(counts.values())
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    return f"{number} case{'s' if number != 1 else ''}{f': {said}' if said else ''}"
 
 
 def side_by_side(one: dict[str, Any], other: dict[str, Any]) -> bool:

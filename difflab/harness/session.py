@@ -64,11 +64,11 @@ class Session:
         if (way := how(self.backend, spec["operator"])).kind == "refused":
             why = f"cannot do operator {spec['operator']!r}: {way.reason}"
             raise UnsupportedError(f"backend {spec['backend']!r} {why}")
-        _warm_up(self.backend, spec["operator"], self.side)
+        warm_up(self.backend, spec["operator"], self.side)
         imported = time.perf_counter() - start
         self.channel.phase("build")
         self.phases.begin("build")
-        problem = catalogue.find_problem(spec["problem"])
+        problem = catalogue.problem_of(spec)
         self.instance = problem.build(spec["size"], spec["dtype"], spec["seed"])
         here = source_of(self.instance)
         self.leaves = list(here.example)
@@ -286,8 +286,14 @@ def _source(loss: Callable[..., Any], arguments: tuple[Any, ...], analytic: Call
     return source(loss, arguments, {}, 0, analytic)
 
 
-def _warm_up(backend: Any, operator: str, side: HostSide | DeviceSide) -> None:
-    """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case."""
+def warm_up(backend: Any, operator: str, side: HostSide | DeviceSide) -> None:
+    """Differentiate a loss of one equation, so that imports and first-time costs are not charged to the case.
+
+    Args:
+        backend: what is about to be measured.
+        operator: what it will be asked for.
+        side: where it computes.
+    """
     import numpy as np
 
     from .operation import Operation

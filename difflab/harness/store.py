@@ -27,6 +27,8 @@ from .journal import scan as scan
 EVENTS = "events.jsonl"
 MANIFEST = "manifest.json"
 BLOBS = "blobs"
+NAMING = ("reference", "drawing")
+"""The kinds of events that name a file."""
 DESCRIBED = "manifest"
 """The kind of the event that holds a copy of the manifest."""
 
@@ -275,7 +277,7 @@ def check_blobs(folder: Path, events: Iterable[dict[str, Any]]) -> None:
     Raises:
         StoreError: one is not.
     """
-    records = {event["truth"]: event["data"] for event in events if event["kind"] == "reference"}
+    records = {event.get("truth"): event["data"] for event in events if event["kind"] in NAMING}
     for record in records.values():
         if (fault := blob_fault(folder, record)) is not None:
             raise StoreError(

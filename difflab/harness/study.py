@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
+from . import own_loss
 from .bars import Bar
 from .catalogue import suggestion
 from .limits import shorten
 from .study_kinds import KINDS, Kind, Steps
-
-UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class ProblemChoice:
     """A problem at some sizes and dtypes; ``quick`` are the sizes of a quick run.
 
     ``backends`` are the labels of those that take part; empty means all of the study.  ``device`` is "cpu" or "gpu";
-    ``tf32`` whether products of float32 matrices may be rounded to TF32 there.
+    ``tf32`` whether products of float32 matrices may be rounded to TF32 there.  Of a user's own loss ``source`` is the
+    SHA-256 of its file and ``data`` that of its arguments by size.
     """
 
     name: str
@@ -32,6 +32,17 @@ class ProblemChoice:
     backends: tuple[str, ...] = ()
     device: str = "cpu"
     tf32: bool = False
+    source: str = ""
+    data: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class DrawingChoice:
+    """The problem whose graph the page draws, at a size and in a dtype."""
+
+    problem: str
+    size: str
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ class Timing:
 class Study:
     """A checked study; ``text`` is the file as it was read, ``settings`` what its kind lets it set, if anything.
 
-    ``bars`` are what ratios are judged by, where a comparison has any.
+    ``bars`` are what ratios are judged by, where a comparison has any; ``drawing`` is what its page draws, if anything;
+    ``show`` are the parts of the page that are wanted, in their order, none for all of the kind.
     """
 
     name: str
@@ -99,6 +111,8 @@ class Study:
     text: str
     settings: Any = None
     bars: tuple[Bar, ...] = ()
+    drawing: DrawingChoice | None = None
+    show: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -133,8 +147,11 @@ def locate(study: str | Path) -> Path:
 
     Raises:
         StudyError: there is no such file and no shipped study of that name.
+        InputError: a file of Python is named, and no function in it.
     """
     text = str(study)
+    if text.endswith(".py"):
+        raise own_loss.nameless(text)
     if text.endswith(".toml"):
         if os.path.isfile(text):  # Path.is_file raises for a name that is too long
             return Path(text)

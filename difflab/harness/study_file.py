@@ -12,15 +12,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import StudyError
-from . import study_text
+from ..errors import InputError, StudyError
+from . import own_loss, study_drawing, study_text
 from .catalogue import DTYPES, Catalogue, suggestion
 from .stopping import FEWEST
 from .study import BackendChoice, Limits, ProblemChoice, Study, Timing, label_of, locate
 from .study_bars import read_bars
 from .study_device import DEVICE_KEYS, read_device, rounds
-from .study_kinds import KINDS, OPERATORS, RANGES, Steps
-from .study_reader import LONGEST_LABEL, Reader, shown, whole_fits
+from .study_kinds import KINDS, OF_ONE_NUMBER, OPERATORS, RANGES, Kind, Steps
+from .study_reader import LONGEST_LABEL, Note, Reader, shown, whole_fits
 from .toml_places import Path as Key
 
 TIMING = tuple(one.name for one in fields(Timing))
@@ -31,16 +31,31 @@ def read_study(study: str | Path, describe: Describe) -> Study:
     """Read and check the study given by name or path.
 
     Args:
-        study: the name of a shipped study, or the path of a TOML file.
+        study: the name of a shipped study, the path of a TOML file, or a function as ``FILE.py:FUNCTION``.
         describe: gives the catalogue for the backends and problems the study names.
 
     Raises:
         StudyError: with one line per fault.
+        InputError: what is wrong with the function, or with its file.
     """
+    if own_loss.is_target(str(study)):
+        return _of_function(str(study), describe)
     path = locate(study)
     filename = str(study) if str(study).endswith(".toml") else path.name  # as the user knows it
     filename = "".join(c if c.isprintable() else "?" for c in filename)  # a fault stays on its line
     return parse(study_text.load(path, filename), filename, describe)
+
+
+def _of_function(target: str, describe: Describe) -> Study:
+    """The study of a user's own loss, whose faults are not those of a text that nobody wrote."""
+
+    def checked(asked: Sequence[tuple[str, dict[str, Any]]], problems: Sequence[str]) -> Catalogue:
+        found = describe(asked, problems)
+        if why := found.broken.get(target) or found.own.get(target, {}).get("vector"):
+            raise InputError(why if why.startswith(target.rpartition(":")[0]) else f"{target}: {why}")
+        return found
+
+    return parse(own_loss.study_text(target), f"{target.rpartition(':')[2]}.toml", checked)
 
 
 def parse(text: str, filename: str, describe: Describe) -> Study:
@@ -57,24 +72,44 @@ def parse(text: str, filename: str, describe: Describe) -> Study:
     return _Study(study_text.document(text, filename), text, filename, describe).study()
 
 
+def faults_of(document: dict[str, Any], known: Catalogue, note: Note) -> list[str]:
+    """What is wrong with a document that no file holds.
+
+    Args:
+        document: what a study file would say.
+        known: what there is.
+        note: is told of every key that is read what it may be.
+
+    Returns:
+        One line per fault, which begins with the key and a colon.
+    """
+    try:
+        _Study(document, "", "", lambda asked, problems: known, note).study()
+    except StudyError as error:
+        return [line.split(" ", 1)[1] for line in str(error).split("\n")]
+    return []
+
+
 class _Study:
     """What the keys of a study mean, and what they may be."""
 
-    def __init__(self, document: dict[str, Any], text: str, filename: str, describe: Describe) -> None:
+    def __init__(self, document: dict[str, Any], text: str, filename: str, describe: Describe, *note: Note) -> None:
         self.document, self.text, self.filename = document, text, filename
-        self.read = Reader(document, text, filename)
+        self.read = Reader(document, text, filename, *note)
         self.problems, self.backends = self.read.array("problem"), self.read.array("backend")
         named = [(path, one) for path, one in self.backends if isinstance(one.get("name"), str)]
         asked = [(one["name"], _plain_options(one)) for _, one in named]
         names = [one["name"] for _, one in self.problems if isinstance(one.get("name"), str)]
+        names += study_drawing.named(self.read)
         self.catalogue = describe(asked, names)
         self.positions = {path: position for position, (path, _) in enumerate(named)}
 
     def study(self) -> Study:
         top = self.document
-        known = ("title", "question", "look_for", "answer", "operator", "baseline", *DEVICE_KEYS)
+        known = ("title", "question", "look_for", "answer", "operator", "baseline", "show", *DEVICE_KEYS)
         settable = [name for name, kind in KINDS.items() if kind.settings is not None]
-        self.read.unknown((), top, (*known, "problem", "backend", "bar", "limits", "timing", *settable))
+        tables = ("problem", "backend", "bar", "limits", "timing", study_drawing.TABLE)
+        self.read.unknown((), top, (*known, *tables, *settable))
         title, question = self.read.string((), top, "title"), self.read.string((), top, "question", lines=True)
         look_for = self.read.string((), top, "look_for", "", lines=True)
         answer = self.read.choice((), top, "answer", tuple(KINDS), "compare")
@@ -101,6 +136,8 @@ class _Study:
             if answer != name and name in top and self.read.sound("answer"):
                 only = f'only a study with answer = "{name}" has a table [{name}]'
                 self.read.fault((name,), f'{only}; this one has answer = "{answer}"')
+        drawing = study_drawing.read_drawing(self.read, self.catalogue)
+        show = self.show(kind)
         settings = self.settings(answer, kind.settings, {dtype for one in problems for dtype in one.dtypes})
         if self.read.faults:
             raise StudyError("\n".join(line for _, line in sorted(self.read.faults)))
@@ -120,7 +157,18 @@ class _Study:
             self.text,
             settings,
             bars,
+            drawing,
+            tuple(show),
         )
+
+    def show(self, kind: Kind) -> list[str]:
+        """The parts of the page that are wanted; not judged where the kind is not known."""
+        wanted = self.read.names((), self.document, "show", None, ())
+        known = kind.parts if self.read.sound("answer") else wanted
+        for place, name in enumerate(self.document.get("show", ()) if wanted else ()):
+            if isinstance(name, str) and name not in known:
+                self.read.fault(("show", place), f"unknown part {shown(name)} {suggestion(name, known)}")
+        return wanted
 
     def baseline(self, backends: Sequence[BackendChoice]) -> str:
         """The label of the baseline; not judged where it may name a backend whose own name or label is wrong."""
@@ -162,12 +210,15 @@ class _Study:
                 else f'{name!r} holds no traps; a study with answer = "traps" asks at "difflab.traps:PROBLEM"',
             )
         chosen = self.read.names(path, table, "sizes", sizes, sizes or [])
-        dtypes = self.read.names(path, table, "dtypes", DTYPES, ["float64"])
+        own = self.catalogue.own.get(name, {})
+        dtypes = self.read.names(path, table, "dtypes", DTYPES, [own.get("dtype", "float64")])
+        if own.get("vector") and self.document.get("operator", OPERATORS[0]) in OF_ONE_NUMBER:
+            self.read.fault((*path, "name"), f"{shown(name)}: {own['vector']}")
         quickly = chosen if self.read.sound(*path, "sizes") else None if sizes is None else [*chosen, *sizes]
         quick = self.read.names(path, table, "quick", quickly, chosen[:2], "size") if table.get("quick") != [] else []
         labels = self.read.names(path, table, "backends", None, []) if "backends" in table else []
         device, tf32 = read_device(self.read, path, table, KINDS.get(str(asked), KINDS["compare"]).timed, self.usual)
-        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick), tuple(labels), device, tf32)
+        return ProblemChoice(name, tuple(chosen), tuple(dtypes), tuple(quick), tuple(labels), device, tf32, **_own(own))
 
     def backend(self, path: Key, table: dict[str, Any]) -> BackendChoice:
         name = self.read.string(path, table, "name")
@@ -190,6 +241,7 @@ class _Study:
             for key, why in refused:
                 self.read.fault((*path, key) if key else path, why)
         label = self.read.string(path, table, "label", label_of(name, _plain_options(table)))
+        self.read.note((*path, "label"), {"maxLength": LONGEST_LABEL})
         if "label" in table and len(label) > LONGEST_LABEL:
             self.read.fault((*path, "label"), f"a label has at most {LONGEST_LABEL} characters, this one {len(label)}")
         return BackendChoice(name, label.strip(), options)
@@ -297,6 +349,11 @@ class _Study:
                 _, size, dtype, *_ = twice[0]
                 self.read.fault(path, f"{shown(one.name)} at size {size!r} in {dtype} is already listed above")
             seen |= wanted
+
+
+def _own(facts: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a user's own loss, nothing for the others."""
+    return {"source": facts["source"], "data": tuple(facts["data"].items())} if facts else {}
 
 
 def _plain(value: Any) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+OF_ONE_NUMBER = ("gradient", "hvp", "hessian")
 OPERATORS = ("gradient", "jacobian", "jvp", "vjp", "hvp", "hessian")
 # Largest and smallest step; below the last, a step from 1 is lost in rounding.
 RANGES = {"float64": (1e-1, 1e-16), "float32": (1e-1, 1e-8), "float16": (1e-1, 1e-4)}
@@ -69,6 +70,8 @@ class Kind:
     ``alone``: its examination measures times or memory, so one case at a time.  ``reference``: its cases are graded
     against certified derivatives.  ``operators``: those it knows.  ``settings``: a frozen dataclass whose fields are
     made by ``setting`` (``Steps`` has a reader of its own); a study file sets them in a table named after the kind.
+    ``parts``: names of what its page has between the answer and the table of all rows, in this order, where the data
+    are there; they are the anchors of the page.
     """
 
     timed: bool = False
@@ -76,6 +79,7 @@ class Kind:
     reference: bool = False
     operators: tuple[str, ...] = ("gradient",)
     settings: type | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,18 +154,44 @@ class Wrapper:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "compare": Kind(timed=True, reference=True, operators=OPERATORS),
-        "steps": Kind(reference=True, settings=Steps),
-        "swell": Kind(alone=True, reference=True, settings=Swell),
-        "crossover": Kind(timed=True, reference=True, operators=("jacobian",)),
-        "storage": Kind(alone=True, settings=Storage),
-        "wall": Kind(alone=True, operators=("jacobian",), settings=Wall),
-        "shapes": Kind(),  # each map carries the Jacobian derived by hand
-        "chain": Kind(alone=True, settings=TensorChain),
-        "graphs": Kind(reference=True, settings=Graphs),
-        "ratio": Kind(timed=True, reference=True),
-        "training": Kind(alone=True, settings=Training),
-        "wrapper": Kind(alone=True, settings=Wrapper),
-        "traps": Kind(),  # each trap carries its own truth
+        "compare": Kind(
+            timed=True, reference=True, operators=OPERATORS,
+            parts=("bars", "scoreboard", "error", "ulps", "time", "memory", "operations", "forecast", "graph", "first"),
+        ),
+        "steps": Kind(reference=True, settings=Steps, parts=("steps", "graph", "optimum")),
+        "swell": Kind(
+            alone=True, reference=True, settings=Swell,
+            parts=("operations", "multiples", "totals", "phases", "graph", "growth", "laue", "counts"),
+        ),
+        "crossover": Kind(
+            timed=True, reference=True, operators=("jacobian",),
+            parts=("shapes", "lanes", "forecast", "graph", "crossings", "passes"),
+        ),
+        "storage": Kind(alone=True, settings=Storage, parts=("depth", "trade", "graph", "deepest", "growth")),
+        "wall": Kind(
+            alone=True, operators=("jacobian",), settings=Wall,
+            parts=("memory", "time", "zeros", "graph", "wall", "plan", "structure", "every"),
+        ),
+        # each map carries the Jacobian derived by hand
+        "shapes": Kind(parts=("matrix", "layouts", "graph", "counts", "rules", "shapes")),
+        "chain": Kind(
+            alone=True, settings=TensorChain,
+            parts=("factors", "cost", "graph", "every-factor", "steps", "agreement", "cost-table"),
+        ),
+        "graphs": Kind(
+            reference=True, settings=Graphs,
+            parts=("lengths", "strips", "graph", "tapes", "orders", "primitives"),
+        ),
+        "ratio": Kind(
+            timed=True, reference=True,
+            parts=("work", "exponents", "forecast", "graph", "growth", "laws"),
+        ),
+        "training": Kind(
+            alone=True, settings=Training,
+            parts=("steps", "seconds", "parting", "regions", "first-layer", "inpainted", "graph", "trained"),
+        ),
+        "wrapper": Kind(alone=True, settings=Wrapper, parts=("matrix", "graph", "wrappers")),
+        # each trap carries its own truth
+        "traps": Kind(parts=("matrix", "graph", "counts", "reasons")),
     }
-)
+)  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import toml_places
+from .amounts import UNITS
 from .catalogue import suggestion
 from .limits import shorten
-from .study import UNITS
 
 LONGEST_FAULT = 1000
 LONGEST_SHOWN = 60
@@ -20,7 +20,9 @@ LARGEST_MEMORY = 2**50
 # marks that turn the direction of writing and ends of lines that few programs know are control characters too
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _CONTROL_OR_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
+_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 Tables = list[tuple[toml_places.Path, dict[str, Any]]]
+Note = Callable[[toml_places.Path, dict[str, Any]], None]
 
 
 class Reader:
@@ -30,10 +32,13 @@ class Reader:
         document: what the text says.
         text: TOML.
         filename: what to call it in errors.
+        note: is told of every key that is read, there or not, what it may be: a piece of a JSON Schema.
     """
 
-    def __init__(self, document: dict[str, Any], text: str, filename: str) -> None:
-        self.document, self.filename = document, filename
+    def __init__(
+        self, document: dict[str, Any], text: str, filename: str, note: Note = lambda path, piece: None
+    ) -> None:
+        self.document, self.filename, self.note = document, filename, note
         self.places = toml_places.places(text)
         self.faults: list[tuple[tuple[int, int], str]] = []
         self.told: set[tuple[str, ...]] = set()
@@ -52,6 +57,7 @@ class Reader:
 
     def unknown(self, path: toml_places.Path, table: dict[str, Any], known: Sequence[str]) -> None:
         """Report keys that are not known; what is allowed is said with the first of them only."""
+        self.note(path, {"type": "object", "keys": list(known)})
         kind = tuple(part for part in path if isinstance(part, str))
         for key in table:
             if key in known:
@@ -66,6 +72,7 @@ class Reader:
     def array(self, key: str) -> Tables:
         """The tables ``[[key]]`` with their paths, of which there must be one; a single ``[key]`` is read as one."""
         value = self.document.get(key)
+        self.note((key,), {"type": "array", "minItems": 1, "items": {"type": "object"}})
         if isinstance(value, dict):
             self.fault((key,), f"must be written as [[{key}]], once for each {key}")
             return [((key,), value)]
@@ -83,6 +90,7 @@ class Reader:
     def table(self, key: str) -> dict[str, Any]:
         """The table ``[key]``, empty where there is none."""
         value = self.document.get(key, {})
+        self.note((key,), {"type": "object"})
         if isinstance(value, dict):
             return value
         self.fault((key,), f"must be written as a table [{key}]")
@@ -98,6 +106,7 @@ class Reader:
     ) -> str:
         """A text that is not empty, of one line or of several ``lines``; without a default it must be there."""
         value = table.get(key, default)
+        self.note((*path, key), {"type": "string", "pattern": _pattern(lines), **_usual(default)})
         if value is None:
             self.fault((*path, key), "is missing")
         elif not isinstance(value, str) or (not value.strip() and key in table):
@@ -114,6 +123,7 @@ class Reader:
     ) -> str:
         """One of the names that are known."""
         value = self.string(path, table, key, default)
+        self.note((*path, key), {"type": "string", "enum": list(known), **_usual(default)})
         if value and value not in known:
             self.fault((*path, key), f"unknown {key} {shown(value)} {suggestion(value, known)}")
         return value
@@ -129,6 +139,8 @@ class Reader:
     ) -> list[str]:
         """A list of names, each once, of those that are known; ``what`` is one of them, where the key does not say."""
         value = table.get(key, list(default))
+        one_of = {"type": "string", **({"enum": list(known)} if known else {})}
+        self.note((*path, key), {"type": "array", "minItems": 1, "uniqueItems": True, "items": one_of, **_usual(default)})
         if not isinstance(value, list) or (not value and key in table):
             self.fault((*path, key), f'must be a list of texts such as ["tiny", "small"], got {shown(value)}')
             return []
@@ -150,6 +162,7 @@ class Reader:
     ) -> float:
         """A number from ``low`` to ``high``."""
         value = table.get(key, default)
+        self.note((*path, key), {"type": "number", "minimum": low, "maximum": high, "default": default})
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             self.fault((*path, key), f"must be a number from {low:g} to {high:g}, got {shown(value)}")
             return default
@@ -158,6 +171,7 @@ class Reader:
     def whole(self, path: toml_places.Path, table: dict[str, Any], key: str, default: int, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``."""
         value = table.get(key, default)
+        self.note((*path, key), {"type": "integer", "minimum": low, "maximum": high, "default": default})
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             self.fault((*path, key), f"must be a whole number from {low} to {high}, got {shown(value)}")
             return default
@@ -166,6 +180,7 @@ class Reader:
     def flag(self, path: toml_places.Path, table: dict[str, Any], key: str, default: bool) -> bool:
         """True or false at a key, or the default where the key is missing."""
         value = table.get(key, default)
+        self.note((*path, key), {"type": "boolean", "default": default})
         if isinstance(value, bool):
             return value
         self.fault((*path, key), f"must be true or false, got {shown(value)}")
@@ -174,7 +189,10 @@ class Reader:
     def size(self, path: toml_places.Path, table: dict[str, Any], key: str, default: int) -> int:
         """Bytes, or a text such as ``"2 GiB"``."""
         value, hint = table.get(key, default), ""
-        if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([A-Za-z]+)\s*", value)):
+        written = f"^{_SIZE.pattern.replace('[A-Za-z]+', '|'.join(UNITS))}$"
+        as_bytes = {"type": "integer", "minimum": 2**20, "maximum": LARGEST_MEMORY}
+        self.note((*path, key), {"anyOf": [{"type": "string", "pattern": written}, as_bytes], "default": default})
+        if isinstance(value, str) and (found := _SIZE.fullmatch(value)):
             unit = UNITS.get(found[2])
             value = value if unit is None else int(float(found[1]) * unit)
             hint = "" if unit is not None else f" (units: {', '.join(UNITS)})"
@@ -194,11 +212,24 @@ class Reader:
     ) -> tuple:
         """A list of numbers, all whole where the usual ones are."""
         values = table.get(key, list(default))
+        self.note((*path, key), {"type": "array", "minItems": 1, "default": list(default)})
+        self.amount((*path, key), {}, 0, default[0], low, high)  # noted, whatever the list holds
         if not isinstance(values, list) or not values:
             self.fault((*path, key), f"must be a list of numbers such as {list(default)}, got {shown(values)}")
             return default
         entries, place = dict(enumerate(values)), (*path, key)
         return tuple(self.amount(place, entries, k, default[0], low, high) for k in entries)
+
+
+def _usual(default: Any) -> dict[str, Any]:
+    """The default of a key as a schema has it; nothing where there is none."""
+    return {"default": list(default) if isinstance(default, tuple) else default} if default else {}
+
+
+def _pattern(lines: bool) -> str:
+    """What a text must match as a regular expression that editors know too: not empty, no control characters."""
+    forbidden = _CONTROL.pattern[1:-1] if lines else rf"\t\n{_CONTROL.pattern[1:-1]}"
+    return rf"^(?=[\s\S]*\S)[ \t\n]*[^{forbidden}]*[ \t\n]*$"
 
 
 def whole_fits(value: int) -> bool:

@@ -32,7 +32,7 @@ def survey(
     channel.phase("build")
     spec, prices = command["specs"][0], Durations(command["speeds"])
     start = time.perf_counter()
-    instance = catalogue.find_problem(spec["problem"]).build(spec["size"], spec["dtype"], spec["seed"])
+    instance = catalogue.problem_of(spec).build(spec["size"], spec["dtype"], spec["seed"])
     shared = {"build_s": time.perf_counter() - start, "n_params": instance.n_params}
     shared |= {"primal_s": None, "reference_s": None}
     limits.limit_memory(command.get("memory"), memory.status("VmData"))

@@ -8,16 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import limits, memory, timing
-from .sentinel import spin
+from .sentinel import moved, reading, spin
 from .statistics import median
 
 ALLOWED = 64 * 2**20
 TAKEN = 256 * 2**20
 TURNS = 20_000
+READINGS = 7
+WAKINGS = 7
+RESTED_S = 0.1
+BUSY_S = 0.05
 
 
 def trial(command: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what ``try`` names: ``memory_limit``, which stays in force, or ``noise`` for ``seconds``."""
+    """Do what ``try`` names: ``memory_limit``, which stays in force, ``noise`` for ``seconds``, or ``waking``."""
+    if command["try"] == "waking":
+        return waking()
     return limited() if command["try"] == "memory_limit" else noise(command["seconds"])
 
 
@@ -46,8 +52,10 @@ def noise(seconds: float) -> dict[str, Any]:
 
     Returns:
         ``samples``: how many; ``median_s``; ``half``: by which fraction of the median the middle half of them
-        differs; ``late``: by which fraction of the median the slowest twentieth is slower at least.
+        differs; ``late``: by which fraction of the median the slowest twentieth is slower at least; ``quiet``: by which
+        fraction the quickest twentieth is quicker; ``moved``: by which fraction the readings of the sentinel differ.
     """
+    readings = [reading() for _ in range(READINGS)] if seconds else []
     end, work = time.monotonic() + seconds, functools.partial(spin, TURNS)
     found: list[float] = []
     while time.monotonic() < end or len(found) < 20:
@@ -59,4 +67,22 @@ def noise(seconds: float) -> dict[str, Any]:
         "median_s": middle,
         "half": (found[3 * count // 4] - found[count // 4]) / middle,
         "late": found[count - 1 - count // 20] / middle - 1,
+        "quiet": 1 - found[count // 20] / middle,
+        "moved": moved(readings),
     }
+
+
+def waking() -> dict[str, Any]:
+    """Time the same piece of work when the processor has rested, and when it has not.
+
+    Returns:
+        ``rested_s`` and ``busy_s``: the medians.
+    """
+    work = functools.partial(spin, TURNS // 4)
+    rested, busy = [], []
+    for _ in range(WAKINGS):
+        time.sleep(RESTED_S)
+        rested.append(timing.sample(work, 1))
+        timing.warm_up(work, 4, BUSY_S)
+        busy.append(timing.sample(work, 1))
+    return {"rested_s": median(rested), "busy_s": median(busy)}

@@ -90,6 +90,14 @@ def truth(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
         return {"unwritten": str(fault)}
 
 
+def record_drawing(channel: Channel, command: dict[str, Any]) -> dict[str, Any]:
+    """Record the loss that the page draws and write its tape to a file; ``unwritten`` says why that could not be."""
+    channel.phase("trace")
+    from . import drawings
+
+    return drawings.record(command["spec"], command["path"])
+
+
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
     """Examine the open case in the way of the study's kind: ``outcome``, ``reason`` and ``findings``, a JSON value."""
     session.channel.phase("examine")
@@ -154,6 +162,7 @@ def serve(channel: Channel, granted: dict[str, bool]) -> None:
         "describe": lambda _: {**describe(), "worker_limits": granted},
         "look": lambda command: look(channel, command["question"]),
         "reference": lambda command: truth(channel, command),
+        "drawing": lambda command: record_drawing(channel, command),
         "open": session.open,
         "forecast": session.forecast,
         "measure_speeds": lambda _: measure_speeds(channel),

@@ -1,54 +1,50 @@
-"""The answer in at most two sentences, put together from the numbers of a run: other data give another answer."""
+"""The answer in two short sentences, put together from the numbers of a run: other data give another answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import duel, grading, numbers
-from .cases import YARDSTICKS, Case, Group, family_of, groups, method, tally_words
+from .cases import Case, groups, method, tally_words
+from .contest import (
+    MOST_NAMED,
+    Match,
+    Rival,
+    cost,
+    failures,
+    further,
+    leaders,
+    match,
+    price,
+    rivals,
+    seconds,
+    subject,
+)
 from .nouns import noun
 
-LEVEL = 1.03  # ratios below are no practical difference
-LEVEL_QUICK = 1.10  # without intervals more is needed
-FEWER_DIGITS = 0.5  # below, two accuracies are called the same
-MOST_NAMED = 5
+MOST_BELOW = 8  # backends that are named below the sentences
+WORDS = 45  # of a sentence, as far as its numbers allow
 HOPELESS = 7200.0  # seconds of a forecast that the answer tells
 PLURAL = "finite differences"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``sentences``, at most two, are what the run says, ``caveats`` what limits it; all are plain text."""
+    """``sentences`` are what the run says, ``caveats`` what limits it, ``details`` what was too long for a sentence.
+
+    All are plain text; the page shows two sentences large, and what is more with the details below them.
+    """
 
     sentences: tuple[str, ...]
     caveats: tuple[str, ...]
+    details: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The sentences as one text."""
         return " ".join(self.sentences)
-
-
-@dataclass(frozen=True)
-class Match:
-    """The contestants of one group at the largest size at which two or more finished (or one, if two never did)."""
-
-    group: Group
-    size: str
-    n_params: int
-    cases: tuple[Case, ...]
-
-    @property
-    def level(self) -> tuple[Case, ...]:
-        """The quickest case and those that cannot be told from it."""
-        best = self.cases[0]
-        return tuple(case for case in self.cases if case is best or _level(case, best))
-
-    @property
-    def where(self) -> str:
-        """``digits-mlp (12 345 parameters)``."""
-        return f"{self.group.title} ({numbers.counted(self.n_params, 'parameter')})"
 
 
 def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
@@ -61,97 +57,83 @@ def answer(cases: Sequence[Case], quick: bool = False) -> Answer:
     Returns:
         The sentences; never a number or a name that is not computed from the cases.
     """
-    matches = [match for group in groups(list(cases)) if (match := _match(group)) is not None]
+    matches = [found for group in groups(list(cases)) if (found := match(group)) is not None]
     caveats = tuple(_caveats(cases, matches, quick))
     if not matches:
-        return Answer((_unfinished(cases, _nothing(cases)),), caveats)
-    if said := grading.sentence(cases):
-        return Answer((_unfinished(cases, said), _first(matches, graded=True)), caveats)
+        return Answer((_nothing(cases),), caveats)
+    if graded := grading.sentences(cases):
+        return Answer((graded[0], _first(matches, graded=True)), caveats, (*graded[1:], *_memory(matches)))
     if (found := duel.duel(cases)) is not None:
         largest, pairs = found
-        cost = f"One {noun(cases)} took {_cost(largest)} on {largest.place}{_right([case for _, case in pairs])}"
-        cost += f"{_within([case for _, case in pairs])}."
-        return Answer((_unfinished(cases, duel.sentence(pairs)), cost), caveats)
-    sentences = (_unfinished(cases, _first(matches)), _second(matches, cases))
-    return Answer(tuple(sentence for sentence in sentences if sentence), caveats)
-
-
-# ------------------------------------------------------------------------------------------------ contestants
-
-
-def _seconds(case: Case) -> float:
-    return case.call_s or 0.0
-
-
-def _match(group: Group) -> Match | None:
-    usable = [case for case in group.cases if case.timed and family_of(case) != "null"]
-    rivals = [case for case in usable if family_of(case) not in YARDSTICKS] or usable
-    found = []
-    for size, n_params in group.sizes:
-        there = sorted((case for case in rivals if case.size == size), key=_seconds)
-        if there:
-            found.append(Match(group, size, n_params, tuple(there)))
-    return max(found, key=lambda match: (min(2, len(match.cases)), match.n_params), default=None)
-
-
-def _level(case: Case, best: Case) -> bool:
-    ratio = _seconds(case) / _seconds(best)
-    if case.call_s_low is None or best.call_s_high is None:
-        return ratio <= LEVEL_QUICK
-    return ratio <= LEVEL or case.call_s_low <= best.call_s_high
+        own = [case for _, case in pairs]
+        said = f"One {noun(cases)} took {cost(largest)}{_priced([largest])} on {largest.place}{_right(own)}."
+        return Answer((duel.sentence(pairs), said), caveats, _within(own))
+    second, more = _second(matches, cases)
+    sentences = (_first(matches), *([second] if second else []))
+    return Answer(sentences, caveats, (*more, *_memory(matches)))
 
 
 # ------------------------------------------------------------------------------------------------ the first sentence
 
 
-def _first(matches: list[Match], graded: bool = False) -> str:
+def _first(matches: Sequence[Match], graded: bool = False) -> str:
     """Who was quickest, with time, price and, where another sentence has not told it, accuracy."""
-    what = noun(case for match in matches for case in match.cases)
-    sets = [frozenset(case.backend for case in match.level) for match in matches]
-    shared = frozenset.intersection(*sets)
-    places = "At the largest size compared" if len(matches) == 1 else "At the largest sizes compared"
+    shared = leaders(matches)
+    checked = any(case.rel_error is not None for match in matches for case in match.cases)
+    right = f" with a right {noun(c for m in matches for c in m.cases)}" if checked else ""
     if not shared:
-        parts = [f"{_subject(m.level)} on {m.where} with {_cost(m.level[0])}" for m in matches[:MOST_NAMED]]
-        more = (
-            "" if len(matches) <= MOST_NAMED else f" ({numbers.counted(len(matches) - MOST_NAMED, 'more comparison')})"
-        )
-        return f"{places}, no way was the quickest everywhere: it was {numbers.listed(parts)}{more}."
-    leaders = [tuple(case for case in match.level if case.backend in shared) for match in matches]
-    subject = _subject(leaders[0])
-    was = "were" if len(shared) > 1 or subject.startswith(PLURAL) else "was"
+        named = sorted(matches, key=lambda match: -match.n_params)[: MOST_NAMED - 2]
+        parts = [f"{subject(match.level)} on {match.where} with {cost(match.level[0])}" for match in named]
+        more = len(matches) - len(named)
+        rest = f" ({numbers.counted(more, 'more comparison')})" if more else ""
+        return f"No way was the quickest {_places(matches)}: it was {numbers.listed(parts)}{rest}."
+    own = [tuple(case for case in match.level if case.backend in shared) for match in matches]
+    name = subject(own[0])
+    were = "were" if len(shared) > 1 or name.startswith(PLURAL) else "was"
     if all(len(match.cases) == 1 for match in matches):
-        verb = f"{was} the only way that gave a {what}"
-    elif all(one == shared for one in sets):
-        verb = f"{was} the quickest" if len(shared) == 1 else "were equally quick, and nothing was quicker"
+        verb = f"{were} the only way{right}"
+    elif all(frozenset(case.backend for case in match.level) == shared for match in matches):
+        alike = "the quickest way" if len(shared) == 1 else "equally quick and the quickest ways"
+        verb = f"{were} {alike}{right}"
     else:
-        verb = f"{was} never beaten"
+        verb = f"{were} never beaten by another way{right}"
+    bests = [cases[0] for cases in own]
+    said = f"{_capital(name)} {verb} {_places(matches)}: {_costs(matches, bests)}{_priced(bests)}"
+    return f"{said}{'' if graded else _right(bests)}."
+
+
+def _places(matches: Sequence[Match]) -> str:
+    """``at the largest sizes of all 3 problems``."""
+    if len(matches) == 1:
+        return "at the largest size compared"
     things = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
-    everywhere = (
-        "" if len(matches) == 1 else f" in both {things}" if len(matches) == 2 else f" in all {len(matches)} {things}"
-    )
-    bests = [own[0] for own in leaders]
-    if len(matches) <= 2:
-        parts = [f"{_cost(best)} on {match.where}" for best, match in zip(bests, matches, strict=True)]
-        cost = f"one {what} took {numbers.listed(parts)}"
-    else:
-        times = [_seconds(best) for best in bests]
-        cost = f"one {what} took {numbers.interval(min(times), max(times))}"
-        if ratios := [best.work_ratio for best in bests if best.work_ratio is not None]:
-            cost += f", {_range(ratios)} times the loss itself"
-    return f"{places}, {subject} {verb}{everywhere}: {cost}{'' if graded else _right(bests)}{_within(bests, graded)}."
+    return f"at the largest sizes of {'both' if len(matches) == 2 else f'all {len(matches)}'} {things}"
 
 
-def _subject(cases: Sequence[Case]) -> str:
-    return numbers.listed([method(case) for case in cases])
+def _costs(matches: Sequence[Match], bests: Sequence[Case]) -> str:
+    """The least and the largest time of the quickest, each with where it was."""
+    if len(matches) == 1:
+        return f"{cost(bests[0])} on {matches[0].where}"
+    least, most = min(bests, key=seconds), max(bests, key=seconds)
+    if cost(least) == cost(most):
+        return f"{cost(least)} each"
+    if least.n_params == most.n_params:
+        where = [f"{case.place} in {case.dtype}" if least.place == most.place else case.place for case in (least, most)]
+        return f"{cost(least)} on {where[0]} to {cost(most)} on {where[1]}"
+    return f"{cost(least)} at {numbers.counted(least.n_params, 'parameter')} to {cost(most)} at {_count(most)}"
 
 
-def _cost(case: Case) -> str:
-    """``412 us (95 % interval 405 to 420 us; 2.9 times the loss itself)``."""
-    bounds = numbers.interval(case.call_s_low, case.call_s_high)
-    notes = [f"95 % interval {bounds}"] if bounds else []
-    if case.work_ratio is not None:
-        notes.append(f"{numbers.factor(case.work_ratio)} times the loss itself")
-    return numbers.seconds(case.call_s) + (f" ({'; '.join(notes)})" if notes else "")
+def _count(case: Case) -> str:
+    return numbers.grouped(case.n_params)
+
+
+def _priced(bests: Sequence[Case]) -> str:
+    """``, 2.5 ± 0.1 times the loss itself``, or ``0.73 to 2.7``: from the least to the most of several."""
+    known = [case.work_ratio for case in bests if case.work_ratio is not None]
+    if not known:
+        return ""
+    ends = [price(bests[0])] if len(bests) == 1 else [numbers.factor(choose(known)) for choose in (min, max)]
+    return f", {' to '.join(dict.fromkeys(ends))} times the loss itself"
 
 
 def _right(cases: Sequence[Case]) -> str:
@@ -163,133 +145,111 @@ def _right(cases: Sequence[Case]) -> str:
     if not by_dtype:
         return ""
     least = "at least " if sum(map(len, by_dtype.values())) > 1 else ""
-    if len(by_dtype) == 1:
-        return f", and was right to {least}{numbers.digits(min(next(iter(by_dtype.values()))))} digits"
-    parts = [f"{numbers.digits(min(found))} digits in {dtype}" for dtype, found in by_dtype.items()]
-    return f", and was right to {least}{numbers.listed(parts)}"
+    parts = [f"{numbers.digits(min(found))} in {dtype}" for dtype, found in by_dtype.items()]
+    if len(parts) == 1:
+        return f", right to {least}{parts[0].partition(' ')[0]} digits"
+    return f", right to {least}{numbers.listed([parts[0].replace(' in', ' digits in'), *parts[1:]])}"
 
 
-def _within(cases: Sequence[Case], graded: bool = False) -> str:
+def _memory(matches: Sequence[Match]) -> tuple[str, ...]:
     """The memory in which all the quickest did with, where it is known of each."""
+    shared = leaders(matches)
+    return _within([case for match in matches for case in match.level if not shared or case.backend in shared])
+
+
+def _within(cases: Sequence[Case]) -> tuple[str, ...]:
     peaks = [case.peak_bytes for case in cases if case.peak_bytes is not None]
     if not peaks or len(peaks) < len(cases):
-        return ""
-    start = ", all within" if len(peaks) > 1 else " within" if _right(cases) and not graded else ", within"
-    return f"{start} {numbers.trimmed(numbers.size_in_bytes(max(*peaks, numbers.RESOLUTION)))} of memory"
-
-
-def _range(values: Sequence[float], write: Callable[[float], str] = numbers.factor) -> str:
-    """``22 to 210``, or one number where both ends read the same."""
-    low, high = write(min(values)), write(max(values))
-    return low if low == high else f"{low} to {high}"
+        return ()
+    size = numbers.trimmed(numbers.size_in_bytes(max(*peaks, numbers.RESOLUTION)))
+    if len({case.backend for case in cases}) > 1:
+        return (f"Each of these took at most {size} of memory.",)
+    where = "" if len(cases) == 1 else " in both" if len(cases) == 2 else f" in all {len(cases)}"
+    return (f"{_capital(method(cases[0]))} took at most {size} of memory{where}.",)
 
 
 # ------------------------------------------------------------------------------------------------ the second sentence
 
 
-def _second(matches: list[Match], cases: Sequence[Case]) -> str:
-    """How the others compare with the quickest: slower by what factor, how many digits, or ended how."""
-    leaders = frozenset.intersection(*[frozenset(case.backend for case in match.level) for match in matches])
-    names = [name for name in dict.fromkeys(c.backend for c in cases if family_of(c) != "null") if name not in leaders]
+def _second(matches: Sequence[Match], cases: Sequence[Case]) -> tuple[str, tuple[str, ...]]:
+    """How the others compare with the quickest, in as many words as fit; and sentences with what did not fit."""
+    found, ended = rivals(matches, cases, by_family=True), failures(matches, cases)
+    start = "" if leaders(matches) else "compared with the quickest, "
     still_open = any(case.outcome == "interrupted" for case in cases)
-    timed, failed = [], []
-    for name in names:
-        if not leaders and all(match.cases[0].backend == name for match in matches if match.group.of(name)):
-            continue  # the quickest wherever it took part, which the first sentence says
-        pairs = [
-            (case, match.cases[0]) for match in matches if (case := match.group.at(match.size, name)) and case.timed
-        ]
-        own = [case for case in cases if case.backend == name]
-        if pairs:
-            timed.append((max(_seconds(case) / _seconds(best) for case, best in pairs), name, pairs, own))
-        elif all(case.outcome != "interrupted" for case in own):  # of what is still open, nothing is known
-            failed.append(_failure(own, matches))
-    timed.sort(key=lambda item: item[0])
-    if len(timed) > MOST_NAMED:  # the nearest, the yardsticks and the slowest say enough
-        kept = [item for item in timed if family_of(item[3][0]) in YARDSTICKS]
-        kept += [item for item in (timed[0], *timed[2 - MOST_NAMED :]) if item not in kept]
-        timed = sorted(kept, key=lambda item: item[0])
-    parts = [_slower(pairs) for _, _, pairs, _ in timed]
-    parts += failed[:MOST_NAMED]
-    if not parts:
-        return "" if still_open else _beyond(matches)
-    if len(failed) > MOST_NAMED:
-        parts.append(f"{numbers.counted(len(failed) - MOST_NAMED, 'other backend')} finished at none of these sizes")
-    start = "In comparison" if leaders else "In comparison with the quickest"
-    further = "" if still_open else _beyond(matches).removesuffix(".")
-    return f"{start}, {numbers.listed(parts)}{'; ' + further[0].lower() + further[1:] if further else ''}."
+    reach, forecast = ("", "") if still_open else _beyond(matches)
+    general, others = [rival for rival in found if rival.general], [rival for rival in found if not rival.general]
+    wanted = [*general[-1:], *general[:-1], *others]  # the slowest general way first, the yardsticks last
+    told, briefly = _fitting(wanted, reach, briefly=False, start=start), False
+    if len(told) < len(found):
+        told, briefly = _fitting(wanted, reach, briefly=True, start=start), True
+    ends: list[str] = []
+    for end in ended:
+        if _words(_joined(told, [*ends, end], reach, briefly, start)) <= WORDS:
+            ends.append(end)
+    known = {rival.name for rival in told if not briefly or rival.digits() == rival.digits(briefly)}
+    left = [rival for rival in rivals(matches, cases, by_family=False) if rival.name not in known]
+    details = [f"{_capital(_listed(left, most=MOST_BELOW))}."] if left else []
+    if missing := [end for end in ended if end not in ends]:
+        more = len(missing) - MOST_NAMED
+        last = [f"{numbers.counted(more, 'other backend')} finished at none of these sizes"] if more > 0 else []
+        details.append(f"{_capital(numbers.listed(missing[:MOST_NAMED] + last))}.")
+    return _joined(told, ends, reach, briefly, start), (*details, *([forecast] if forecast else []))
 
 
-def _beyond(matches: Sequence[Match]) -> str:
-    """Who alone went on to larger sizes than those compared, how far, and how long the others would take there."""
-    found: dict[str, Case] = {}
-    largest = ""
-    for match in matches:
-        usable = [c for c in match.group.cases if c.timed and family_of(c) not in YARDSTICKS]
-        last = max(usable, key=lambda case: case.n_params, default=None)
-        if last is not None and last.n_params > match.n_params:
-            known = found.get(last.backend)
-            found[last.backend] = last if known is None or known.n_params < last.n_params else known
-            if last.n_params == max(case.n_params for case in found.values()):
-                largest = _forecasts(last, match.group)
+def _fitting(wanted: Sequence[Rival], reach: str, briefly: bool, start: str) -> list[Rival]:
+    """Of rivals, the more important first, those for which the sentence has room; the least slow first."""
+    told: list[Rival] = []
+    for rival in wanted:
+        trial = sorted([*told, rival], key=lambda one: one.slowest)
+        if not told or _words(_joined(trial, [], reach, briefly, start)) <= WORDS:
+            told = trial
+    return told
+
+
+def _joined(told: Sequence[Rival], ends: Sequence[str], reach: str, briefly: bool, start: str) -> str:
+    """One sentence of its parts; empty without any."""
+    compared = start + _listed(told, briefly) if told else ""
+    parts = [part for part in (compared, numbers.listed(list(ends)), reach) if part]
+    return f"{_capital('; '.join(parts))}." if parts else ""
+
+
+def _listed(told: Sequence[Rival], briefly: bool = False, most: int = MOST_NAMED) -> str:
+    """``forward mode took 39 times as long, finite differences 60 times``: of many, the nearest and the slowest."""
+    kept = list(told)
+    if len(kept) > most:  # the nearest, the yardsticks and the slowest say enough
+        kept = [rival for rival in told if not rival.general]
+        kept += [rival for rival in (told[0], *told[2 - most :]) if rival not in kept]
+        kept.sort(key=lambda rival: rival.slowest)
+    more = len(told) - len(kept)
+    parts = [rival.told(place == 0, briefly) for place, rival in enumerate(kept)]
+    return numbers.listed(parts) + (f" ({numbers.counted(more, 'more backend')} between them)" if more else "")
+
+
+def _beyond(matches: Sequence[Match]) -> tuple[str, str]:
+    """Who alone went on to larger sizes than those compared; and how long the others would take there."""
+    found = further(matches)
     if not found:
-        return ""
-    ends = [
-        f"{method(case)} ({numbers.seconds(case.call_s)} at {numbers.counted(case.n_params, 'parameter')})"
-        for case in found.values()
-    ]
-    return f"Of the general ways, only {numbers.listed(ends)} finished beyond these sizes{largest}."
-
-
-def _forecasts(last: Case, group: Group) -> str:
-    """What those that were not tried would take at the size of ``last``, where that is hours or more."""
+        return "", ""
+    ends = [f"{method(case)} went on to {_count(case)}, in {cost(case)}" for case, _ in found.values()]
+    ends[0] = ends[0].replace(", in", " parameters, in", 1)
+    last, group = max(found.values(), key=lambda one: one[0].n_params)
     others = [case for case in group.cases if case.size == last.size and case.outcome == "skipped_predicted"]
     waits = sorted((case.predicted_s or 0.0, method(case)) for case in others)
     parts = [f"{numbers.seconds(wait)} for {name}" for wait, name in waits if wait >= HOPELESS]
-    return f"; there the forecast is {numbers.listed(parts)}" if parts else ""
+    where = f"At {numbers.counted(last.n_params, 'parameter')}"
+    return f"only {numbers.listed(ends)}", f"{where} the forecast is {numbers.listed(parts)}." if parts else ""
 
 
-def _slower(pairs: Sequence[tuple[Case, Case]]) -> str:
-    ratios = [_seconds(case) / _seconds(best) for case, best in pairs]
-    text = f"{method(pairs[0][0])} took {_range(ratios)} times as long"
-    known: dict[str, list[tuple[float, float]]] = {}
-    for case, best in pairs:
-        if case.digits is not None and best.digits is not None:
-            known.setdefault(case.dtype, []).append((case.digits, best.digits))
-    differ = {
-        dtype: found for dtype, found in known.items() if any(abs(own - its) >= FEWER_DIGITS for own, its in found)
-    }
-    parts = []
-    for dtype, found in differ.items():
-        own, its = (_range(values, numbers.digits) for values in zip(*found, strict=True))
-        unit = "" if parts else " correct digits"
-        parts.append(f"{own}{unit}{f' in {dtype}' if len(known) > 1 else ''} instead of {its}")
-    return f"{text} with {numbers.listed(parts)}" if parts else text
+def _words(sentence: str) -> int:
+    """How many words a sentence has; the intervals of its numbers are read with the numbers."""
+    return len(re.sub(rf"\(\+[^)]*\)|{numbers.PLUS_MINUS} \S+", "", sentence).split())
 
 
-def _failure(own: Sequence[Case], matches: Sequence[Match]) -> str:
-    """How far a backend came that finished at none of the sizes compared."""
-    done = [case.n_params for case in own if case.ok]
-    sizes = {(match.group.title, match.size) for match in matches}
-    ends = [case for case in own if not case.ok and any(case.size == size for _, size in sizes)] or own
-    ends = [case for case in ends if not case.ok]
-    how = numbers.listed(list(dict.fromkeys(case.outcome_words for case in ends)))
-    why = f" ({how})" if how else ""
-    if done:
-        return f"{method(own[0])} gave no {noun(own)} beyond {numbers.counted(max(done), 'parameter')}{why}"
-    return f"{method(own[0])} gave no {noun(own)} at all{why}"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 # ------------------------------------------------------------------------------------------------ what limits it
-
-
-def _unfinished(cases: Sequence[Case], sentence: str) -> str:
-    """The sentence, after how much of the run it rests on where that is not all."""
-    done = sum(case.outcome != "interrupted" for case in cases)
-    if done == len(cases):
-        return sentence
-    start = f"Unfinished: {numbers.grouped(done)} of {numbers.counted(len(cases), 'case')} measured so far"
-    return f"{start}; {sentence[0].lower()}{sentence[1:]}" if sentence else f"{start}."
 
 
 def _nothing(cases: Sequence[Case]) -> str:
@@ -297,7 +257,7 @@ def _nothing(cases: Sequence[Case]) -> str:
         return "This run holds no case, so there is no answer."
     ok = [case for case in cases if case.ok]
     if any(case.outcome == "interrupted" for case in cases):
-        return "nothing can be compared yet."
+        return "Nothing can be compared yet."
     if ok:
         return f"{numbers.counted(len(ok), 'case')} finished but none was timed, so nothing can be said about speed."
     return (
@@ -309,6 +269,9 @@ def _nothing(cases: Sequence[Case]) -> str:
 def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> list[str]:
     """Sentences about what the answer does not rest on."""
     found = []
+    if still := sum(case.outcome == "interrupted" for case in cases):
+        done = numbers.grouped(len(cases) - still)
+        found.append(f"Unfinished: {done} of {numbers.counted(len(cases), 'case')} measured so far.")
     timed = [case for match in matches for case in match.cases]
     if timed and not any(case.call_s_low is not None for case in timed):
         why = "This was a quick run" if quick else "What is compared was timed in fewer than six processes each"

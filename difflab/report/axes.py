@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_TICKS = {"x": 5, "y": 7}
 MOST_SIZES = 8
+LONGEST = 9  # letters of a name below an axis
 LINE = 12.0  # points from one line of a label to the next
 LETTER = 6.4  # points, a little more than the mean width of a letter
 STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
@@ -103,8 +104,9 @@ def set_named(axes: Axes, places: Sequence[tuple[float, str]]) -> None:
     low, high = _around([place for place, _ in places], margin=0.05)
     scale = axes.get_window_extent().width / math.log(high / low)
     middle = min(range(len(places)), key=lambda k: abs(math.log(places[k][0])))
+    ends = [places[0], places[-1], places[middle], *places]
     shown: dict[float, str] = {}
-    for place, name in [places[0], places[-1], places[middle], *places]:
+    for place, name in ((place, clipped(name, LONGEST)) for place, name in ends):
         room = [LETTER * (len(name) + len(other)) / 2 + 2 for other in shown.values()]
         gaps = [abs(math.log(place / other)) * scale for other in shown]
         if all(gap > width for gap, width in zip(gaps, room, strict=True)):

@@ -9,23 +9,28 @@ from .bars import Judged, ratio_words
 from .cases import Case, backends, title
 from .claims.timed import between
 from .kinds import Listing
-from .tables import Board, Cell, Score, Table, cell
+from .scoreboard import Board, Score
+from .tables import Cell, Table, cell
+from .terms import Term
 
 MET, SHORT = "\N{CHECK MARK} met", "\N{BALLOT X} short"
 GLOSSARY = (
-    (
+    Term(
         "Bar",
         "What the study asks of a ratio before anything is measured. A ratio of times is the median over processes of "
         "ours divided by the other's, both timed by turns in one epoch.",
+        ("bars",),
     ),
-    (
+    Term(
         "Distance",
         "How far a value is over its bar: of a ratio in per cent of the bar, of a growth the difference of exponents.",
+        ("distances",),
     ),
-    (
+    Term(
         "Growth",
         "The exponent of the work ratio against the number of parameters, by least squares: by how much the exponent "
         "of the gradient's time exceeds that of the loss's. Below 0, the gradient grows more slowly than its loss.",
+        ("growths",),
     ),
 )
 METHOD = (
@@ -146,7 +151,7 @@ def _first(case: Case | None) -> Cell:
     return cell(case.prepare_s + case.first_call_s, numbers.seconds)
 
 
-def glossary(judged: Sequence[Judged]) -> tuple[tuple[str, str], ...]:
+def glossary(judged: Sequence[Judged]) -> tuple[Term, ...]:
     """The words that bars bring with them."""
     return GLOSSARY if judged else ()
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..harness import statistics
 from ..harness.bars import LOSS, Bar, bar_of
 from . import numbers
 from .cases import Case, Group, groups
 from .claims import timed
 from .claims.exponents import growths
+from .pairs import paired
 
 NOT_THERE = "not in the study"
+MOST_NAMED = 2  # kinds of bars that the first sentence names
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _row(group: Group, size: str, bars: Sequence[Bar]) -> Judged | None:
     if other is None:
         low, high = timed.bounds(case)
         return Judged(bar, case, None, case.work_ratio, low, high, why="" if case.work_ratio else "not timed")
-    found = _ratio(case, other)
+    found = paired(case, other)
     if not found.pairs:
         return Judged(bar, case, other, why="not timed by turns")
     error = None
@@ -133,14 +134,6 @@ def _row(group: Group, size: str, bars: Sequence[Bar]) -> Judged | None:
         error = case.rel_error / other.rel_error if other.rel_error else (math.inf if case.rel_error else 1.0)
     why = "errors not known" if bar.error_at_most is not None and error is None else ""
     return Judged(bar, case, other, found.ratio, found.low, found.high, found.verdict or "", error, why)
-
-
-def _ratio(case: Case, other: Case) -> statistics.Ratio:
-    """The times of a case over those of another, in the epochs in which both took turns."""
-    there = {epoch: seconds for epoch, (seconds, _) in zip(other.epochs, other.medians, strict=False)}
-    here = {epoch: seconds for epoch, (seconds, _) in zip(case.epochs, case.medians, strict=False)}
-    shared = [epoch for epoch in here if epoch in there]
-    return statistics.compare([here[epoch] for epoch in shared], [there[epoch] for epoch in shared])
 
 
 def _memory(bar: Bar, case: Case, other: Case | None) -> Judged:
@@ -180,7 +173,8 @@ def sentences(judged: Sequence[Judged]) -> tuple[str, ...]:
     known = [one for one in judged if one.met is not None]
     if not known:
         return ("No bar of the study could be judged: nothing was timed on both sides.",)
-    return tuple(text for text in (_met(known), _open(judged), _ranges(known)) if text)
+    met, further = _met(known)
+    return tuple(text for text in (met, further, _open(judged), _ranges(known)) if text)
 
 
 def _open(judged: Sequence[Judged]) -> str:
@@ -197,12 +191,13 @@ def _open(judged: Sequence[Judged]) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _met(known: Sequence[Judged]) -> str:
+def _met(known: Sequence[Judged]) -> tuple[str, str]:
+    """How many bars are met, with those that most rows miss; and the others that are missed."""
     short = [one for one in known if not one.met]
     total = numbers.counted(len(known), "bar")
     if not short:
         few = {1: "The one bar judged is", 2: "Both bars judged are"}
-        return f"{few.get(len(known), f'All {total} judged are')} met."
+        return f"{few.get(len(known), f'All {total} judged are')} met.", ""
     by_key: dict[str, list[Judged]] = {}
     for one in short:
         by_key.setdefault(f"{one.title}{_suffix(one)}", []).append(one)
@@ -215,7 +210,8 @@ def _met(known: Sequence[Judged]) -> str:
     met = f"Of {total} judged, {numbers.grouped(kept)} {'is' if kept == 1 else 'are'} met and {len(short)} not"
     if near := sum(one.low is not None and not one.settled for one in short):
         met += f" ({near} with the bar inside the interval)"
-    return f"{met}: {numbers.listed(parts)}."
+    further = f"Also missed: {numbers.listed(parts[MOST_NAMED:])}." if len(parts) > MOST_NAMED else ""
+    return f"{met}: {numbers.listed(parts[:MOST_NAMED])}{', and others' if further else ''}.", further
 
 
 def ratio_words(value: float) -> str:
@@ -228,8 +224,17 @@ def _suffix(one: Judged) -> str:
 
 
 def _value(one: Judged) -> str:
-    value = f"{one.value:+.2f}" if one.bar.of == "growth" else ratio_words(one.value or 0.0)
-    return f"{value} where {one.bar.words} is asked"
+    return f"{_measured(one)} where {one.bar.words} is asked"
+
+
+def _measured(one: Judged) -> str:
+    """The value with its interval, in running text."""
+    known = one.low is not None and one.high is not None
+    if one.bar.of == "growth":
+        return f"{one.value:+.2f}{f' (95 % interval {one.low:+.2f} to {one.high:+.2f})' if known else ''}"
+    if not known:
+        return ratio_words(one.value or 0.0)
+    return numbers.measured_factor(one.value, one.low, one.high, brackets=True)
 
 
 def _ranges(known: Sequence[Judged]) -> str:
@@ -237,8 +242,7 @@ def _ranges(known: Sequence[Judged]) -> str:
     parts = []
     for title in dict.fromkeys(one.title for one in known if one.bar.of == "time"):
         own = [one for one in known if one.title == title and one.bar.of == "time"]
-        values = [one.value for one in own if one.value is not None]
-        low, high = numbers.factor(min(values)), numbers.factor(max(values))
-        span = low if low == high else f"{low} to {high}"
+        ends = [_measured(choose(own, key=lambda one: one.value or 0.0)) for choose in (min, max)]
+        span = " to ".join(dict.fromkeys(ends))
         parts.append(f"{title} {span}{f' ({len(own)} rows)' if len(own) > 1 else ''}")
     return f"Ratios of times: {'; '.join(parts)}." if parts else ""

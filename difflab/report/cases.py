@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import numbers
 
@@ -18,18 +18,32 @@ METHODS = {
     "analytic": "the hand-derived gradient",
     "null": "the null backend",
 }
+
+
+class Outcome(NamedTuple):
+    """How a case can end: in a ``word`` or two, as an ``icon`` that common fonts have, and what it means."""
+
+    word: str
+    icon: str
+    meaning: str
+
+
 OUTCOMES = {
-    "ok": ("finished", "a gradient (or what else was asked for) came out and was checked"),
-    "invalid": ("wrong gradient", "it finished, but what came out is not what is certified"),
-    "unsupported": ("not supported", "the backend cannot do this, and says so"),
-    "timeout": ("timed out", "stopped at the time limit"),
-    "memory_limit": ("over the memory limit", "stopped at the memory limit"),
-    "crash": ("crashed", "the worker process died"),
-    "lost": ("lost", "the worker vanished while the coordinator lived"),
-    "interrupted": ("interrupted", "the run was stopped before this case ended"),
-    "skipped_predicted": ("refused by forecast", "the forecast was over a limit, so it was never started"),
+    "ok": Outcome("finished", "\N{CHECK MARK}", "a gradient (or what else was asked for) came out and was checked"),
+    "invalid": Outcome("wrong gradient", "\N{BALLOT X}", "it finished, but what came out is not what is certified"),
+    "unsupported": Outcome("not supported", "\N{CIRCLED MINUS}", "the backend cannot do this, and says so"),
+    "timeout": Outcome("timed out", "\N{WHITE CIRCLE WITH UPPER RIGHT QUADRANT}", "stopped at the time limit"),
+    "memory_limit": Outcome("over the memory limit", "\N{SQUARED PLUS}", "stopped at the memory limit"),
+    "crash": Outcome("crashed", "\N{DOWNWARDS ZIGZAG ARROW}", "the worker process died"),
+    "lost": Outcome("lost", "?", "the worker vanished while the coordinator lived"),
+    "interrupted": Outcome("interrupted", "\N{DOUBLE VERTICAL LINE}", "the run was stopped before this case ended"),
+    "skipped_predicted": Outcome(
+        "refused by forecast", "\N{CIRCLED DIVISION SLASH}", "the forecast was over a limit, so it was never started"
+    ),
 }
+WRONG = "wrong result"  # what a wrong gradient is called where no gradient was asked for
 NOT_BEGUN = "not measured yet"
+OPEN = "\N{WHITE CIRCLE}"  # the icon of what is not measured yet
 ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
 YARDSTICKS = ("analytic", "null")  # shown, but no general way of differentiating
 
@@ -121,6 +135,10 @@ class Case:
     captured: str = ""
     primal_by: str = ""
     slowed: str = ""
+    work_ratio_low: float | None = None
+    work_ratio_high: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -145,8 +163,17 @@ class Case:
         if self.outcome == "interrupted" and self.prepare_s is None and self.rel_error is None and self.call_s is None:
             return NOT_BEGUN
         if self.outcome == "invalid" and self.operator not in ("", "gradient"):
-            return "wrong result"
-        return OUTCOMES.get(self.outcome, (self.outcome, ""))[0]
+            return WRONG
+        known = OUTCOMES.get(self.outcome)
+        return known.word if known else self.outcome
+
+    @property
+    def icon(self) -> str:
+        """The sign of the outcome, which never stands without its words; empty for an outcome of other versions."""
+        if self.outcome_words == NOT_BEGUN:
+            return OPEN
+        known = OUTCOMES.get(self.outcome)
+        return known.icon if known else ""
 
     @property
     def place(self) -> str:
@@ -287,7 +314,7 @@ def method(case: Case) -> str:
 
 def tally(cases: list[Case]) -> list[tuple[str, int]]:
     """How many cases ended in which way, in words, most orderly first."""
-    orderly = [*(words for words, _ in OUTCOMES.values()), NOT_BEGUN]
+    orderly = [*(outcome.word for outcome in OUTCOMES.values()), NOT_BEGUN]
     words = [case.outcome_words for case in cases]
     names = [*orderly, *sorted(set(words) - set(orderly))]
     return [(name, words.count(name)) for name in names if name in words]

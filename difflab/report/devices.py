@@ -7,6 +7,7 @@ from typing import Any
 
 from . import numbers
 from .cases import Case
+from .terms import Term
 
 MEASURED = frozenset({"ok", "invalid", "timeout", "memory_limit", "crash", "skipped_predicted"})
 """Outcomes that say something of the device: the others are those of cases that it has not seen."""
@@ -139,24 +140,25 @@ def _switch(value: bool | None) -> str:
     return UNKNOWN if value is None else "on" if value else "off"
 
 
-GLOSSARY: tuple[tuple[str, str], ...] = (
-    (
+GLOSSARY: tuple[Term, ...] = (
+    Term(
         "Event, enqueue, wall",
         "Three clocks on a GPU. Event: what passes on the device between two marks around the calls. Enqueue: what the "
         "host takes to hand the calls over. Wall: what passes until the device is at rest, which is the time that all "
         "comparisons use. Bound by the host: enqueueing takes nine tenths of the event time or more.",
     ),
-    (
+    Term(
         "TF32",
         "A format of NVIDIA's tensor cores: what goes into a product of float32 matrices is rounded to 11 significant "
         "bits. Faster, and as rough as float16. It is off, for all libraries, unless the study asks for it.",
     ),
-    (
+    Term(
         "Inputs in the cache",
         "Cold: calls go round among copies of the inputs that together exceed twice the L2 cache, so that it holds "
         "none of them. Warm: the inputs are small, or the study wants them there.",
+        ("warm", "cold"),
     ),
-    (
+    Term(
         "Peak on a GPU",
         "Bytes of the device that allocators have given out at most, above those before preparing: CuPy's pools by a "
         "hook, PyTorch and JAX by their own counts. Driver: by how much free memory shrank, with workspaces of "
@@ -165,7 +167,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 )
 
 
-def glossary(cases: Sequence[Case]) -> list[tuple[str, str]]:
+def glossary(cases: Sequence[Case]) -> list[Term]:
     """The words that a page with cases on a GPU uses besides."""
     return list(GLOSSARY) if on_gpu(cases) else []
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from . import numbers
+from ..harness.statistics import Ratio
 from .cases import Case, family_of, method
+from .numbers import listed
+from .pairs import ratio, written
 
 EVEN = 0.03
 
 
-def duel(cases: Sequence[Case]) -> tuple[Case, list[tuple[float, Case]]] | None:
+def duel(cases: Sequence[Case]) -> tuple[Case, list[tuple[Ratio, Case]]] | None:
     """The one general way's largest finished case, and its ratios to the hand-derived gradient, row by row.
 
     Args:
@@ -19,42 +20,36 @@ def duel(cases: Sequence[Case]) -> tuple[Case, list[tuple[float, Case]]] | None:
 
     Returns:
         ``None`` unless there is exactly one general way and a hand-derived gradient to compare it with.  Ratios are
-        the paired ones that the run stores where the hand-derived gradient was its baseline.
+        those of the epochs in which both took turns, with their intervals.
     """
     general = {case.backend for case in cases if family_of(case) not in ("analytic", "null")}
     by_hand = {_place(case): case for case in cases if family_of(case) == "analytic" and case.timed}
     if len(general) != 1 or not by_hand:
         return None
     own = [case for case in cases if case.backend in general and case.timed]
-    pairs = []
-    for case in own:
-        other = by_hand.get(_place(case))
-        if other is None:
-            continue
-        paired = case.ratio if case.ratio is not None and other.ratio is None else None
-        pairs.append((paired or (case.call_s or math.nan) / (other.call_s or math.nan), case))
+    pairs = [(ratio(case, other), case) for case in own if (other := by_hand.get(_place(case))) is not None]
     if not pairs:
         return None
     return max((case for _, case in pairs), key=lambda case: case.n_params), pairs
 
 
-def sentence(pairs: Sequence[tuple[float, Case]]) -> str:
-    """``Reverse mode took 0.85 to 1.1 times as long as the hand-derived gradient: ...``, computed from the pairs."""
-    least, most = min(pairs, key=lambda pair: pair[0]), max(pairs, key=lambda pair: pair[0])
+def sentence(pairs: Sequence[tuple[Ratio, Case]]) -> str:
+    """``Reverse mode took 0.85 ± 0.02 to 1.1 ± 0.1 times as long as the hand-derived gradient: ...``."""
+    least, most = (choose(pairs, key=lambda pair: pair[0].ratio) for choose in (min, max))
     name = method(pairs[0][1])
     start = f"{name[0].upper()}{name[1:]}"
     if len(pairs) == 1:
-        return f"{start} took {numbers.factor(least[0])} times as long as the hand-derived gradient."
-    quicker = sum(ratio < 1 - EVEN for ratio, _ in pairs)
-    slower = sum(ratio > 1 + EVEN for ratio, _ in pairs)
+        return f"{start} took {written(least[0])} times as long as the hand-derived gradient."
+    quicker = sum(found.ratio < 1 - EVEN for found, _ in pairs)
+    slower = sum(found.ratio > 1 + EVEN for found, _ in pairs)
     level = len(pairs) - quicker - slower
     counts = [
         f"{count} {words}" for count, words in ((quicker, "quicker"), (level, "level"), (slower, "slower")) if count
     ]
-    low, high = numbers.factor(least[0]), numbers.factor(most[0])
+    low, high = written(least[0]), written(most[0])
     span = f"{low} times" if low == high else f"{low} times ({_where(least[1])}) to {high} times ({_where(most[1])})"
     return (
-        f"{start} took {span} as long as the hand-derived gradient: of {len(pairs)} rows, {numbers.listed(counts)}, "
+        f"{start} took {span} as long as the hand-derived gradient: of {len(pairs)} rows, {listed(counts)}, "
         "where level means within 3 %."
     )
 

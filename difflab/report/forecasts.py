@@ -87,8 +87,8 @@ def measured_over_forecast(groups: Sequence[Group], looks: dict[str, Look]) -> C
         for number, quantity in enumerate(shown):
             figure, tips = _draw(quantity, cases, looks)
             title = f"{HEADING}, {quantity.title}"
-            svg = inline(figure, f"forecast{number}", title, _words(quantity, cases), tips)
-            panels.append(Panel(quantity.title, svg))
+            picture = inline(figure, f"forecast{number}", title, _words(quantity, cases), tips)
+            panels.append(Panel(quantity.title, picture))
     drawn = {case.backend for case in cases if any(quantity.ratio(case) is not None for quantity in shown)}
     keys = (
         *({"text": name, **key_mark(look, bare=True)} for name, look in looks.items() if name in drawn),

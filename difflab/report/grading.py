@@ -12,21 +12,22 @@ MANY = 3  # dtypes
 MOST_NAMED = 5
 
 
-def sentence(cases: Sequence[Case]) -> str:
-    """Who kept how many digits, at the largest sizes at which anything was graded.
+def sentences(cases: Sequence[Case]) -> tuple[str, ...]:
+    """Who kept the most and the fewest digits, at the largest sizes at which anything was graded; then all of them.
 
     Args:
         cases: all rows of a run.
 
     Returns:
-        ``At the largest sizes graded, reverse mode and ... were right to at least 15.6 digits in float64 and ...``;
-        empty unless every problem is there in three dtypes at least, which asks for accuracy rather than speed.
+        ``Reverse mode and ... kept the most digits ...: at least 15.6 in float64 and ...; ... the fewest, ...``, and a
+        sentence with all; empty unless every problem is there in three dtypes at least, which asks for accuracy rather
+        than speed.
     """
     found: dict[str, set[str]] = {}
     for case in cases:
         found.setdefault(case.problem, set()).add(case.dtype)
     if not found or min(map(len, found.values())) < MANY:
-        return ""
+        return ()
     dtypes = list(dict.fromkeys(case.dtype for case in cases))
     graded = [case for group in groups(list(cases)) for case in _largest(group)]
     ways: dict[str, list[Case]] = {}
@@ -35,14 +36,33 @@ def sentence(cases: Sequence[Case]) -> str:
     # Only who was graded in every dtype can be put beside the others in one row of numbers.
     ways = {name: own for name, own in ways.items() if {case.dtype for case in own} == set(dtypes)}
     if not ways:
-        return ""
+        return ()
     clusters: list[list[list[Case]]] = []
     for own in sorted(ways.values(), key=lambda own: -sum(_least(own, dtypes))):
         if clusters and _alike(clusters[-1][0], own, dtypes):
             clusters[-1].append(own)
         else:
             clusters.append([own])
-    return f"At the largest sizes graded, {_told(clusters[:MOST_NAMED], dtypes)}."
+    most, fewest = clusters[0], clusters[-1]
+    said = f"{_names(most)} kept the most digits at the largest sizes graded, at least {_digits(most, dtypes)}"
+    said = f"{said[0].upper()}{said[1:]}"
+    if len(clusters) == 1:
+        return (f"{said}{_worst([case for own in most for case in own], dtypes)}.",)
+    short = f"{said}; {_names(fewest)} the fewest, {_digits(fewest, dtypes, units=False)}."
+    return short, f"At the largest sizes graded, {_told(clusters[:MOST_NAMED], dtypes)}."
+
+
+def _names(cluster: Sequence[Sequence[Case]]) -> str:
+    """The methods of a cluster; a few of many."""
+    names = [method(own[0]) for own in cluster]
+    more = len(names) - 2
+    return numbers.listed(names if more < 2 else [*names[:2], f"{more} more"])
+
+
+def _digits(cluster: Sequence[Sequence[Case]], dtypes: Sequence[str], units: bool = True) -> str:
+    """``15.6 in float64, 6.9 in float32 and 3.3 in float16``, or only the numbers in the same order."""
+    least = [numbers.digits(digits) for digits in _least([case for own in cluster for case in own], dtypes)]
+    return numbers.listed([f"{one} in {dtype}" for one, dtype in zip(least, dtypes, strict=True)] if units else least)
 
 
 def _largest(group: Group) -> list[Case]:

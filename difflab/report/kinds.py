@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..harness import study_kinds
 from .answer import Answer
 from .cases import Case
+from .terms import Term
 
 if TYPE_CHECKING:
     from .figures import Chart
@@ -36,14 +37,15 @@ class Sections:
     that of the rows first), ``rows`` (``name``, ``sentence``, ``link``, ``link_text``, ``cells`` with ``text``,
     ``mark``, ``title`` and perhaps ``word``, which is read aloud) and ``notes``; a ``mark`` is ``right``, ``allowed``,
     ``wrong``, ``void``, ``refused``, ``none``, or ``set`` for what is no answer but says which ones would be right.
-    ``glossary``: pairs of a term and its meaning; ``method``: how it was measured, in sentences.
+    ``glossary``: terms of the kind, of which the page explains those that it uses; ``method``: how it was measured, in
+    sentences.
     """
 
     answer: Answer
     charts: tuple[Chart, ...] = ()
     tables: tuple[Listing, ...] = ()
     matrix: Mapping[str, Any] | None = None
-    glossary: tuple[tuple[str, str], ...] = ()
+    glossary: tuple[Term, ...] = ()
     method: tuple[str, ...] = ()
     scoreboard: bool = False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .terms import Term
+
 if TYPE_CHECKING:
     from .cases import Case
 
@@ -42,14 +44,9 @@ def noun(cases: Iterable[Case]) -> str:
     return NOUNS.get(operators.pop(), "derivative") if len(operators) == 1 else "derivative"
 
 
-def meanings(cases: Iterable[Case]) -> list[tuple[str, str]]:
-    """The entries of the glossary that other operators than the gradient need.
-
-    Args:
-        cases: of one page.
-
-    Returns:
-        Terms and what they mean.
-    """
-    found = {case.operator for case in cases}
-    return [(NOUNS[name][0].upper() + NOUNS[name][1:], text) for name, text in MEANINGS.items() if name in found]
+def meanings() -> list[Term]:
+    """The terms of what operators compute; a page explains those that it uses."""
+    return [
+        Term(NOUNS[name][0].upper() + NOUNS[name][1:], text, (f"{NOUNS[name]}s", name))
+        for name, text in MEANINGS.items()
+    ]

@@ -8,6 +8,11 @@ from ..execution.amounts import LONG_TIMES
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 MICRO = "\N{MICRO SIGN}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
+MOST_DIGITS = 5  # of a value with an interval, however narrow that is
+SIDE_DIGITS = 3  # of each distance of a lopsided interval at most
+CLEAR_DIGIT = 3  # from here on, one digit of an uncertainty is within a sixth of it
 NOTHING = "n/a"
 UNKNOWN = "\N{EN DASH}"
 RESOLUTION = 2.0**18  # bytes; smaller peaks differ by what the system hands out, not by what was computed
@@ -79,13 +84,125 @@ def peak(value: float | None) -> str:
     return f"< {trimmed(size_in_bytes(RESOLUTION))}" if value < RESOLUTION else size_in_bytes(value)
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Two times, the unit once where it is the same: ``405 to 420 us``; empty when there is no interval."""
+def measured(value: float | None, low: float | None, high: float | None, brackets: bool = False) -> str:
+    """A time with its interval, in one unit: as many digits as the interval supports, at most five.
+
+    Args:
+        value: seconds.
+        low: lower end of the interval, in seconds; without both ends the value stands alone, with three digits.
+        high: upper end.
+        brackets: for running text: the distances of a lopsided interval stand in brackets, with two digits at most.
+
+    Returns:
+        The half width behind the sign where both sides read the same, otherwise both distances.
+
+    >>> measured(28.7e-6, 28.3e-6, 29.1e-6) == f"28.70 {PLUS_MINUS} 0.40 {MICRO}s"
+    True
+    >>> measured(0.0287, 0.0233, 0.0412) == f"28.7 ms, +12.5 {MINUS}5.4"
+    True
+    """
+    ends = _ends(low, high)
+    if value is None or not math.isfinite(value) or ends is None:
+        return seconds(value)
+    size, unit = _time_unit(value)
+    return _joined(*_uncertain(value, ends, size, brackets), f" {unit}", brackets)
+
+
+def measured_apart(value: float | None, low: float | None, high: float | None, nothing: str = "") -> tuple[str, str]:
+    """A time and its uncertainty as two texts of one unit, for two cells.
+
+    Args:
+        value: seconds.
+        low: lower end of the interval, in seconds.
+        high: upper end.
+        nothing: the second text where there is no interval.
+
+    >>> measured_apart(0.0287, 0.0283, 0.0291) == ("28.70 ms", f"{PLUS_MINUS} 0.40 ms")
+    True
+    """
+    ends = _ends(low, high)
+    if value is None or not math.isfinite(value) or ends is None:
+        return seconds(value), nothing
+    size, unit = _time_unit(value)
+    text, around = _uncertain(value, ends, size, brackets=False)
+    return f"{text} {unit}", f"{around} {unit}"
+
+
+def measured_factor(value: float | None, low: float | None, high: float | None, brackets: bool = False) -> str:
+    """A ratio with its interval, as ``measured`` writes a time; without an interval it is ``factor`` of it.
+
+    >>> measured_factor(39.2, 37.1, 41.3) == f"39.2 {PLUS_MINUS} 2.1"
+    True
+    """
+    ends = _ends(low, high)
+    if value is None or not math.isfinite(value) or ends is None:
+        return factor(value)
+    return _joined(*_uncertain(value, ends, 1.0, brackets), "", brackets)
+
+
+def _ends(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """The ends of an interval in their order, if there is one."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    first, unit = seconds(low).rsplit(" ", 1)
-    last, last_unit = seconds(high).rsplit(" ", 1)
-    return f"{first} to {last} {unit}" if unit == last_unit else f"{first} {unit} to {last} {last_unit}"
+        return None
+    return min(low, high), max(low, high)
+
+
+def _time_unit(value: float) -> tuple[float, str]:
+    """The unit in which ``seconds`` writes a time."""
+    for size, unit in LONG_TIMES:
+        if value >= 2 * size:
+            return size, unit
+    return next(((size, unit) for size, unit in SECONDS if abs(value) / size >= 0.9995), SECONDS[-1])
+
+
+def _joined(text: str, around: str, unit: str, brackets: bool) -> str:
+    """A number and what stands around it as one text with one unit."""
+    if around.startswith(PLUS_MINUS):
+        return f"{text} {around}{unit}"
+    return f"{text}{unit} ({around})" if brackets or not around.startswith("+") else f"{text}{unit}, {around}"
+
+
+def _uncertain(value: float, ends: tuple[float, float], size: float, brackets: bool) -> tuple[str, str]:
+    """The value, and both distances to the ends, in a unit of this size and to the same place."""
+    number, below, above = value / size, (value - ends[0]) / size, (ends[1] - value) / size
+    if min(below, above) < 0:  # the interval of something else than this value, as of a median of other samples
+        places = _places(number, above + below)
+        return _decimal(number, places), " to ".join(_decimal(end / size, places) for end in ends)
+    widest, narrowest = max(below, above), min(below, above)
+    places = _places(number, widest if brackets or narrowest < widest / 10 else narrowest or widest)
+    coarse = _places(number, widest, digits=1)
+    clear = round(widest * 10.0**coarse) >= CLEAR_DIGIT
+    if clear and _level(above, below, coarse) and not _level(above, below, places):
+        places = coarse
+    text = _decimal(number, places)
+    if _level(above, below, places) or _level(above, below, places, apart=1):
+        return text, f"{PLUS_MINUS} {_decimal(widest, places)}"
+    sides = [_decimal(side, places, SIDE_DIGITS) for side in (above, below)]
+    return text, f"+{sides[0]} {MINUS}{sides[1]}"
+
+
+def _level(one: float, other: float, places: int, apart: int = 0) -> bool:
+    """Whether two distances read the same, or as neighbours, when rounded to so many decimals."""
+    return abs(round(one * 10.0**places) - round(other * 10.0**places)) <= apart
+
+
+def _places(number: float, side: float, digits: int = 2) -> int:
+    """How many decimals so many digits of a distance have; at least two, at most five digits of the number are left."""
+    magnitude = math.floor(math.log10(abs(number))) if number else 0
+    most = MOST_DIGITS - 1 - magnitude
+    if not side:
+        return most
+    places = digits - 1 - math.floor(math.log10(side))
+    if round(side * 10.0**places) >= 10**digits:  # 0.0996 has two digits as 0.10
+        places -= 1
+    return max(min(places, most), 1 - magnitude)
+
+
+def _decimal(value: float, places: int, most: int = 0) -> str:
+    """A number rounded to so many decimals, to tens and more where they are negative; to ``most`` digits, if any."""
+    if most and value > 0:
+        places = min(places, most - 1 - math.floor(math.log10(value)))
+    return f"{value:,.{places}f}".replace(",", " ") if places > 0 else grouped(round(value, places))
 
 
 def trimmed(text: str) -> str:

@@ -6,39 +6,53 @@ import contextlib
 import functools
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import StoreError
 from ..harness import study_kinds
+from ..harness.drawings import Kept
 from ..pages import policy
 from . import answer as answers
 from . import (
     bar_tables,
     bars,
+    budget,
+    details,
     devices,
+    explained,
+    facts,
     figures,
+    fitting,
     forecasts,
+    graph_section,
     kinds,
     machines,
+    measured,
     nouns,
     numbers,
+    parts,
+    scoreboard,
     self_tests,
     style,
     tables,
+    templating,
+    terms,
     words,
 )
 from . import cases as readings
+from .templating import asset, tight
 
 FILENAME = "index.html"
-TEMPLATES = ("page.html.j2", "style.css", "sort.js")
-TOGETHER = re.compile(
-    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b"
-    r"|(?:m|b|tr)illion\b)"
-)
+TEMPLATE, WORDS, SHEET = "page.html.j2", "words.html.j2", "style.css"
+SLOT = "<!-- words -->"  # where the terms go that the rest of the page uses; no text of a run can hold it
+SCRIPTS = ("state.js", "tables.js", "strip.js", "cases.js", "start.js")
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
 
 
 class Run(Protocol):
@@ -62,6 +76,11 @@ class Run(Protocol):
     @property
     def reference(self) -> Mapping[str, Mapping[str, Any]]:
         """What is known of the certified gradients, by problem and size."""
+        ...
+
+    @property
+    def drawing(self) -> Kept | None:
+        """What there is to draw, if anything."""
         ...
 
 
@@ -93,17 +112,18 @@ def answer(results: Run) -> answers.Answer:
     else:
         found = answers.answer(cases, quick=bool(results.manifest.get("quick")))
     if judged := bars.judge(cases, bars.bars_of(results.manifest)):
-        found = replace(found, sentences=bars.sentences(judged))
+        found = replace(found, sentences=bars.sentences(judged), details=())
     untested = self_tests.caveats(results.manifest.get("environment") or {})
     return replace(found, caveats=(*devices.caveats(results.manifest, cases), *found.caveats, *untested))
 
 
-def write(results: Stored, folder: str | Path | None = None) -> Path:
+def write(results: Stored, folder: str | Path | None = None, say: Callable[[str], None] = _ignore) -> Path:
     """Write the page of a run; what is there already is replaced in one step.
 
     Args:
         results: the results of a run.
         folder: where ``index.html`` goes; by default the run's own folder.
+        say: is told in a sentence if the page would be too large, and is written without charts and tables.
 
     Returns:
         The path of the page.
@@ -116,7 +136,7 @@ def write(results: Stored, folder: str | Path | None = None) -> Path:
     PosixPath('reports/digits/index.html')
     """
     target = Path(results.folder if folder is None else folder) / FILENAME
-    text = render(results)
+    text = render(results, say)
     aside = target.with_name(f".{FILENAME}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -131,11 +151,12 @@ def write(results: Stored, folder: str | Path | None = None) -> Path:
     return target
 
 
-def render(results: Run) -> str:
+def render(results: Run, say: Callable[[str], None] = _ignore) -> str:
     """The page of a run as text.
 
     Args:
         results: the results of a run.
+        say: is told in a sentence if the page would be too large, and is written without charts and tables.
 
     Returns:
         A complete HTML document.
@@ -143,7 +164,7 @@ def render(results: Run) -> str:
     >>> render(dl.load("reports/digits"))[:15]  # doctest: +SKIP
     '<!DOCTYPE html>'
     """
-    return _whole(contents(results))
+    return _whole(contents(results), say)
 
 
 def contents(results: Run) -> dict[str, Any]:
@@ -162,17 +183,19 @@ def contents(results: Run) -> dict[str, Any]:
     timed = kind not in kinds.KINDS or study_kinds.KINDS[kind].timed
     if kind in kinds.KINDS:
         own = kinds.sections(kind, cases)
-        found, charts, boards = own.answer, list(own.charts), tables.scoreboard(groups) if own.scoreboard else []
+        found, charts, boards = own.answer, list(own.charts), scoreboard.scoreboard(groups) if own.scoreboard else []
     else:
         own = None
         charts = figures.charts(groups, looks, figures.Limits(limits.get("seconds"), limits.get("memory")))
         found = answers.answer(cases, quick=bool(manifest.get("quick")))
-        boards = tables.scoreboard(groups)
+        boards = scoreboard.scoreboard(groups)
     judged = bars.judge(cases, bars.bars_of(manifest))
     if judged:
-        found = replace(found, sentences=bars.sentences(judged))
+        found = replace(found, sentences=bars.sentences(judged), details=())
     if timed and (chart := forecasts.measured_over_forecast(groups, looks)) is not None:
         charts.append(chart)
+    special = [*(own.glossary if own else bar_tables.glossary(judged)), *devices.glossary(cases)]
+    glossary = words.explained([*special, *nouns.meanings()], cases)
     return {
         "name": name,
         "kind": "comparison" if manifest.get("command") else "study",
@@ -180,77 +203,93 @@ def contents(results: Run) -> dict[str, Any]:
         "question": readings.printable(study.get("question")),
         "look_for": readings.printable(study.get("look_for")),
         "answer": found.sentences,
+        "more": found.details,
         "caveats": (*devices.caveats(manifest, cases), *found.caveats, *self_tests.caveats(environment)),
         "summary": f"{numbers.counted(len(cases), 'case')}: {readings.tally_words(cases)}." if cases else "",
         "quick": bool(manifest.get("quick")),
         "created": readings.printable(manifest.get("created")),
         "version": str((environment.get("packages") or {}).get("difflab") or ""),
         "boards": boards,
+        "folded": len(boards) > budget.BOARDS_OPEN,
         "bars": bar_tables.boards(judged),
         "noun": nouns.noun(cases),
         "matrix": own.matrix if own else None,
-        "listings": [one for one in (own.tables if own else bar_tables.listings(judged, cases)) if one.table.rows],
+        "listings": fitting.listings(own.tables if own else bar_tables.listings(judged, cases)),
         "largest": any("largest size" in sentence for sentence in found.sentences),
         "marks": {name: style.key_mark(look) for name, look in looks.items()},
-        "charts": [chart for chart in charts if chart.panels or not manifest.get("command")],
+        "charts": [one for one in fitting.charts(charts, found.sentences) if one.panels or not manifest.get("command")],
+        "graph": graph_section.section(results.drawing),
         "table": tables.all_rows(cases),
         "baseline": readings.printable(study.get("baseline")),
-        "glossary": [*own.glossary, *words.methods()]
-        if own
-        else [*bar_tables.glossary(judged), *nouns.meanings(cases), *words.glossary(), *devices.glossary(cases)],
+        "glossary": glossary,
+        "explained": explained.Explained(glossary, tight),
+        "details": details.details(cases, results.samples),
         "method": [
-            *(words.method(manifest, cases) if timed else words.examined(manifest)),
+            *(measured.method(manifest, cases) if timed else measured.examined(manifest)),
             *devices.method(manifest, cases),
             *(own.method if own else bar_tables.method(judged)),
         ],
         "machine": [
-            *tables.machine(environment),
+            *facts.machine(environment),
             *devices.machine(environment),
             *machines.others(manifest, results.rows),
         ],
-        "references": words.references(_named(results.reference, cases)),
+        "references": measured.references(_named(results.reference, cases)),
         "processes": tables.processes(cases, results.samples),
         "manifest": readings.printable(_json(manifest)),
-        "command": _command(manifest, name),
+        "command": facts.command(manifest, name, cases),
+        "target": manifest.get("target"),
+        "seed": manifest.get("seed"),
         "text": readings.printable(study.get("text")),
+        "refused": "",
+        "show": [str(name) for name in study.get("show") or ()],
     }
 
 
-def tight(text: str) -> str:
-    """Prose in which a line never breaks between a number and its unit."""
-    return TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+def _whole(shown: Mapping[str, Any], say: Callable[[str], None] = _ignore) -> str:
+    """The page that shows these contents, or of one that would be too large the beginning; ``say`` is told so."""
+    page = _filled(shown)
+    if why := fitting.refusal(len(page.encode())):
+        say(why)
+        page = _filled({**fitting.short(shown, why), "explained": explained.Explained(shown["glossary"], tight)})
+    return page
 
 
-def _whole(shown: Mapping[str, Any]) -> str:
-    """The page that shows these contents."""
-    template, always = _template()
-    return template.render({**shown, **always})
+def _filled(shown: Mapping[str, Any]) -> str:
+    """The template with these contents."""
+    sections = parts.parts(shown, shown["show"])
+    template, listed, always = _template(drawn=any(one.what == parts.GRAPH and not one.empty for one in sections))
+    page = template.render({**shown, **always, "parts": sections, "about": _about(shown)})
+    found = terms.used(shown["glossary"], terms.text_of(page))
+    return page.replace(SLOT, listed.render(glossary=found), 1)
 
 
 @functools.cache
-def _template() -> tuple[Any, dict[str, str]]:
-    """The template, compiled once, and what stands on every page."""
-    import jinja2
+def _template(drawn: bool) -> tuple[Any, Any, dict[str, str]]:
+    """The templates of the page and of its words, compiled once, and what stands on every page, or every one drawn."""
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("difflab.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tight"] = tight
+    environment = templating.environment()
     environment.globals["markup"] = Markup
-    name, *files = TEMPLATES
-    sheet, script = (_asset(environment, file) for file in files)
-    always = {"sheet": Markup(sheet), "script": Markup(script), "policy": policy(sheet, script)}
-    return environment.get_template(name), always
+    sheet, script = asset(environment, SHEET), _script(environment)
+    if drawn:
+        sheet, script = sheet + graph_section.sheet(), script + graph_section.script()
+    always = {"sheet": Markup(sheet), "script": Markup(script), "policy": policy(sheet, script), "slot": Markup(SLOT)}
+    return environment.get_template(TEMPLATE), environment.get_template(WORDS), always
 
 
-def _asset(environment: Any, name: str) -> str:
-    """A file beside the template, as it is."""
-    return environment.loader.get_source(environment, name)[0]
+def _script(environment: Any) -> str:
+    """The script of the page: its parts in one scope of their own."""
+    parts = "\n".join(asset(environment, name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+
+
+def _about(shown: Mapping[str, Any]) -> str:
+    """What a page says of itself to machines, such as the index of a gallery."""
+    keys = ("title", "question", "answer", "summary", "created", "quick")
+    processor = next((text for name, text in shown["machine"] if name == "Processor"), "")
+    said = {**{key: shown[key] for key in keys}, "processor": processor.partition(",")[0]}
+    return json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _json(manifest: Mapping[str, Any]) -> str:
@@ -267,14 +306,3 @@ def _named(truths: Mapping[str, Any], cases: Sequence[readings.Case]) -> dict[st
         raw = case.problem.replace(":", "-").replace("/", "-")
         titles[f"{raw}-{case.size}"] = f"{readings.title(case.problem)}-{case.size}"
     return {titles.get(key, key): truth for key, truth in truths.items()}
-
-
-def _command(manifest: Mapping[str, Any], name: str) -> str:
-    if manifest.get("command"):  # not every page comes from a study
-        return str(manifest["command"])
-    parts = ["difflab", "run", name]
-    if manifest.get("quick"):
-        parts.append("--quick")
-    if manifest.get("seed"):
-        parts += ["--seed", str(manifest["seed"])]
-    return " ".join(parts)

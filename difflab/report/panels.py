@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import axes as scales
 from . import numbers
-from .cases import ROUNDING, YARDSTICKS, Case, Group, family_of
+from .cases import Case, Group, family_of
+from .growth_fits import Guide
 from .style import GRID, INK, LIMIT, MUTED, PAPER, Look, arrow, canvas
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 STEP, SPREAD = 6.0, 36.0  # points between the marks of two backends at one size, and between the outermost
 SHARE = 0.7  # of the distance of two sizes, for the marks of one
+GUIDE = (7.0, 2.0, 1.5, 2.0)  # dashes of a line of theory
 Unit = Callable[[float | None], str]
-BENEATH = 5.0  # points by which the marks of yardsticks are larger, so that a mark of the same place does not hide them
 APART = 10.0  # points between hollow marks at one size, whose arrows need room
 BEYOND = (
     30.0  # forecasts further over the limit than this factor are drawn at its end, or the axis would hold little else
@@ -139,42 +140,6 @@ KINDS = (
 )
 
 
-def error_time(group: Group, looks: dict[str, Look], noun: str = "gradient") -> tuple[Figure, dict[str, str]]:
-    """Relative error against time of one gradient, both logarithmic.
-
-    Args:
-        group: cases that may be compared.
-        looks: marker, dash and colour per backend.
-        noun: what the cases compute.
-
-    Returns:
-        The figure, and for the gid of every mark what it says.
-    """
-    cases = [case for case in group.cases if has_error(case)]
-    floor = min((ROUNDING.get(case.dtype, ROUNDING["float64"]) for case in cases), default=ROUNDING["float64"]) / 8
-    figure, axes = canvas("relative error", f"time of one {noun}", bottom=38.0)
-    scales.set_time(axes, "x", [value for c in cases for value in (c.call_s, c.call_s_low, c.call_s_high) if value])
-    scales.set_error(axes, "y", [max(c.rel_error or 0.0, floor) for c in cases])
-    ranks = {size: rank for rank, (size, _) in enumerate(group.sizes)}
-    tips: dict[str, str] = {}
-    by_hand = {case.backend for case in cases if family_of(case) in YARDSTICKS}
-    for name, look in sorted(looks.items(), key=lambda item: item[0] not in by_hand):  # yardsticks lie beneath
-        own = [case for case in group.of(name) if has_error(case)]
-        xs, ys = [c.call_s or 0.0 for c in own], [max(c.rel_error or 0.0, floor) for c in own]
-        _line(axes, look, xs, ys)
-        for case, x, y in zip(own, xs, ys, strict=True):
-            if case.call_s_low and case.call_s_high:
-                axes.plot([case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
-            gid = f"mark-{len(tips)}"
-            size = 5.5 + 4.0 * ranks[case.size] / max(3, len(ranks) - 1) + (BENEATH if name in by_hand else 0.0)
-            _mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
-            tips[gid] = (
-                f"{name}, {case.size}: {numbers.scientific(case.rel_error)} in {numbers.seconds(case.call_s)}"
-                f" ({case.outcome_words})"
-            )
-    return figure, tips
-
-
 def growth(
     group: Group,
     looks: dict[str, Look],
@@ -182,6 +147,7 @@ def growth(
     y_label: str,
     set_axis: Callable[[Axes, str, Sequence[float]], None],
     unit: Unit,
+    guides: Sequence[Guide] = (),
 ) -> tuple[Figure, dict[str, str]]:
     """A quantity against the number of parameters, with limits and censored cases.
 
@@ -192,6 +158,7 @@ def growth(
         y_label: the quantity in words.
         set_axis: gives the y axis its scale and ticks.
         unit: writes a value with its unit.
+        guides: lines of theory.
 
     Returns:
         The figure, and for the gid of every mark what it says.
@@ -206,6 +173,9 @@ def growth(
     if primal:
         axes.plot(*zip(*primal, strict=True), color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2)
     tips: dict[str, str] = {}
+    for guide in guides:
+        tips[f"guide-{len(tips)}"] = guide.text
+        _guide(axes, guide, f"guide-{len(tips) - 1}")
     names = [name for name in looks if any(plan.shows(case) for case in group.of(name))]
     step = min(STEP, min(SPREAD, SHARE * gap) / max(1, len(names) - 1))
     for place, name in enumerate(names):
@@ -215,7 +185,7 @@ def growth(
         for case, value in own:
             if plan.column == "call_s" and case.call_s_low and case.call_s_high:
                 bounds = [case.call_s_low, case.call_s_high]
-                axes.plot([_x(case)] * 2, bounds, color=look.colour, linewidth=1.1, transform=moved)
+                _put(axes, [_x(case)] * 2, bounds, color=look.colour, linewidth=1.1, transform=moved)
             gid = f"mark-{len(tips)}"
             _mark(axes, look, _x(case), value, gid, moved=moved)
             tips[gid] = f"{name}, {case.size}: {unit(getattr(case, plan.column))}"
@@ -224,6 +194,11 @@ def growth(
         _censored(axes, looks[case.backend], _x(case), plan.drawn(bound), gid, _moved(axes, points))
         tips[gid] = f"{case.backend}, {case.size}: {case.outcome_words}, {plan.words(case, unit(bound))}"
     return figure, tips
+
+
+def _guide(axes: Axes, guide: Guide, gid: str) -> None:
+    xs, ys = zip(guide.first, guide.last, strict=True)
+    axes.plot(xs, ys, color=MUTED, linewidth=1.0, dashes=GUIDE, zorder=2.2, gid=gid)
 
 
 def _spread(axes: Axes, group: Group, names: Sequence[str], plan: Censored) -> Iterable[tuple[Case, float, float]]:
@@ -290,6 +265,13 @@ def _moved(axes: Axes, points: float) -> Transform:
     return axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
 
 
+def _put(axes: Axes, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+    """A line or mark on axes whose limits are set: what ``axes.plot`` does, without looking for new limits."""
+    from matplotlib.lines import Line2D
+
+    axes.add_artist(Line2D(xs, ys, **style))
+
+
 def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], moved: Transform | None = None) -> None:
     if len(xs) > 1:
         (line,) = axes.plot(
@@ -312,8 +294,8 @@ def _mark(
     fill = PAPER if hollow else look.colour
     edge = look.colour if hollow else PAPER
     scale = 1.25 if look.marker in "*XP^v" else 1.0  # as much ink as a circle
-    axes.plot(
-        [x], [y], linestyle="none", marker=look.marker, markersize=size * scale, markerfacecolor=fill,
+    _put(
+        axes, [x], [y], linestyle="none", marker=look.marker, markersize=size * scale, markerfacecolor=fill,
         markeredgecolor=edge, markeredgewidth=1.2 if hollow else 0.7, gid=gid, zorder=4,
         transform=moved or axes.transData, clip_on=False,
     )  # fmt: skip

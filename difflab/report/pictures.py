@@ -8,15 +8,85 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .style import WIDTH, blank, palettes
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
 LEVELS = 16  # shares of a colour that are told apart
 GAP = 1.0  # between pictures, in cells
 EDGE = 0.12
 POSITIVE, NEGATIVE, AMOUNT = "s3", "s1", "ink"
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Arrays side by side, as ``pictures`` describes them."""
+
+    arrays: tuple[np.ndarray, ...]
+    prefix: str
+    title: str
+    description: str
+    columns: int | None
+    limit: float
+    least: int
+    tips: Sequence[str]
+
+    @property
+    def _across(self) -> int:
+        return min(self.columns or len(self.arrays), len(self.arrays)) or 1
+
+    @property
+    def _signed(self) -> bool:
+        return any(bool((one < 0).any()) for one in self.arrays)
+
+    def markup(self) -> str:
+        """An ``<svg>`` element: what is positive in one colour, what is negative in another, the fuller the larger."""
+        across, prefix = self._across, self.prefix
+        rows = math.ceil(len(self.arrays) / across)
+        width = max((one.shape[1] for one in self.arrays), default=1) + GAP
+        height = max((one.shape[0] for one in self.arrays), default=1) + GAP
+        inner = []
+        for place, one in enumerate(self.arrays):
+            left, top = width * (place % across), height * (place // across)
+            shapes = _cells(one, self.limit, self._signed)
+            tip = f"<title>{_text(self.tips[place])}</title>" if place < len(self.tips) else ""
+            frame = (
+                f'<rect x="{-EDGE / 2:g}" y="{-EDGE / 2:g}" width="{one.shape[1] + EDGE:g}" '
+                f'height="{one.shape[0] + EDGE:g}" fill="none" class="k-muted" stroke-width="{EDGE:g}"/>'
+            )
+            inner.append(f'<g transform="translate({left:g} {top:g})">{tip}{shapes}{frame}</g>')
+        whole = max(width * across - GAP, float(self.least))
+        box = f"{-EDGE:g} {-EDGE:g} {whole + 2 * EDGE:g} {height * rows - GAP + 2 * EDGE:g}"
+        return (
+            f'<svg class="chart picture" viewBox="{box}" role="img" aria-labelledby="{prefix}-title {prefix}-desc">'
+            f'<title id="{prefix}-title">{_text(self.title)}</title>'
+            f'<desc id="{prefix}-desc">{_text(self.description)}</desc>{"".join(inner)}</svg>'
+        )
+
+    def drawn(self) -> Figure:
+        """A figure with axes for each array."""
+        from matplotlib.colors import LinearSegmentedColormap
+
+        light = palettes()["light"]
+        ends = [light[NEGATIVE], "#ffffff", light[POSITIVE]] if self._signed else ["#ffffff", light[AMOUNT]]
+        colours = LinearSegmentedColormap.from_list("difflab", ends)
+        across = self._across
+        rows = math.ceil(len(self.arrays) / across)
+        tallest = max((one.shape[0] / max(1, one.shape[1]) for one in self.arrays), default=1.0)
+        figure = blank(max(rows, 1) * WIDTH / across * min(tallest, 2.0))
+        for place, one in enumerate(self.arrays):
+            left, bottom = (place % across) / across, 1 - (place // across + 1) / rows
+            axes = figure.add_axes((left + 0.03 / across, bottom + 0.03 / rows, 0.94 / across, 0.94 / rows))
+            low = -self.limit if self._signed else 0.0
+            axes.imshow(one, cmap=colours, vmin=low, vmax=self.limit, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        return figure
 
 
 def pictures(
@@ -29,8 +99,8 @@ def pictures(
     limit: float | None = None,
     least: int = 0,
     tips: Sequence[str] = (),
-) -> str:
-    """Arrays side by side, as one ``<svg>`` element.
+) -> Arrays:
+    """Arrays side by side, as one picture.
 
     What is positive is drawn in one colour and what is negative in another, the more of it the larger the number;
     arrays without negative numbers are drawn in ink.
@@ -45,41 +115,16 @@ def pictures(
         least: so many cells wide at least, so that a picture of few cells does not fill the page.
         tips: for each array, what is shown when the pointer rests on it.
 
-    Returns:
-        Markup without styles and scripts.
-
     Example:
         >>> import numpy as np
-        >>> pictures([np.eye(2)], "p", "Unit", "The unit matrix.").count("<path")
+        >>> pictures([np.eye(2)], "p", "Unit", "The unit matrix.").markup().count("<path")
         1
     """
     import numpy as np
 
-    arrays = [np.atleast_2d(np.asarray(one, np.float64)) for one in arrays]
-    largest = max((float(np.max(np.abs(one), initial=0.0, where=np.isfinite(one))) for one in arrays), default=0.0)
-    limit = limit or largest or 1.0
-    signed = any(bool(np.any(one < 0)) for one in arrays)
-    across = min(columns or len(arrays), len(arrays)) or 1
-    rows = math.ceil(len(arrays) / across)
-    width = max((one.shape[1] for one in arrays), default=1) + GAP
-    height = max((one.shape[0] for one in arrays), default=1) + GAP
-    inner = []
-    for place, one in enumerate(arrays):
-        left, top = width * (place % across), height * (place // across)
-        shapes = _cells(one, limit, signed)
-        tip = f"<title>{_text(tips[place])}</title>" if place < len(tips) else ""
-        frame = (
-            f'<rect x="{-EDGE / 2:g}" y="{-EDGE / 2:g}" width="{one.shape[1] + EDGE:g}" '
-            f'height="{one.shape[0] + EDGE:g}" fill="none" class="k-muted" stroke-width="{EDGE:g}"/>'
-        )
-        inner.append(f'<g transform="translate({left:g} {top:g})">{tip}{shapes}{frame}</g>')
-    whole = max(width * across - GAP, float(least))
-    box = f"{-EDGE:g} {-EDGE:g} {whole + 2 * EDGE:g} {height * rows - GAP + 2 * EDGE:g}"
-    return (
-        f'<svg class="chart picture" viewBox="{box}" role="img" aria-labelledby="{prefix}-title {prefix}-desc">'
-        f'<title id="{prefix}-title">{_text(title)}</title><desc id="{prefix}-desc">{_text(description)}</desc>'
-        f"{''.join(inner)}</svg>"
-    )
+    found = tuple(np.atleast_2d(np.asarray(one, np.float64)) for one in arrays)
+    largest = max((float(np.max(np.abs(one), initial=0.0, where=np.isfinite(one))) for one in found), default=0.0)
+    return Arrays(found, prefix, title, description, columns, limit or largest or 1.0, least, tuple(tips))
 
 
 def _cells(array: np.ndarray, limit: float, signed: bool) -> str:

@@ -6,9 +6,13 @@ be light, dark or printed.  A backend is told apart by its marker and its dash a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (6, 1), (2, 3), (9, 3),
 )  # fmt: skip
 FIXED = {"reverse": 0, "finite": 1, "symbolic": 2, "forward": 3, "analytic": 4, "null": 5, "complex-step": 6}
+SCHEMES = ("light", "dark")
 
 WIDTH, HEIGHT = 360.0, 272.0  # points; the page scales charts to their column
 FONT = 10.0
@@ -116,15 +121,36 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def blank(height: float) -> Figure:
+    """A figure of the common width without axes."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    from .notebook import ShownFigure
+
+    figure = ShownFigure(figsize=(WIDTH / 72, height / 72), dpi=72)
+    FigureCanvasSVG(figure)
+    return figure
+
+
+@functools.cache
+def palettes() -> Mapping[str, Mapping[str, str]]:
+    """The colours of the roles as the style sheet has them: the first of a name is for light, the second for dark.
+
+    >>> sorted(palettes()), len(palettes()["light"]) == len(ROLES)
+    (['dark', 'light'], True)
+    """
+    sheet = (files("difflab.report") / "templates" / "style.css").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for name, colour in re.findall(r"--(\w+):\s*(#[0-9a-f]{6})\b", sheet):
+        found.setdefault(name, []).append(colour)
+    return {scheme: {role: found[role][place] for role in ROLES.values()} for place, scheme in enumerate(SCHEMES)}
+
+
 def canvas(
     y_label: str, x_label: str, height: float = HEIGHT, left: float = 56.0, bottom: float = 52.0
 ) -> tuple[Figure, Axes]:
     """An empty chart of the common size; the label of the y axis stands above it, where it reads without turning."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-    FigureCanvasSVG(figure)
+    figure = blank(height)
     top, right = 22.0 if y_label else 6.0, 12.0
     area = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
     axes = figure.add_axes(area)
@@ -180,3 +206,26 @@ def key_mark(
     mark.update(d="".join(parts), fill="paper" if hollow else look.role, stroke=look.role)
     mark["dashes"] = " ".join(f"{1.6 * length:g}" for length in look.dashes)
     return mark
+
+
+def line_mark(dashes: Sequence[float]) -> dict[str, Any]:
+    """What a legend key needs for a thin grey line without marks, with its dashes in line widths."""
+    return key_mark(None) | {"dashes": " ".join(f"{1.6 * length:g}" for length in dashes)}
+
+
+def ring_mark() -> dict[str, Any]:
+    """What a legend key needs for a mark with a ring around it."""
+    ring = _circle(7.0) + _circle(5.8, backwards=True) + _circle(3.4)
+    return key_mark(None, bare=True) | {"d": ring, "fill": "ink", "stroke": "paper"}
+
+
+def _circle(radius: float, backwards: bool = False) -> str:
+    """A circle around the middle of a legend key, as four curves; backwards it cuts a hole."""
+    near, sign = 0.5523 * radius, -1 if backwards else 1
+    points = [(0, -1, near, 0), (1, 0, 0, near), (0, 1, -near, 0), (-1, 0, 0, -near), (0, -1, near, 0)]
+    x, y = 17.0, 8.0
+    parts = [f"M{x:g} {y - radius:g}"]
+    for (a, b, da, db), (c, d, dc, dd) in itertools.pairwise(points):
+        curve = (x + sign * (a * radius + da), y + b * radius + db, x + sign * (c * radius - dc), y + d * radius - dd)
+        parts.append(f"C{' '.join(f'{one:.1f}' for one in (*curve, x + sign * c * radius, y + d * radius))}")
+    return "".join(parts) + "Z"

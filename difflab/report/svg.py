@@ -6,13 +6,17 @@ attributes.  Ids are renamed per chart so that two charts never share one; every
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 from xml.etree import ElementTree
 
-from .style import ROLES
+from . import raster
+from .style import ROLES, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,21 +27,81 @@ COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
 REFERENCE = re.compile(r"^#(.+)$|^url\(#(.+)\)$")
 
 
-def inline(figure: Figure, prefix: str, title: str, description: str, tips: Mapping[str, str]) -> str:
-    """The figure as an ``<svg>`` element for a page.
+class Shown(Protocol):
+    """What a panel shows: as markup for a page, and as a figure for people."""
+
+    def markup(self) -> str:
+        """An ``<svg>`` element without namespaces, styles, scripts or anything from outside."""
+        ...
+
+    def drawn(self) -> Figure:
+        """A figure, made within ``style.drawing()``; it may have placeholder colours."""
+        ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with all that a page says of it; only ``markup`` writes it out, which is most of the work.
+
+    ``figure`` was drawn within ``style.drawing()``; ``prefix`` begins every id and is unique in the page; ``title`` is
+    a short name for those who do not see the chart and ``description`` what it shows, with its numbers; ``tips`` are,
+    for the ``gid`` of a mark, what is shown when the pointer rests on it.
+    """
+
+    figure: Figure
+    prefix: str
+    title: str
+    description: str
+    tips: Mapping[str, str]
+
+    def markup(self) -> str:
+        """An ``<svg>`` element without namespaces, styles, scripts or anything from outside."""
+        with drawing():
+            return _written(self.figure, self.prefix, self.title, self.description, self.tips)
+
+    def drawn(self) -> Figure:
+        """The figure itself, in placeholder colours."""
+        return self.figure
+
+
+@dataclass(frozen=True)
+class Later:
+    """A picture that is drawn when it is first asked for, which a page with too many panels for it never does."""
+
+    draw: Callable[[], Picture]
+
+    @functools.cached_property
+    def picture(self) -> Picture:
+        """The picture, drawn once."""
+        with drawing():
+            return self.draw()
+
+    def markup(self) -> str:
+        """An ``<svg>`` element without namespaces, styles, scripts or anything from outside."""
+        return self.picture.markup()
+
+    def drawn(self) -> Figure:
+        """The figure itself, in placeholder colours."""
+        return self.picture.drawn()
+
+
+def inline(figure: Figure, prefix: str, title: str, description: str, tips: Mapping[str, str]) -> Picture:
+    """The figure as a picture for a page, written when the page is.
 
     Args:
-        figure: drawn within ``style.drawing()``, which must still be open.
+        figure: drawn within ``style.drawing()``.
         prefix: begins every id; unique in the page.
         title: a short name for those who do not see the chart.
         description: what it shows, with its numbers.
         tips: for the ``gid`` of a mark, what is shown when the pointer rests on it.
-
-    Returns:
-        Markup without namespaces, styles, scripts or anything from outside.
     """
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Picture(figure, prefix, title, description, tips)
+
+
+def _written(figure: Figure, prefix: str, title: str, description: str, tips: Mapping[str, str]) -> str:
+    stream, dense = io.StringIO(), raster.dense(figure)
+    with raster.without_marks(figure) if dense else contextlib.nullcontext():
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(_xml_text(stream.getvalue()))
     names = _reference_names(root, prefix)
     for element in list(root.iter()):
@@ -51,6 +115,8 @@ def inline(figure: Figure, prefix: str, title: str, description: str, tips: Mapp
         element = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})
         element.text = text
         root.insert(place, element)
+    if dense:
+        root.extend(raster.layers(figure))
     return ElementTree.tostring(root, encoding="unicode")
 
 

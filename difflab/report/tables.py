@@ -1,34 +1,30 @@
-"""The tables of a page: the scoreboard, all rows, what the processes measured, and facts about machine and method."""
+"""The tables of a page: all rows, what the table of all rows leaves out, and what the processes measured."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..harness.stopping import WORDS
-from . import axes, devices, numbers, self_tests
-from .cases import NOT_BEGUN, YARDSTICKS, Case, Group, backends, family_of, method
+from . import devices, numbers
+from .budget import ROWS_IN_FULL, ROWS_OF_PROCESSES
+from .cases import Case
 from .nouns import noun
-
-SENTENCE = 48  # characters of a reason that a cell of the scoreboard shows
-DENSE = 3  # more sizes than this are set smaller
-FORECAST = re.compile(
-    r"^the forecast (?:is|needs) ([\d ]+(?:\.\d+)?) ?([KMGT]?i?B|[mnu\N{MICRO SIGN}]?s|hours|days|years)\b"
-    r"(?:[^;(]*\(([\d ]+) evaluations of ([^)]*)\))?"
-)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its ``text``, the number by which it is sorted (``None`` for texts), what stands ``under`` the text."""
+    """One cell: its ``text``, the number by which it is sorted (``None`` for texts), what stands ``under`` the text.
+
+    ``icon``: a sign before the text, which says nothing that the text does not.
+    """
 
     text: str
     value: float | None = None
     numeric: bool = False
     under: str = ""
+    icon: str = ""
 
 
 def cell(value: float | None, write: Callable[[float], str] = numbers.count) -> Cell:
@@ -41,100 +37,13 @@ def cell(value: float | None, write: Callable[[float], str] = numbers.count) -> 
 
 
 @dataclass(frozen=True)
-class Score:
-    """One cell of the scoreboard; ``state`` is ok, bad or none, ``lines`` come below the headline, ``tip`` a reason."""
-
-    state: str
-    headline: str
-    lines: tuple[str, ...] = ()
-    chip: str = ""
-    tip: str = ""
-
-
-@dataclass(frozen=True)
-class Board:
-    """The scoreboard of one problem: sizes across, backends down."""
-
-    title: str
-    sizes: tuple[tuple[str, str], ...]
-    rows: tuple[tuple[str, str, tuple[Score, ...]], ...]
-
-    @property
-    def dense(self) -> bool:
-        """Whether there are so many sizes that the cells are set smaller."""
-        return len(self.sizes) > DENSE
-
-
-@dataclass(frozen=True)
 class Table:
-    """A plain table; ``same`` says in words what all its rows share."""
+    """A plain table; ``same`` says in words what all its rows share, ``left`` columns without room."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     same: str = ""
-
-
-# ------------------------------------------------------------------------------------------------ the scoreboard
-
-
-def scoreboard(groups: Sequence[Group]) -> list[Board]:
-    """One board per problem (and dtype, device and operator, where they vary).
-
-    Args:
-        groups: the cases, by what may be compared.
-    """
-    boards = []
-    for group in groups:
-        chips = {size: _chip(group, size) for size, _ in group.sizes}
-        rows = []
-        for name in backends(list(group.cases)):
-            cells = [group.at(size, name) for size, _ in group.sizes]
-            said = method(group.of(name)[0])
-            scores = tuple(_score(case, chips) for case in cells)
-            rows.append((name, "" if said == name else said, scores))
-        sizes = tuple((size, numbers.parameters(number)) for size, number in group.sizes)
-        boards.append(Board(group.title, sizes, tuple(rows)))
-    return boards
-
-
-def _chip(group: Group, size: str) -> tuple[Case, str] | None:
-    """The quickest general way at a size, or the only one of several that finished there."""
-    general = [c for c in group.cases if c.size == size and family_of(c) not in YARDSTICKS]
-    there = [c for c in general if c.timed]
-    if len(there) == 1:
-        over = len(general) > 1 and not any(case.outcome == "interrupted" for case in general)
-        return (there[0], "only one") if over else None
-    return (min(there, key=lambda case: case.call_s or 0.0), "quickest") if there else None
-
-
-def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> Score:
-    if case is None:
-        return Score("none", "not in the study")
-    if case.outcome_words == NOT_BEGUN:
-        return Score("none", NOT_BEGUN)
-    if not case.ok:
-        return Score("bad", case.outcome_words, _brief(case.reason), tip=case.reason)
-    lines = []
-    if bounds := numbers.interval(case.call_s_low, case.call_s_high):
-        lines.append(bounds)
-    lines += devices.clocks(case)
-    if case.digits is not None:
-        lines.append(f"{numbers.digits(case.digits)} digits")
-    if case.work_ratio is not None:
-        lines.append(f"{numbers.factor(case.work_ratio)} {numbers.TIMES} the loss")
-    if case.peak_bytes is not None:
-        lines.append(f"{devices.peak(case, case.peak_bytes)} peak")
-    headline = numbers.seconds(case.call_s) if case.call_s else "finished, not timed"
-    chip = chips[case.size]
-    return Score("ok", headline, tuple(lines), chip[1] if chip is not None and chip[0] is case else "")
-
-
-def _brief(reason: str) -> tuple[str, ...]:
-    """What a cell has room for; all of it is the cell's tip and a column of the table."""
-    if found := FORECAST.match(reason):
-        product = (f"{found[3]} {numbers.TIMES} {found[4]}",) if found[3] else ()
-        return (f"forecast {found[1].strip()} {found[2]}", *product)
-    return (axes.clipped(reason, SENTENCE),) if reason else ()
+    left: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------ all rows
@@ -160,6 +69,16 @@ def _text(column: str) -> Callable[[Case], Cell]:
     return lambda case: Cell(getattr(case, column))
 
 
+def _apart(case: Case) -> tuple[str, str]:
+    """The time and its uncertainty, to the same place."""
+    return numbers.measured_apart(case.call_s, case.call_s_low, case.call_s_high)
+
+
+def _width(case: Case) -> float | None:
+    """The width of the interval, by which its column is sorted."""
+    return case.call_s_high - case.call_s_low if case.call_s_high and case.call_s_low else None
+
+
 def _clock(case: Case) -> Cell:
     """The range of the clock of a GPU's multiprocessors before and after the samples."""
     low, high = case.sm_mhz_low, case.sm_mhz_high
@@ -178,11 +97,11 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Dtype", _text("dtype")),
     ("Device", _text("device")),
     ("Operator", _text("operator")),
-    ("Outcome", lambda case: Cell(case.outcome_words)),
+    ("Outcome", lambda case: Cell(case.outcome_words, icon=case.icon)),
     ("Prepare", _time("prepare_s")),
     ("First call", _time("first_call_s")),
-    (ONE, _time("call_s")),
-    ("95 % interval", lambda case: Cell(numbers.interval(case.call_s_low, case.call_s_high), case.call_s_low, True)),
+    (ONE, lambda case: cell(case.call_s, lambda value: _apart(case)[0])),
+    ("95 % interval", lambda case: Cell(_apart(case)[1], _width(case), True)),
     ("Event", _time("event_s")),
     ("Enqueue", _time("enqueue_s")),
     ("Bound by the host", lambda case: Cell({"True": "yes", "False": "no"}.get(case.host_bound, ""))),
@@ -217,24 +136,89 @@ COLUMNS: tuple[tuple[str, Callable[[Case], Cell]], ...] = (
     ("Reason", _text("reason")),
 )
 SHARED = ("Dtype", "Device", "Operator")
+CORE = frozenset(
+    {"Backend", "Parameters", *SHARED, "Outcome", ONE, "95 % interval", "Work ratio", "Verdict", "Peak",
+     "Relative error", "Reason"}
+)  # fmt: skip
+"""What a table of very many rows shows of each."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of all rows; ``shown`` tells whether the table has it."""
+
+    heading: str
+    cells: tuple[Cell, ...]
+    shown: bool
+
+
+def _columns(cases: Sequence[Case]) -> list[Column]:
+    """Every column that says anything of any case."""
+    one, full = f"One {noun(cases)}", len(cases) <= ROWS_IN_FULL
+    found = []
+    for name, read in COLUMNS:
+        cells = tuple(read(case) for case in cases)
+        texts = {cell.text for cell in cells}
+        if texts - {""}:
+            shown = (full or name in CORE) and not (name in SHARED and len(texts) == 1)
+            found.append(Column(one if name == ONE else name, cells, shown))
+    return found
 
 
 def all_rows(cases: Sequence[Case]) -> Table:
     """Every case with every column that says anything; what is the same in all rows is said once.
 
+    Of more than ``budget.ROWS_IN_FULL`` cases only the core columns are shown; ``rest`` has the others.
+
     Args:
         cases: in the order of the study.
     """
-    one = f"One {noun(cases)}"
-    columns = [(one if name == ONE else name, [read(case) for case in cases]) for name, read in COLUMNS]
-    same = [cells[0].text for name, cells in columns if name in SHARED and len({cell.text for cell in cells}) == 1]
-    kept = [
-        (name, cells)
-        for name, cells in columns
-        if any(cell.text for cell in cells) and not (name in SHARED and len({cell.text for cell in cells}) == 1)
-    ]
-    rows = tuple(zip(*(cells for _, cells in kept), strict=True))
-    return Table(tuple(name for name, _ in kept), rows, ", ".join(text for text in same if text))
+    columns = _columns(cases)
+    same = [column.cells[0].text for column in columns if _said_once(column)]
+    kept = [column for column in columns if column.shown]
+    rows = tuple(zip(*(column.cells for column in kept), strict=True))
+    left = tuple(column.heading for column in columns if not column.shown and not _said_once(column))
+    return Table(tuple(column.heading for column in kept), rows, ", ".join(same), left)
+
+
+def _said_once(column: Column) -> bool:
+    return column.heading in SHARED and not column.shown
+
+
+def rest(
+    cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[float]]] | None = None
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """What the table of all rows does not show of each case, and of many cases what their processes measured.
+
+    Args:
+        cases: in the order of the study.
+        samples: seconds per call by case id, one list per process; only where ``processes`` has no table of them do
+            they belong to the rest.
+
+    Returns:
+        By case id, pairs of a heading and a text with its unit; what was not measured is left out.
+
+    >>> rest([])
+    {}
+    """
+    hidden = [column for column in _columns(cases) if not column.shown]
+    found = {
+        case.case: tuple((column.heading, column.cells[k].text) for column in hidden if column.cells[k].text)
+        for k, case in enumerate(cases)
+    }
+    if len(cases) > ROWS_OF_PROCESSES:
+        for case in cases:
+            if measured := _measured(case, (samples or {}).get(case.case, ())):
+                pairs = zip(PROCESSES, measured, strict=True)
+                found[case.case] += tuple((name, cell.text) for name, cell in pairs if cell.text and name in MORE)
+    return found
+
+
+PROCESSES = (
+    "Backend", "Dtype", "Processes", "Samples", "Least", "Middle", "Most", "Outliers", "Noisy", "No more because",
+    "Median of each",
+)  # fmt: skip
+MORE = frozenset({"Outliers", "Noisy", "No more because"})  # what neither a column of all rows nor the samples say
 
 
 def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[float]]]) -> Table | None:
@@ -248,42 +232,30 @@ def processes(cases: Sequence[Case], samples: Mapping[str, Sequence[Sequence[flo
         samples: seconds per call by case id, one list per process.
 
     Returns:
-        The table, or ``None`` when there are no samples.
+        The table, or ``None`` when there are no samples, or more than ``budget.ROWS_OF_PROCESSES`` cases.
     """
+    if len(cases) > ROWS_OF_PROCESSES:
+        return None
+    rows = [row for case in cases if (row := _measured(case, samples.get(case.case, ())))]
+    return Table(PROCESSES, tuple(rows)) if rows else None
+
+
+def _measured(case: Case, samples: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
+    """One row of the table of processes; nothing without samples."""
     from statistics import median
 
-    rows = []
-    for case in cases:
-        lists = [[value for value in one if math.isfinite(value)] for one in samples.get(case.case, ())]
-        lists = [one for one in lists if one]
-        every = [value for one in lists for value in one]
-        if every:
-            medians = ", ".join(numbers.seconds(median(one)) for one in lists)
-            rows.append(
-                (
-                    Cell(case.backend, under=case.place), Cell(case.dtype),
-                    cell(len(lists), numbers.count), cell(len(every), numbers.count),
-                    cell(min(every), numbers.seconds), cell(median(every), numbers.seconds),
-                    cell(max(every), numbers.seconds), _outliers(case), _noisy(case),
-                    Cell(WORDS.get(case.stopped, "")), Cell(medians),
-                )
-            )  # fmt: skip
-    if not rows:
-        return None
-    columns = (
-        "Backend",
-        "Dtype",
-        "Processes",
-        "Samples",
-        "Least",
-        "Middle",
-        "Most",
-        "Outliers",
-        "Noisy",
-        "No more because",
-        "Median of each",
-    )
-    return Table(columns, tuple(rows))
+    lists = [[value for value in one if math.isfinite(value)] for one in samples]
+    lists = [one for one in lists if one]
+    every = [value for one in lists for value in one]
+    if not every:
+        return ()
+    medians = ", ".join(numbers.seconds(median(one)) for one in lists)
+    return (
+        Cell(case.backend, under=case.place), Cell(case.dtype),
+        cell(len(lists), numbers.count), cell(len(every), numbers.count),
+        cell(min(every), numbers.seconds), cell(median(every), numbers.seconds), cell(max(every), numbers.seconds),
+        _outliers(case), _noisy(case), Cell(WORDS.get(case.stopped, "")), Cell(medians),
+    )  # fmt: skip
 
 
 def _outliers(case: Case) -> Cell:
@@ -301,42 +273,3 @@ def _noisy(case: Case) -> Cell:
         return Cell("", None, numeric=True)
     text = f"{numbers.count(case.noisy_processes)} (moved by {100 * case.sentinel_moved:.0f} %)"
     return Cell(text, case.noisy_processes, numeric=True)
-
-
-# ------------------------------------------------------------------------------------------------ facts
-
-
-def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What computed, as pairs of a name and a text; what the manifest does not say is left out.
-
-    Args:
-        environment: the manifest's description of machine and software.
-    """
-    packages = environment.get("packages") or {}
-    libraries = [
-        " ".join(str(one[key]) for key in ("internal_api", "version", "architecture") if one.get(key))
-        for one in environment.get("blas") or []
-    ]
-    memory = environment.get("memory_bytes")
-    kernels = environment.get("kernels") or {}
-    git = environment.get("git") or {}
-    commit = str(git.get("commit") or "")[:12]
-    python = [str(environment[key]) for key in ("implementation", "python") if environment.get(key)]
-    found = [
-        ("Processor", _words(environment.get("cpu"))),
-        ("Processors usable", _words(environment.get("cores"))),
-        ("Memory", numbers.size_in_bytes(memory) if memory else ""),
-        ("Self-test of memory", self_tests.row(environment)),
-        ("System", _words(environment.get("platform"))),
-        ("Python", " ".join(python)),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items() if version)),
-        ("Numerical libraries", ", ".join(dict.fromkeys(libraries))),
-        ("Kernels of OpenBLAS", f"{kernels['used']}, set by difflab: {kernels['why']}" if kernels.get("used") else ""),
-        ("Threads per worker", _words(environment.get("threads"))),
-        ("Source", f"commit {commit}{', with local changes' if git.get('changed') else ''}" if commit else ""),
-    ]
-    return [(name, text) for name, text in found if text]
-
-
-def _words(value: Any) -> str:
-    return "" if value is None else str(value)

@@ -1,262 +1,328 @@
-"""The words of the field that the page uses, each explained once, and how the numbers were made, in sentences."""
+"""The words of the field that pages use, each with what it means in a sentence or two."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from ..harness.study_kinds import KINDS
-from . import numbers
-from .cases import OUTCOMES, Case
-from .nouns import DIRECTED, NOUNS
+from .cases import NOT_BEGUN, OUTCOMES, WRONG, Case
+from .nouns import NOUNS
+from .numbers import PLUS_MINUS
+from .terms import Term
 
-GLOSSARY: tuple[tuple[str, str], ...] = (
-    ("Loss", "The one number that says how wrong a model is. Training makes it small."),
-    ("Parameters", "The numbers that training changes: weights and biases. Their count is the size of the problem."),
-    ("Gradient", "One slope per parameter: how the loss changes when this parameter grows a little."),
-    (
+AMBIGUOUS = ("finished", "lost", "interrupted")  # words of outcomes that texts use in other senses too
+
+GLOSSARY: tuple[Term, ...] = (
+    # What is differentiated, and how.
+    Term("Loss", "The one number that says how wrong a model is. Training makes it small.", ("losses",)),
+    Term(
+        "Parameters",
+        "The numbers that training changes: weights and biases. Their count is the size of the problem.",
+        ("parameter",),
+    ),
+    Term(
+        "Gradient", "One slope per parameter: how the loss changes when this parameter grows a little.", ("gradients",)
+    ),
+    Term(
+        "Backend",
+        "One way of differentiating as a program, with its options: difflab's own, or another library.",
+        ("backends",),
+    ),
+    Term(
         "Finite differences",
         "Change each parameter a little, evaluate the loss again, divide the difference by the step: one or two "
         "evaluations per parameter, and an error that no step makes vanish.",
+        (
+            "finite",
+            "finite difference",
+            "difference quotient",
+            "difference quotients",
+            "quotient of differences",
+            "quotients of differences",
+            "forward difference",
+            "central difference",
+        ),
     ),
-    (
-        "Order, Richardson",
-        "A scheme of order p has an error that falls with the p-th power of the step. Richardson extrapolation "
-        "combines the quotients of several steps, so that the leading errors cancel, and estimates what is left.",
+    Term(
+        "Order of a scheme",
+        "A scheme of finite differences of order p has an error that falls with the p-th power of the step.",
+        ("order 2", "order 4", "order 6", "order 8"),
     ),
-    (
+    Term(
+        "Richardson extrapolation",
+        "Finite differences with several steps, combined so that the leading errors cancel; what is left is estimated.",
+        ("Richardson",),
+    ),
+    Term(
         "Complex step",
         "Change each parameter by a tiny imaginary number and read the slope from the imaginary part: nothing is "
         "subtracted, so no digit is lost.",
+        ("complex-step",),
     ),
-    (
+    Term(
         "Symbolic differentiation",
         "Write the loss as one formula and differentiate the formula. Exact, but formulas swell.",
+        ("symbolic", "symbolically"),
     ),
-    (
+    Term(
         "Forward mode",
         "Carry the derivative along a direction through the loss, step by step. Exact; a direction for each parameter.",
+        ("forward",),
     ),
-    (
+    Term(
         "Reverse mode",
         "Run the loss once, then go back through its steps and collect all slopes at once. Exact; one pass, whatever "
         "the number of parameters. Known as backpropagation.",
+        ("reverse", "backpropagation"),
     ),
-    ("Hand-derived gradient", "Formulas that a person derived and wrote in NumPy: the yardstick for speed."),
-    ("Null backend", "Returns zeros and computes nothing: what it costs is the measuring itself."),
-    (
+    Term(
+        "Primal",
+        "What is differentiated, evaluated without derivatives: the loss and the values on the way to it.",
+        ("primals",),
+    ),
+    Term(
+        "Tangent",
+        "What forward mode carries beside each value: how fast it changes along the chosen direction.",
+        ("tangents",),
+    ),
+    Term(
+        "Cotangent",
+        "What reverse mode carries back to each value: how fast the result changes with it. Also called adjoint.",
+        ("cotangents", "adjoint", "adjoints"),
+    ),
+    Term(
+        "Hand-derived gradient",
+        "Formulas that a person derived and wrote in NumPy: the yardstick for speed.",
+        ("analytic", "derived by hand", "hand-derived"),
+    ),
+    Term("Null backend", "Returns zeros and computes nothing: what it costs is the measuring itself.", ("null",)),
+    Term(
         "Tape",
         "The list of steps that evaluating the loss takes, recorded once; automatic differentiation works on it. In "
-        "reverse mode the steps that collect the slopes are appended to it.",
+        "reverse mode the steps that collect the slopes are appended to it. Tape length: how many steps it has.",
+        ("tapes", "tape length"),
     ),
-    (
+    Term(
+        "Equation",
+        "One step of a tape: an operation, the values that it reads and the one that it makes.",
+        ("equations",),
+    ),
+    Term(
+        "Primitive",
+        "An operation whose derivative is known by a rule, such as multiply, tanh or matmul.",
+        ("primitives",),
+    ),
+    Term(
+        "Kink",
+        "A point where a function has a corner, as relu at 0: the slopes from both sides differ, so there is no "
+        "derivative.",
+        ("kinks",),
+    ),
+    Term(
         "Kink table",
-        "At a point where a function has a corner, its slopes from both sides differ, and one table fixes the answer: "
-        "the slope of relu at 0 is 0, max shares among ties, pooling goes to the first.",
+        "Fixes one answer for every corner: the slope of relu at 0 is 0, max shares among ties, pooling goes to the "
+        "first.",
     ),
-    (
+    Term(
         "Tie",
         "Two numbers that are compared, as in max, are equal: the loss has a corner there, and the kink table decides.",
+        ("ties",),
     ),
-    (
+    Term(
+        "Expression swell",
+        "The formula of a derivative repeats parts of the formula it comes from, so it can be far larger.",
+        ("swell", "swells", "swelling"),
+    ),
+    Term(
         "Operation counts",
         "Additions, multiplications and function calls in the formulas of symbolic differentiation: of the loss, of "
-        "the gradient, and of the gradient after everything that occurs twice is computed once (sharing).",
+        "the gradient, and of the gradient after everything that occurs twice is computed once (shared).",
+        ("Ops, loss", "Ops, gradient", "Ops, shared"),
     ),
-    (
+    # How far it is right.
+    Term(
+        "Dtype",
+        "The format of the numbers. float64 holds 15.7 decimal digits, float32 holds 6.9, float16 holds 3.0.",
+        ("dtypes", "float64", "float32", "float16"),
+    ),
+    Term(
         "Certified reference",
-        "The gradient enclosed in intervals of many more digits than the dtype holds, so an error is the distance from "
-        "the true value, not from another program. Reference certified says that there was one; it is no praise of the "
+        "The true result, enclosed with many more digits than the dtype holds, so an error is the distance "
+        "from the truth, not from another program. Reference certified says that there was one; it is no praise of the "
         "gradient beside it.",
+        ("certified", "certified references", "Reference certified"),
     ),
-    (
-        "Relative error",
-        "The length of the error divided by the length of the true gradient. Digits: minus its decimal logarithm, at "
-        "most what the dtype holds. Worst digits: the correct digits of the single worst parameter; middle digits: "
-        "half of them have more. Estimated error: what a method that estimates its own error, such as Richardson "
-        "extrapolation, says without the truth.",
+    Term(
+        "Ball arithmetic",
+        "Every number is computed with a bound on its error beside it, so that the result provably encloses the truth.",
     ),
-    (
+    Term("Relative error", "The length of the error divided by the length of the true result.", ("relative errors",)),
+    Term(
+        "Correct digits",
+        "Minus the decimal logarithm of the relative error: about how many leading digits are right, at most what the "
+        "dtype holds.",
+        ("digits", "correct digit"),
+    ),
+    Term("Worst digits", "The correct digits of the single worst parameter."),
+    Term("Middle digits", "Half of the parameters have more correct digits than this, half have fewer."),
+    Term(
+        "Estimated error",
+        "What a method that estimates its own error, such as Richardson extrapolation, says without the truth.",
+    ),
+    Term(
         "ULP",
         "Unit of the last place: the distance between two neighbouring numbers of a dtype at the true value. Rounding "
         "correctly is at most half a unit off. Worst ULPs: the error of the worst coordinate. A coordinate that is "
         "tiny beside the largest one counts as if it were as large as the rounding of that one.",
+        ("ULPs", "worst ULPs"),
     ),
-    (
-        "Prepare, first call, one gradient",
-        "What is done once (recording, differentiating, compiling), the first use, and the steady time of each later "
-        "use. Never mixed.",
+    # How long it takes.
+    Term(
+        "Prepare",
+        "What is done once before the first call: recording, differentiating, compiling. Never mixed with the time of "
+        "a call.",
+        ("preparing", "prepared", "preparation"),
     ),
-    (
+    Term(
+        "First call",
+        "The first use of what was prepared, which may compile or allocate what later calls find ready.",
+        ("first calls",),
+    ),
+    Term(
+        "Later call",
+        "The steady time of each use after the first: this is the time that pages compare.",
+        ("later calls", *(f"One {noun}" for noun in (*NOUNS.values(), "derivative"))),
+    ),
+    Term(
         "Work ratio",
         "The time of one gradient, which includes the value, or of what else the page is about, divided by the time "
         "of the loss alone, which runs as the user wrote it: below 1, what is compiled is quicker than the plain loss.",
+        ("work ratios", "times the loss", "times the loss itself", "in losses"),
     ),
-    (
+    Term(
         "95 % interval",
         "Made so that it covers the true median in at least 95 of 100 repetitions; from the medians of separate "
-        "processes.",
+        f"processes. {PLUS_MINUS} gives its half width; where it reaches further to one side, both distances stand "
+        "behind the number.",
+        ("95 % intervals", "interval", "intervals", PLUS_MINUS),
     ),
-    (
+    Term(
         "Verdict",
         "Faster, slower, equivalent (within 3 %) or ambiguous, compared with the baseline measured by turns with it.",
+        ("verdicts", "equivalent", "ambiguous"),
     ),
-    (
-        "Peak, arrays, forecast",
-        "Memory. Peak: by how much the process grew at most while it prepared and computed one gradient; memory that "
-        "it held already is used again without growth, and growth below 256 KiB is noise of pages. Arrays: all that "
-        "NumPy had allocated at once, from new memory or old, so they can exceed the peak. Forecast: what the backend "
-        "announced before anything was allocated. The peaks of import, build (the problem and its data), prepare, the "
-        "first call and a later one are each above what the process held when that began.",
+    Term("Baseline", "The backend that verdicts compare the others with; the study names it.", ("baselines",)),
+    Term(
+        "By turns",
+        "Backends that are compared compute one after the other in short turns of random order, so that the machine "
+        "disturbs all of them alike.",
+        ("take turns", "takes turns", "took turns"),
+    ),
+    Term(
+        "Epoch",
+        "One fresh process for each case of a block, measured by turns; every epoch starts all processes anew, and "
+        "intervals are made of epochs.",
+        ("epochs",),
+    ),
+    Term(
+        "Sample",
+        "As many calls as fill the time of a sample, timed together and divided by their number. Mild and severe "
+        "outliers, by Tukey's rule, are counted and kept.",
+        ("samples", "outliers", "outlier"),
+    ),
+    Term(
+        "Sentinel",
+        "A fixed piece of work timed between the rounds: where its time moves by more than 5 %, the machine is noisy.",
+        ("sentinels", "noisy"),
+    ),
+    Term(
+        "Quick run",
+        "One process per case at the sizes of a quick run: a first look, without intervals and verdicts.",
+        ("quick runs",),
+    ),
+    Term(
+        "Evaluations",
+        "How often the loss was evaluated, or passed through with a derivative, for one result.",
+        ("evaluation",),
+    ),
+    Term(
+        "Exponent",
+        "The slope of a straight line through the points on logarithmic axes: what grows as n to the power 1 doubles "
+        "with twice the size, what grows as n to the power 0 stays.",
+        ("exponents",),
+    ),
+    Term(
+        "Pareto front",
+        "The cases that no other beats in everything shown, such as time and error: one is better in the one only by "
+        "being worse in the other.",
+        ("Pareto",),
+    ),
+    Term(
+        "Censored",
+        "Of a case that was stopped or refused only a bound is known: its mark is at the limit or the forecast, with "
+        "an arrow.",
+        ("censored points",),
+    ),
+    # What it needs.
+    Term(
+        "Peak",
+        "By how much the process grew at most while it prepared and computed one result; memory that it held already "
+        "is used again without growth, and growth below 256 KiB is noise of pages. The peaks of import, build (the "
+        "problem and its data), prepare, the first call and a later one are each above what the process held when that "
+        "began.",
+        ("peaks",),
+    ),
+    Term(
+        "Arrays",
+        "All that NumPy had allocated at once, from new memory or old, so they can exceed the peak.",
+        ("array bytes",),
+    ),
+    Term(
+        "Forecast",
+        "What a backend announces of its time and memory before it allocates anything.",
+        ("forecasts",),
+    ),
+    Term(
+        "Manifest",
+        "The description of a run that is stored with it: study, settings, machine, versions.",
+        ("manifests",),
+    ),
+    Term(
+        "Seed",
+        "The number from which all random choices of a run are drawn, so that they can be drawn again.",
+        ("seeds",),
     ),
 )
 
 
-METHODS = frozenset(
-    {
-        "Loss", "Gradient", "Finite differences", "Order, Richardson", "Complex step", "Symbolic differentiation",
-        "Forward mode", "Reverse mode", "Kink table",
-    }
-)  # fmt: skip
-
-
-def methods() -> list[tuple[str, str]]:
-    """What pages of every kind say of the ways of differentiating."""
-    return [entry for entry in GLOSSARY if entry[0] in METHODS]
-
-
-def glossary() -> list[tuple[str, str]]:
-    """Terms and what they mean, the outcomes last."""
-    outcomes = "; ".join(f"{words}: {meaning}" for words, meaning in OUTCOMES.values())
-    return [*GLOSSARY, ("Outcomes", f"Every case ends in one of these ways. {outcomes[0].upper()}{outcomes[1:]}.")]
-
-
-def method(manifest: Mapping[str, Any], cases: Sequence[Case]) -> list[str]:
-    """How the numbers were made, in sentences, with the settings of the run.
+def outcomes(cases: Iterable[Case]) -> list[Term]:
+    """One entry that says what the outcomes of these cases mean, each with its icon.
 
     Args:
-        manifest: the description of the run.
-        cases: all rows, for how many processes there really were.
+        cases: of one page.
+
+    Returns:
+        Nothing where there is no case.
     """
-    if manifest.get("method"):  # who did not measure by the rules of a study says how
-        return [str(sentence) for sentence in manifest["method"]]
-    study = manifest.get("study") or {}
-    timing, limits = study.get("timing") or {}, study.get("limits") or {}
-    said = [
-        "Every case runs in fresh Python processes of its own; time, memory and accuracy are measured in separate "
-        "passes, so that none disturbs another.",
-    ]
-    counts = sorted({int(case.processes) for case in cases if case.processes})
-    if manifest.get("quick"):
-        said.append("This was a quick run: one process per case, no intervals, no verdicts.")
-    elif counts:
-        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-        said.append(
-            f"Each case was timed in {number} {'process' if counts == [1] else 'processes'}. A time is the median of "
-            "the medians of the processes; its interval is read from their order and assumes no distribution (it needs "
-            "six processes)."
-        )
-        said += _enough(cases, timing)
-    if (sample := timing.get("sample_ms")) is not None:
-        said.append(
-            f"A sample is as many calls as take {numbers.trimmed(numbers.seconds(sample / 1e3))} or more, after calls "
-            "that are not timed; the backends take turns in random order. Preparing, the first call and later calls "
-            "are timed apart."
-        )
-    if limits.get("seconds") is not None and limits.get("memory") is not None:
-        seconds = numbers.trimmed(numbers.seconds(limits["seconds"]))
-        memory = numbers.trimmed(numbers.size_in_bytes(limits["memory"]))
-        said.append(
-            f"A case may take {seconds} of computing per process and {memory} beyond an idle worker. What a forecast "
-            "puts over a limit is refused, and what meets a limit is stopped: both stay on this page as results."
-        )
-    operator = study.get("operator") or "gradient"
-    said.append(
-        f"Errors are distances from a certified reference: the {NOUNS.get(operator, operator)} of the same recorded "
-        "loss in interval arithmetic with many more digits. A case is called right if it is as close as theory says "
-        "its method can be."
-    )
-    if len({case.dtype for case in cases} | {"float64"}) > 1:
-        said.append(
-            "The truth is that of the float64 data in all dtypes, so rounding data and constants to a smaller one "
-            "counts as error of that dtype."
-        )
-    if operator in DIRECTED:
-        said.append(
-            "The vectors are random numbers of unit length together, drawn in double precision with the seed of the "
-            "run and rounded to the dtype: the same for all backends."
-        )
-    return said
+    found = {case.outcome: case for case in cases}
+    said, forms = [], ["outcomes"]
+    for name, outcome in OUTCOMES.items():
+        if name in found:
+            word = found[name].outcome_words
+            said.append(f"{outcome.icon} {outcome.word}: {outcome.meaning}")
+            forms += [form for form in (outcome.word, word) if form not in AMBIGUOUS and form != NOT_BEGUN]
+    forms += ["wrong gradients", WRONG] if "invalid" in found else []
+    meaning = f"Every case ends in one way, told by a sign and a word. {'; '.join(said)}."
+    return [Term("Outcome", meaning, tuple(dict.fromkeys(forms)))] if said else []
 
 
-def _enough(cases: Sequence[Case], timing: Mapping[str, Any]) -> list[str]:
-    """Why there were no more processes, and whether the machine was quiet meanwhile."""
-    said = []
-    if any(case.stopped for case in cases) and timing.get("target") is not None:
-        said.append(
-            "More processes were started while they might help: until half the width of the interval was within "
-            f"{100 * timing['target']:g} % of the time, no longer became smaller, or the study's processes or time "
-            "were used up. Why each case stopped is in the table of processes; the rule never looks at who is faster."
-        )
-    if heard := [case for case in cases if case.noisy_processes is not None and case.processes]:
-        noisy, every = (
-            int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes")
-        )
-        most = max(case.sentinel_moved or 0.0 for case in heard)
-        said.append(
-            "Between the rounds a fixed piece of work was timed as a sentinel: in "
-            f"{numbers.grouped(noisy)} of {numbers.counted(every, 'process', 'processes')} its time moved by more than "
-            f"5 % (at most by {100 * most:.0f} %), which is noise of the machine. Nothing was dropped for it: turns "
-            "are so short that all backends meet the same noise."
-        )
-    return said
-
-
-def examined(manifest: Mapping[str, Any]) -> list[str]:
-    """How the cases of a study that times nothing were run, in sentences.
+def explained(own: Iterable[Term], cases: Sequence[Case]) -> list[Term]:
+    """All that a page could explain: the terms of its kind, the outcomes of its cases, and those of every page.
 
     Args:
-        manifest: the description of the run.
+        own: the terms of the kind, which go before those of every page of the same name.
+        cases: of the page.
     """
-    study = manifest.get("study") or {}
-    limits, kind = study.get("limits") or {}, KINDS.get(str(study.get("answer")))
-    alone = kind is not None and kind.alone
-    said = "Every case runs once, in a fresh Python process of its own"
-    said += ", and no other at the same time." if alone else "; nothing is timed."
-    if limits.get("seconds") is not None and limits.get("memory") is not None:
-        seconds = numbers.trimmed(numbers.seconds(limits["seconds"]))
-        memory = numbers.trimmed(numbers.size_in_bytes(limits["memory"]))
-        said += f" It may take {seconds} and {memory} beyond an idle worker; what meets a limit is stopped and told so."
-    return [said]
-
-
-def references(truths: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What is known of the reference gradient of each problem and size.
-
-    Args:
-        truths: by problem and size: ``bits``, ``narrow``, ``seconds``, ``ties``, ``checked``, ``sampled``, or ``why``
-            there is none.
-    """
-    found = []
-    for name, truth in sorted(truths.items()):
-        if truth.get("why"):
-            found.append((name, f"none: {truth['why']}"))
-            continue
-        parts = []
-        if truth.get("bits"):
-            parts.append(f"{truth['bits']} bits")
-        if truth.get("narrow") is not None:
-            parts.append(
-                "all intervals narrow" if truth["narrow"] else f"some intervals wide ({truth.get('reason') or 'kinks'})"
-            )
-        if truth.get("sampled"):
-            known, every = truth["sampled"]
-            parts.append(f"a sample of {numbers.grouped(known)} of {numbers.counted(every, 'coordinate')}")
-        if truth.get("checked"):
-            parts.append("checked by power series")
-        if truth.get("ties"):
-            parts.append(f"{numbers.counted(int(truth['ties']), 'tie')} met")
-        if truth.get("seconds") is not None:
-            parts.append(f"computed in {numbers.seconds(truth['seconds'])}")
-        found.append((name, ", ".join(parts) or "certified"))
-    return found
+    found: dict[str, Term] = {}
+    for term in (*own, *GLOSSARY, *outcomes(cases)):
+        found.setdefault(term.name.lower(), term)
+    return list(found.values())

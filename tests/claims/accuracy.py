@@ -18,5 +18,5 @@ def _run(reverse: float, one_sided: float) -> made.MadeUpRun:
 
 AGREES = _run(2e-16, 1e-9)
 OPPOSES = _run(1e-9, 2e-16)
-SAYS = r"reverse mode .*right to at least 15\.7 digits in float64.*one-sided\) to 9\.0"
-SAYS_INSTEAD = r"one-sided\) .*right to at least 15\.7 digits in float64.*reverse mode to 9\.0"
+SAYS = r"Reverse mode kept the most digits .*at least 15\.7 in float64.*one-sided\) the fewest, 9\.0"
+SAYS_INSTEAD = r"one-sided\) kept the most digits .*at least 15\.7 in float64.*reverse mode the fewest, 9\.0"

@@ -19,5 +19,5 @@ def _run(quickest: str, other: str) -> made.MadeUpRun:
 
 AGREES = _run("reverse", "forward")
 OPPOSES = _run("forward", "reverse")
-SAYS = r"reverse mode was the quickest.*forward mode took 610 times as long"
-SAYS_INSTEAD = r"forward mode was the quickest.*reverse mode took 610 times as long"
+SAYS = r"Reverse mode was the quickest.*Forward mode took 610 times as long"
+SAYS_INSTEAD = r"Forward mode was the quickest.*Reverse mode took 610 times as long"

@@ -20,5 +20,5 @@ def _run(factor: float) -> made.MadeUpRun:
 
 AGREES = _run(1.0)
 OPPOSES = _run(2.0)
-SAYS = r"took 1\.0+ times as long as the hand-derived gradient: of 2 rows, 2 level"
-SAYS_INSTEAD = r"took 2\.0 times as long as the hand-derived gradient: of 2 rows, 2 slower"
+SAYS = r"took 1\.000 ± 0\.010 times as long as the hand-derived gradient: of 2 rows, 2 level"
+SAYS_INSTEAD = r"took 2\.000 ± 0\.020 times as long as the hand-derived gradient: of 2 rows, 2 slower"

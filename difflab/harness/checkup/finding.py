@@ -6,17 +6,24 @@ from typing import Any, NamedTuple
 
 from ..process import START_SECONDS, Worker, ask
 
-OK, NOTE, PROBLEM = "ok", "note", "problem"
+OK, NOTE, PROBLEM, OPTION = "ok", "note", "problem", "option"
+"""A problem keeps difflab from measuring rightly, a note makes measuring worse, an option is not installed."""
+
 REINSTALL = "This is a fault of difflab or of its installation: install it afresh, and report it if that does not help."
 
 
 class Finding(NamedTuple):
-    """One line: ``what`` was looked at, its ``state`` (ok, note, problem), a ``figure``, and the ``advice``, if any."""
+    """One thing that was looked at.
+
+    ``what`` it is, its ``state`` (ok, note, problem, option), a ``figure``, the ``advice`` if there is something to
+    change, and what that would ``gain`` as far as it could be measured here.
+    """
 
     what: str
     state: str
     figure: str
     advice: str = ""
+    gain: str = ""
 
 
 def answer_of(worker: Worker, command: dict[str, Any]) -> dict[str, Any] | str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import amounts, environment, environment_change, hardware, kernels, statistics
 from ..process import START_SECONDS, Worker, ask
-from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
+from .finding import NOTE, OK, OPTION, PROBLEM, REINSTALL, Finding, answer_of
 
 MOSTLY_FREE = 0.8
 """The part of a GPU's memory that is free where nobody else uses it: CUDA itself takes some."""
@@ -28,7 +28,7 @@ def gpu(question: Callable[[], dict[str, Any] | str] | None = None) -> Finding:
     if not any(map(environment.version_of, environment_change.CUPY)):
         if not cards:
             return Finding("GPU", OK, "none found; everything runs on the processor")
-        return Finding("GPU", NOTE, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
+        return Finding("GPU", OPTION, f"{names}; CuPy is not installed", 'pip install "difflab[gpu]"')
     told = answer_of(Worker(), {"do": "gpu"}) if question is None else question()
     if not isinstance(told, str):
         return gpu_state(told)
@@ -104,14 +104,16 @@ def core_type(decision: kernels.Decision) -> Finding:
         f"{one.ratio:.2f} times as long [{one.low:.2f}, {one.high:.2f}] in {dtype}" for dtype, one in gains.items()
     )
     figure += f" with {chosen} as with {core}"
+    gained = " and ".join(f"{one.ratio:.2f} times as fast in {dtype}" for dtype, one in gains.items())
     if all(one.high is not None and one.high < 1 for one in gains.values()):
         keep = decision.by_user or decision.chosen_by_library[0]
-        return Finding(what, NOTE, figure, f"To keep the faster ones: export {kernels.VARIABLE}={keep}")
-    if decision.by_user:
+        gained = " and ".join(f"{1 / one.ratio:.2f} times as fast in {dtype}" for dtype, one in gains.items())
+        advice = f"To keep the faster ones: export {kernels.VARIABLE}={keep}"
+    elif decision.by_user:
         advice = f"Unset {kernels.VARIABLE}: difflab then chooses {core} for its workers."
-        return Finding(what, NOTE, figure, advice)
-    advice = f"Runs use {core} by themselves. For your own programs: export {kernels.VARIABLE}={core}"
-    return Finding(what, NOTE, figure, advice)
+    else:
+        advice = f"Runs use {core} by themselves. For your own programs: export {kernels.VARIABLE}={core}"
+    return Finding(what, NOTE, figure, advice, f"products of matrices that are {gained}")
 
 
 def gain(core: str) -> dict[str, statistics.Ratio] | str:
@@ -123,9 +125,22 @@ def gain(core: str) -> dict[str, statistics.Ratio] | str:
     Returns:
         The ratio of each dtype, above 1 where the core type gains, or what went wrong.
     """
+    return turns(Worker(), Worker(variables={kernels.VARIABLE: core}))
+
+
+def turns(first: Worker, second: Worker) -> dict[str, statistics.Ratio] | str:
+    """How much longer a product takes in one worker than in another: by turns, paired ratios.
+
+    Args:
+        first: a worker, which is ended afterwards.
+        second: another one, likewise.
+
+    Returns:
+        The ratio of each dtype, above 1 where the first is slower, or what went wrong.
+    """
     command = {"do": "kernels", "size": PRODUCT, "repeat": 2}
     times: dict[str, tuple[list[float], list[float]]] = {"float32": ([], []), "float64": ([], [])}
-    pair = Worker(), Worker(variables={kernels.VARIABLE: core})
+    pair = first, second
     try:
         for number in range(ROUNDS):
             for position in (0, 1) if number % 2 else (1, 0):
@@ -158,3 +173,22 @@ def threads() -> Finding:
         advice = "Look for variables such as OMP_NUM_THREADS that a start-up file of Python sets."
         return Finding("threads", PROBLEM, f"{wrong[0]} asked for, {taken} taken", advice)
     return Finding("threads", OK, f"asked for {' and '.join(map(str, found))}, and so many were taken")
+
+
+def more_threads() -> Finding:
+    """What more threads of BLAS gain in a large product, measured."""
+    what, cores = "BLAS threads", environment.usable_cores() or 1
+    if cores < 2:
+        return Finding(what, OK, "one processor can be used, and one thread uses it")
+    gains = turns(Worker(1), Worker(cores))
+    if isinstance(gains, str):
+        return Finding(what, PROBLEM, f"{cores} threads could not be measured: {gains}", REINSTALL)
+    ratios = " and ".join(
+        f"{one.ratio:.2f} times as long [{one.low:.2f}, {one.high:.2f}] in {dtype}" for dtype, one in gains.items()
+    )
+    figure = f"a product of two {PRODUCT} x {PRODUCT} matrices takes {ratios} with 1 thread as with {cores}"
+    if all(one.low is not None and one.low > 1 for one in gains.values()):
+        gained = " and ".join(f"{one.ratio:.2f} times as fast in {dtype}" for dtype, one in gains.items())
+        advice = f"Studies of large products may say threads = {cores} under [timing]; small ones are steadier with 1."
+        return Finding(what, OK, figure, advice, f"large products that are {gained}")
+    return Finding(what, OK, f"{figure}; 1 is as good")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from ..process import Worker
 from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
 
 SELF_TEST_ERROR = 0.02
+RLIMITS = {"RLIMIT_AS": "-v", "RLIMIT_DATA": "-d"}
+"""Limits of memory, each with the option of the shell's ``ulimit`` that sets it."""
+
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -36,8 +40,27 @@ def amount() -> Finding:
     if limit is not None and limit < total:
         text += f"; the container allows {amounts.size(limit)}"
     if found["swap_bytes"]:
-        return Finding("memory", NOTE, text, "A case that swaps is slow and not refused: limit memory below the total.")
+        advice = "A case that swaps is slow and not refused: limit memory below the total, or sudo swapoff -a."
+        return Finding("memory", NOTE, text, advice)
     return Finding("memory", OK, text)
+
+
+def shell_limits() -> Finding:
+    """Limits that the shell has set, which every process of a run inherits."""
+    what = "shell limits"
+    set_ones = {}
+    for name, option in RLIMITS.items():
+        soft, _ = resource.getrlimit(getattr(resource, name))
+        if soft != resource.RLIM_INFINITY:
+            set_ones[option] = soft
+    if not set_ones:
+        return Finding(what, OK, "none on memory")
+    figure = ", ".join(f"ulimit {option} is {amounts.size(soft)}" for option, soft in set_ones.items())
+    advice = "Lift them before a run: " + "; ".join(f"ulimit {option} unlimited" for option in set_ones)
+    total = hardware.memory()["memory_bytes"]
+    least = min(set_ones.values())
+    gain = f"cases of up to {amounts.size(total)} instead of {amounts.size(least)}" if total and least < total else ""
+    return Finding(what, NOTE, figure, advice, gain)
 
 
 def limits(granted: Mapping[str, bool]) -> Iterator[Finding]:
@@ -68,5 +91,7 @@ def _control_groups() -> Finding:
     if cgroups.delegated() is not None:
         return Finding("control groups", OK, "delegated: the kernel limits a case with all its processes")
     figure = "none delegated to you; RLIMIT_DATA and a watchdog limit cases"
-    advice = "systemd-run --user --scope -p Delegate=yes difflab run STUDY" if SYSTEMD.exists() else ""
-    return Finding("control groups", NOTE, figure, advice)
+    if not SYSTEMD.exists():
+        return Finding("control groups", OK, figure)
+    advice = "systemd-run --user --scope -p Delegate=yes difflab run STUDY"
+    return Finding("control groups", NOTE, figure, advice, "limits that hold for a case with all its processes")

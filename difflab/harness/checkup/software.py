@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from .. import environment, hardware
-from .finding import NOTE, OK, PROBLEM, Finding
+from .finding import NOTE, OK, OPTION, PROBLEM, Finding
 
 
 def python() -> Finding:
@@ -59,7 +59,8 @@ def backends() -> Iterator[Finding]:
     for one in known:
         if one.unavailable is not None:
             figure, _, advice = one.unavailable.partition("; pip ")
-            yield Finding(f"backend {one.name}", NOTE, figure, f"pip {advice}" if advice else "")
+            figure = figure.removeprefix(f"backend {one.name!r} cannot be used: ")
+            yield Finding(f"backend {one.name}", OPTION, figure, f"pip {advice}" if advice else "")
 
 
 def extras() -> Iterator[Finding]:
@@ -75,7 +76,7 @@ def extras() -> Iterator[Finding]:
         if missing:
             there = f"; installed: {', '.join(name for name in names if name not in missing)}" * (missing != names)
             advice = f'pip install "difflab[{extra}]"'
-            yield Finding(f"extra {extra}", NOTE, f"missing: {', '.join(missing)}{there}", advice)
+            yield Finding(f"extra {extra}", OPTION, f"missing: {', '.join(missing)}{there}", advice)
         else:
             yield Finding(f"extra {extra}", OK, f"installed: {', '.join(names)}")
 
@@ -85,5 +86,5 @@ def compiler() -> Finding:
     from ...execution.code_out import c_code
 
     if (missing := c_code.no_compiler()) is not None:
-        return Finding("C compiler", NOTE, missing)
+        return Finding("C compiler", OPTION, missing)
     return Finding("C compiler", OK, " ".join(c_code.compiler() or []))

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import amounts, hardware, host_lock, sentinel, statistics, timing
+from .. import amounts, environment, hardware, host_lock, sentinel, statistics, timing
 from ..process import START_SECONDS, Worker, ask
-from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding
+from .finding import NOTE, OK, PROBLEM, REINSTALL, Finding, answer_of
 
 NOISE_SECONDS = 2.0
 QUIET = 0.05
@@ -20,6 +20,11 @@ SYNCS = 20
 SLOW_SYNC = 0.02
 LEAST_DISK = 2**30
 COARSE_STEP = 1e-6
+BUSY = 0.7
+"""Load for each processor above which others are in the way."""
+
+WAKES = 1.1
+RESTED_WORK = "quarter of a millisecond of work"
 
 
 def clock() -> Finding:
@@ -32,17 +37,50 @@ def clock() -> Finding:
     return Finding("clock", OK, figure)
 
 
-def frequency(root: Path = hardware.ROOT) -> Finding:
-    """Governor and turbo of the processor."""
+def frequency(root: Path = hardware.ROOT, wakes: float | None = None) -> Finding:
+    """Governor and turbo of the processor.
+
+    Args:
+        root: where the system's files are.
+        wakes: how many times as long work takes after a rest, where that was measured.
+    """
     found, where = hardware.frequency(root), hardware.inside(root)
     turbo = {True: ", turbo on", False: ", turbo off", None: ""}[found["turbo"]]
+    woken = ""
+    if wakes is not None:
+        woken = f"; the first {RESTED_WORK} after a rest takes {wakes:.2f} times as long as later ones"
     if found["governor"] is None:
         host = "; the host of this virtual machine decides" if where["virtual_machine"] else ""
-        return Finding("clock speed", OK, f"governor not visible{turbo}{host}")
-    figure = f"governor {found['governor']} ({found['driver']}){turbo}"
-    if found["governor"] != "performance":
-        return Finding("clock speed", NOTE, figure, "For steadier times: sudo cpupower frequency-set -g performance")
-    return Finding("clock speed", OK, figure)
+        return Finding("clock speed", OK, f"governor not visible{turbo}{host}{woken}")
+    figure = f"governor {found['governor']} ({found['driver']}){turbo}{woken}"
+    if found["governor"] == "performance":
+        return Finding("clock speed", OK, figure)
+    gain = "" if wakes is None or wakes < WAKES else f"first calls that are up to {wakes:.2f} times as fast"
+    return Finding("clock speed", NOTE, figure, "For steadier times: sudo cpupower frequency-set -g performance", gain)
+
+
+def waking() -> float | None:
+    """How many times as long a quarter of a millisecond of work takes after a rest, or ``None`` if a worker failed."""
+    found = answer_of(Worker(), {"do": "trial", "try": "waking"})
+    return None if isinstance(found, str) else found["rested_s"] / found["busy_s"]
+
+
+def processors(root: Path = hardware.ROOT) -> Finding:
+    """How many processors there are for a run, what limits them, and who else uses them."""
+    what, cores = "processors", os.cpu_count() or 1
+    usable, chip = environment.usable_cores() or cores, hardware.processor(root)
+    quota, load = hardware.limits(root)["processor_limit"], hardware.load(root)["load"]
+    figure = f"{usable} of {cores} can be used" if usable < cores else f"{cores}"
+    figure += f", {chip['threads_per_core']} threads on a core" if (chip["threads_per_core"] or 1) > 1 else ""
+    figure += "" if load is None else f"; load average {load[0]:.2f}"
+    if quota is not None and quota < usable:
+        advice = "Allow the container all of them (docker run without --cpus), and pin it instead: --cpuset-cpus."
+        gain = f"up to {usable / quota:.1f} times as much time of processors, and no pauses where the quota is spent"
+        return Finding(what, NOTE, f"{figure}; the container may use {quota:g} of them", advice, gain)
+    if load is not None and load[0] > BUSY * usable:
+        advice = "Something computes already: end it before anything is timed (top shows it)."
+        return Finding(what, NOTE, figure, advice)
+    return Finding(what, OK, figure)
 
 
 def other_run(folder: Path | None = None) -> tuple[Finding, bool]:
@@ -94,9 +132,12 @@ def noise(seconds: float = NOISE_SECONDS) -> Finding:
         figure += f"; the host took {100 * stolen:.1f} % of the processors' time"
     if "waiting_s" in shares:
         figure += f"; something waited for a processor {100 * shares['waiting_s']:.0f} % of the time"
-    if found["late"] > QUIET or stolen > QUIET / 5:
+    if found["moved"] is not None:
+        figure += f"; the sentinel moved by {100 * found['moved']:.1f} % (beyond {100 * sentinel.NOISY:.0f} % is noisy)"
+    if found["late"] > QUIET or stolen > QUIET / 5 or (found["moved"] or 0.0) > sentinel.NOISY:
         advice = "Close other programs, or run when the machine is quiet: intervals get wider and verdicts fewer."
-        return Finding("noise", NOTE, figure, advice)
+        gain = f"times that are {100 * found['quiet']:.1f} % shorter, as those of the quietest twentieth are"
+        return Finding("noise", NOTE, figure, advice, gain)
     return Finding("noise", OK, figure)
 
 
@@ -114,7 +155,8 @@ def disk(folder: Path) -> Iterator[Finding]:
     typical, slowest = statistics.median(syncs), max(syncs)
     figure = f"{amounts.duration(typical)} to sync an event to {home}, {amounts.duration(slowest)} at most"
     if typical > SLOW_SYNC:
-        yield Finding("disk", NOTE, figure, "Every event is synced: name a folder on a faster disk with --out DIR.")
+        advice = "Every event is synced: name a folder on a faster disk with --out DIR."
+        yield Finding("disk", NOTE, figure, advice, _faster(typical))
     else:
         yield Finding("disk", OK, figure)
     free = shutil.disk_usage(home).free
@@ -122,6 +164,16 @@ def disk(folder: Path) -> Iterator[Finding]:
         yield Finding("free disk", PROBLEM, amounts.size(free), "Free some space, or name another disk with --out DIR.")
     else:
         yield Finding("free disk", OK, amounts.size(free))
+
+
+def _faster(typical: float) -> str:
+    """What another disk of this machine would gain, if it is another one and faster."""
+    elsewhere = Path(tempfile.gettempdir())
+    try:
+        there = statistics.median(sync_times(elsewhere))
+    except OSError:
+        return ""
+    return f"{amounts.duration(there)} for a sync in {elsewhere}" if there < typical / 2 else ""
 
 
 def sync_times(folder: Path, count: int = SYNCS) -> list[float]:

@@ -63,10 +63,17 @@ class Cluster:
 
         Raises:
             StoreError: no node is left, or none could be used; the run can be resumed.
+            KeyboardInterrupt: the run was interrupted, and what nodes had under way is over.
         """
+        with self.books.stop.round(lambda: None):
+            self._run()
+
+    def _run(self) -> None:
         while True:
-            self._assign()
-            if not any(one.task for one in self.sent.values()) and not self.agenda.left():
+            if not self.books.stop.requested:
+                self._assign()
+            busy = any(one.task for one in self.sent.values())
+            if not busy and (self.books.stop.requested or not self.agenda.left()):
                 return
             for event in self.link.wait(POLL_SECONDS):
                 self._take(event)

@@ -11,6 +11,7 @@ from ..cases import Case, backends, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import chain_charts, examined, tensor_words
 from .chain_charts import Pair, each_once, inner
 from .wall_parts import ratio
@@ -25,12 +26,23 @@ KINDS = {
     "full": ("full", "full"), "zero": ("zero", "zero"),
 }  # fmt: skip
 GLOSSARY = (
-    ("Factor", "The derivative of one array of the chain by the next: of the loss by y2, of y2 by y1, of y1 by W1."),
+    Term(
+        "Factor",
+        "The derivative of one array of the chain by the next: of the loss by y2, of y2 by y1, of y1 by W1.",
+        ("factors",),
+    ),
     *tensor_words.LAYOUTS,
-    ("Order", "In denominator layout the chain stands reversed: dL/dW1 = dy1/dW1 times dy2/dy1 times dL/dy2."),
-    ("Reshape, product, reshape", "A tensor made a matrix, multiplied, and the result given its shape."),
+    Term("Order", "In denominator layout the chain stands reversed: dL/dW1 = dy1/dW1 times dy2/dy1 times dL/dy2."),
+    Term(
+        "Reshape, product, reshape",
+        "A tensor made a matrix, multiplied, and the result given its shape.",
+        ("reshaped",),
+    ),
     *tensor_words.STRUCTURES,
-    ("Without the factors", "Reverse mode: each layer turns the cotangent of its output into that of its input."),
+    Term(
+        "Without the factors",
+        "Reverse mode: each layer turns the cotangent of its output into that of its input.",
+    ),
 )
 METHOD = (
     "Every backend forms all factors at random numbers, as Jacobians of one layer by one variable. What they look like "

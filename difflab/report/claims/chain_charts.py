@@ -79,8 +79,8 @@ def factors(pairs: Sequence[Pair]) -> Chart:
             continue
         texts = [f"{factor['name']}, {tensor_words.structure(factor['structure'])}" for factor in shown]
         arrays = [_full(factor["matrix"]) for factor in shown]
-        svg = pictures(arrays, f"chain{len(panels)}", pair.name, f"{'; '.join(texts)}.", columns=2, tips=texts)
-        panels.append(figures.Panel(f"{pair.name}: {', '.join(factor['name'] for factor in shown)}", svg))
+        picture = pictures(arrays, f"chain{len(panels)}", pair.name, f"{'; '.join(texts)}.", columns=2, tips=texts)
+        panels.append(figures.Panel(f"{pair.name}: {', '.join(factor['name'] for factor in shown)}", picture))
         rows += [
             (pair.name, factor["name"], *texts) for factor in shown for texts in tensor_words.in_rows(factor["matrix"])
         ]

@@ -15,9 +15,10 @@ from ...backends.stencils import plan_of
 from ...backends.surroundings import NOISE_CALLS
 from .. import numbers
 from ..kinds import Listing
+from ..power_laws import least_squares
 from ..tables import Cell, Table, cell
 from . import timed
-from .exponents import Growth, formula, least_squares
+from .exponents import Growth, formula
 from .ratio_panels import exponent, interval
 
 TEXT = (

@@ -12,32 +12,47 @@ from ..kinds import Listing, Sections
 from ..style import Look, drawing, key_mark, looks
 from ..svg import inline
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import crossover_answer as answers
 from . import crossover_panels as drawn
 from . import timed
 from .crossings import PASSES, Diagonal, diagonals
 
 GLOSSARY = (
-    ("Map", "A function from n numbers, its inputs, to m numbers, its outputs."),
-    ("Jacobian", "All slopes of a map: a row per output, a column per input. Of a loss it is one row, the gradient."),
-    (
+    Term("Map", "A function from n numbers, its inputs, to m numbers, its outputs.", ("maps",)),
+    Term(
+        "Jacobian",
+        "All slopes of a map: a row per output, a column per input. Of a loss it is one row, the gradient.",
+        ("Jacobians",),
+    ),
+    Term(
         "Pass",
         "One run through the map and its derivative along a direction: forward mode finds a column of the Jacobian in "
         "a pass, reverse mode a row. Passes can run side by side, in the lanes of larger arrays: that saves starting a "
         "NumPy call for each, and a matrix product does the work of many products with vectors.",
+        ("passes",),
     ),
-    (
+    Term(
         "Crossing",
         "The shape at which both modes take the same time, interpolated between shapes on logarithmic axes. If a pass "
         "cost the same in both, it would be where there are as many outputs as inputs.",
+        ("crossings", "cross"),
     ),
-    (
+    Term(
         "Outputs per input",
         "The number of outputs divided by that of inputs. On one chart the product of both is the same everywhere, so "
         "that all Jacobians have as many entries and only the shape differs.",
     ),
-    ("Work ratio", "The time of one Jacobian, with the value, divided by that of the map alone as the user wrote it."),
-    ("95 % interval", "Covers the true median in at least 95 of 100 repetitions; from medians of separate processes."),
+    Term(
+        "Work ratio",
+        "The time of one Jacobian, with the value, divided by that of the map alone as the user wrote it.",
+        ("work ratios",),
+    ),
+    Term(
+        "95 % interval",
+        "Covers the true median in at least 95 of 100 repetitions; from medians of separate processes.",
+        ("95 % intervals", "interval", "intervals", numbers.PLUS_MINUS),
+    ),
 )
 METHOD = (
     "The time of forward mode is divided by that of reverse mode process by process, for those of one epoch were "
@@ -96,8 +111,8 @@ def _shapes(found: Sequence[Diagonal], styles: dict[str, Look], names: list[str]
         figure, tips = drawn.shapes(one, styles)
         panels.append(Panel(_title(one), inline(figure, f"shapes{number}", heading, drawn.shape_words(one), tips)))
     rows = tuple(
-        (one.title, shape.size, name, numbers.seconds(case.call_s), numbers.interval(case.call_s_low, case.call_s_high)
-         or numbers.NOTHING, numbers.seconds(case.primal_s), numbers.factor(case.work_ratio))
+        (one.title, shape.size, name, *numbers.measured_apart(case.call_s, case.call_s_low, case.call_s_high, "n/a"),
+         numbers.seconds(case.primal_s), numbers.factor(case.work_ratio))
         for one in found for name in names for shape, case in one.cases(name)
     )  # fmt: skip
     columns = ("Problem", "Shape", "Backend", "One Jacobian", "95 % interval", "The map", "Work ratio")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import numbers
 from ..cases import METHODS, Case
 from . import timed
-from .crossings import PASSES, Crossing, Diagonal, Duel, Shape, unshaped
+from .crossings import PASSES, Crossing, Diagonal, Duel, Point, Shape, unshaped
 
 
 def sentences(found: Sequence[Diagonal]) -> tuple[str, ...]:
@@ -96,12 +96,20 @@ def _ends(found: Sequence[Diagonal]) -> str:
             slower, quicker = ("forward", "reverse") if point.ratio > 1 else ("reverse", "forward")
             passes = numbers.counted(PASSES[slower](point.shape), "pass", "passes")
             passes += f" against {numbers.grouped(PASSES[quicker](point.shape))}"
-            factor = numbers.factor(max(point.ratio, 1 / point.ratio))
+            factor = _factor(point)
             long = " times as long" if slower not in costs else ""
             told = f"{factor}{long} at {point.shape.size} ({passes})"
             costs.setdefault(slower, []).append(told)
     parts = [f"{METHODS[slower]} takes {numbers.listed(told)}" for slower, told in costs.items()]
     return f"where the other mode is the better choice, {' and '.join(parts)}" if parts else ""
+
+
+def _factor(point: Point) -> str:
+    """How many times as long the slower mode takes, with its interval."""
+    if point.low is None or point.high is None:
+        return numbers.factor(max(point.ratio, 1 / point.ratio))
+    sign = 1 if point.ratio > 1 else -1
+    return numbers.measured_factor(point.ratio**sign, point.low**sign, point.high**sign, brackets=True)
 
 
 def _counted(found: Sequence[Diagonal]) -> str:

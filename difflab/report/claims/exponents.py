@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...harness import statistics
+from .. import power_laws
 from ..cases import Case, Group, family_of
+from ..power_laws import Fit, onset
 from .timed import works
 
-LEAST = 3  # sizes through which a line is put
-SHARE = 2.0
-"""A loss that takes this many times as long as at the smallest size of its problem spends half of it on what grows."""
 BOUND = 5.0
 """Operations of a gradient over those of its loss, at most (Baur & Strassen, 1983; Griewank & Walther, 2008)."""
 THEORY = {"reverse": 0.0, "analytic": 0.0, "forward": 1.0, "finite": 1.0, "complex-step": 1.0}
@@ -32,21 +31,6 @@ class Point:
     def ratio(self) -> float:
         """The work ratio, the median over processes."""
         return statistics.median(self.works)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A power law through some sizes: the work ratio is ``factor`` times n to the power of ``exponent``.
-
-    ``low`` and ``high`` bound the exponent where every size was timed in six processes; ``sizes`` are the numbers of
-    parameters that took part.
-    """
-
-    exponent: float
-    low: float | None
-    high: float | None
-    factor: float
-    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -109,19 +93,11 @@ def threshold(group: Group) -> int | None:
     for case in group.cases:
         if case.primal_s and case.n_params:
             times.setdefault(case.n_params, []).append(case.primal_s)
-    found = [(n, statistics.median(own)) for n, own in sorted(times.items())]
-    if not found:
-        return None
-    slow = [time >= SHARE * found[0][1] for _, time in found]
-    return next((n for k, (n, _) in enumerate(found) if all(slow[k:])), None)
+    return onset([(n, statistics.median(own)) for n, own in times.items()])
 
 
 def fit(points: Sequence[Point]) -> Fit | None:
-    """The power law of least squares through the logarithms, one for each process in turn.
-
-    Processes are independent, and one exponent from each size's k-th process is one independent exponent; the fit is
-    their median, with the exact interval of order statistics.  Sizes of fewer than six processes are left out where
-    three others remain; otherwise the fit is the exponent of the medians, and has no interval.
+    """The power law of work ratios, see ``power_laws.fit``.
 
     Args:
         points: one per size.
@@ -129,38 +105,7 @@ def fit(points: Sequence[Point]) -> Fit | None:
     Returns:
         The fit, or ``None`` with fewer than three different numbers of parameters.
     """
-    full = [point for point in points if statistics.rank(len(point.works)) is not None]
-    if len({point.n for point in full}) >= LEAST:
-        points = full
-    sizes = sorted({point.n for point in points})
-    if len(sizes) < LEAST:
-        return None
-    xs = [math.log(point.n) for point in points]
-    processes = min(len(point.works) for point in points)
-    lines = [least_squares(xs, [math.log(point.works[k]) for point in points]) for k in range(processes)]
-    bounds = statistics.interval([slope for slope, _ in lines])
-    slope, start = least_squares(xs, [math.log(point.ratio) for point in points])
-    if bounds is None:
-        return Fit(slope, None, None, math.exp(start), tuple(sizes))
-    slope = statistics.median([one for one, _ in lines])
-    middle = sum(xs) / len(xs)
-    height = sum(math.log(point.ratio) for point in points) / len(points)
-    return Fit(slope, bounds.low, bounds.high, math.exp(height - slope * middle), tuple(sizes))
-
-
-def least_squares(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """Slope and height at 0 of the straight line of least squares.
-
-    Args:
-        xs: at least two different numbers.
-        ys: one for each.
-
-    >>> least_squares([0.0, 1.0, 2.0], [1.0, 3.0, 5.0])
-    (2.0, 1.0)
-    """
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    slope = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
-    return slope, y - slope * x
+    return power_laws.fit([(point.n, point.works) for point in points])
 
 
 def line(points: Sequence[tuple[int, int]]) -> tuple[int, int] | None:

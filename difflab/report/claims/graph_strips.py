@@ -131,8 +131,8 @@ def strips(graphs: Sequence[Graph]) -> Chart | None:
     panels, rows = [], []
     for number, graph in enumerate(short[:MOST_STRIPS]):
         figure, tips = _strip(graph.found["drawn"], graph.length("kept"))
-        svg = inline(figure, f"strip{number}", f"{heading}, {graph.title}", _strip_words(graph), tips)
-        panels.append(Panel(graph.title, svg))
+        picture = inline(figure, f"strip{number}", f"{heading}, {graph.title}", _strip_words(graph), tips)
+        panels.append(Panel(graph.title, picture))
         for place, (name, reads) in enumerate(graph.found["drawn"]):
             part = "loss" if place < graph.length("kept") else "appended"
             read_ones = ", ".join(str(one + 1) for one in reads) or "inputs only"

@@ -15,33 +15,43 @@ from ..figures import Chart
 from ..kinds import Listing, Sections
 from ..style import drawing
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import examined, graph_strips
 
 MODES = {"reverse": "reverse over reverse", "forward": "forward over reverse"}
 MOST_NAMED = 3
 GLOSSARY = (
-    ("Tape", "The equations of a loss in the order in which they were computed, each one primitive of earlier values."),
-    ("Appended", "The equations that reverse mode adds; they compute the gradient from the values of the loss."),
-    (
+    Term(
+        "Tape",
+        "The equations of a loss in the order in which they were computed, each one primitive of earlier values.",
+        ("tapes",),
+    ),
+    Term(
+        "Appended",
+        "The equations that reverse mode adds; they compute the gradient from the values of the loss.",
+        ("appends",),
+    ),
+    Term(
         "Prefix",
         "The tape with the gradient begins with the equations of the loss, the same primitives with the same "
         "parameters of the same values, in the same order.",
     ),
-    ("Simplified", "Without dead code, duplicates and moves that move nothing, which is what is compiled."),
-    (
+    Term("Simplified", "Without dead code, duplicates and moves that move nothing, which is what is compiled."),
+    Term(
         "Read again",
         "Values of the loss's equations that an appended equation reads, so they must be kept; inputs are not counted.",
     ),
-    (
+    Term(
         "Order",
         "Order one is the gradient. Order k is the k-th derivative along k - 1 times one random direction of unit "
         "length, an array for every variable; order two is a product with the Hessian.",
+        ("orders",),
     ),
-    (
+    Term(
         "Reverse over reverse",
         "The lower order times the direction is a number, whose gradient is taken by reverse mode.",
     ),
-    ("Forward over reverse", "The tangents of the lower order along the direction, by forward mode."),
+    Term("Forward over reverse", "The tangents of the lower order along the direction, by forward mode."),
 )
 METHOD = (
     "Nothing is timed: equations are counted, and operations as the primitives declare them.",

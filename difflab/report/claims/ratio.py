@@ -9,43 +9,52 @@ from ..answer import Answer
 from ..cases import Case, Group, groups
 from ..figures import Chart, Panel
 from ..kinds import Listing, Sections
+from ..power_laws import LEAST
 from ..style import Look, drawing, key_mark, looks
 from ..svg import inline
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import cost_laws, timed
 from . import ratio_panels as drawn
-from .exponents import BOUND, LEAST, Growth, formula, growths, local, threshold
+from .exponents import BOUND, Growth, formula, growths, local, threshold
 from .ratio_answer import sentences
 
 GLOSSARY = (
-    ("Parameters", "The numbers that training changes; their count is n."),
-    (
+    Term("Parameters", "The numbers that training changes; their count is n.", ("parameter",)),
+    Term(
         "Work ratio",
         "The time of one gradient, which includes the value, divided by the time of the loss alone, which runs as the "
         "user wrote it: below 1, what is compiled is quicker than the plain loss.",
+        ("work ratios", "times the loss", "in losses"),
     ),
-    (
+    Term(
         "Cheap gradient",
         "In operations a gradient costs at most about five times what its loss costs, however many parameters there "
         "are (Baur & Strassen, 1983), three to four times by finer counts (Griewank & Walther, 2008). Times need not "
         "keep to what operations do.",
+        ("cheap",),
     ),
-    (
+    Term(
         "Exponent",
         "The slope of the work ratio on logarithmic axes, by least squares: a price that grows as n^1 doubles with "
         "twice the parameters, one that grows as n^0 stays.",
+        ("exponents",),
     ),
-    (
+    Term(
         "Overhead",
         "What NumPy needs to start its calls, whatever the size of their arrays. Where it is most of the loss, n "
         "shows neither in the loss nor in what is compared with it.",
     ),
-    (
+    Term(
         "Evaluations counted",
         "How often the backend ran the loss, or passed through it with a derivative, as it counted itself; many of "
         "them go side by side in the lanes of larger arrays, so they take less time than as many calls.",
     ),
-    ("95 % interval", "Covers the true median in at least 95 of 100 repetitions; from medians of separate processes."),
+    Term(
+        "95 % interval",
+        "Covers the true median in at least 95 of 100 repetitions; from medians of separate processes.",
+        ("95 % intervals", "interval", "intervals", numbers.PLUS_MINUS),
+    ),
 )
 METHOD = (
     "An exponent is a straight line of least squares through the logarithms of work ratios and numbers of parameters, "
@@ -99,8 +108,8 @@ def _work(found: Sequence[tuple[Group, list[Growth]]], styles: dict[str, Look]) 
     panels, rows = [], []
     for number, (group, own) in enumerate(found):
         figure, tips = drawn.work(own, threshold(group), styles)
-        svg = inline(figure, f"work{number}", f"{heading}, {own[0].title}", drawn.work_words(own), tips)
-        panels.append(Panel(own[0].title, svg))
+        picture = inline(figure, f"work{number}", f"{heading}, {own[0].title}", drawn.work_words(own), tips)
+        panels.append(Panel(own[0].title, picture))
         for growth in own:
             for point, slope in zip(growth.points, local(growth.points), strict=True):
                 bounds = timed.between(*timed.bounds(point.case))
@@ -123,8 +132,8 @@ def _exponents(found: Sequence[tuple[Group, list[Growth]]], styles: dict[str, Lo
         if not own:
             continue
         figure, tips = drawn.exponents(own, styles)
-        svg = inline(figure, f"exponents{number}", f"{heading}, {own[0].title}", drawn.exponent_words(own), tips)
-        panels.append(Panel(own[0].title, svg))
+        picture = inline(figure, f"exponents{number}", f"{heading}, {own[0].title}", drawn.exponent_words(own), tips)
+        panels.append(Panel(own[0].title, picture))
         rows += [
             (growth.title, growth.backend, "" if growth.beyond is None else drawn.power(growth.beyond),
              "" if growth.whole is None else drawn.power(growth.whole))

@@ -37,9 +37,10 @@ def _range(own: Sequence[Growth]) -> str:
     """What a backend costs, problem by problem."""
     parts = []
     for growth in own:
-        ratios = sorted(point.ratio for point in growth.points)
+        ends = [choose(growth.points, key=lambda point: point.ratio) for choose in (min, max)]
+        told = [numbers.measured_factor(end.ratio, *timed.bounds(end.case), brackets=True) for end in ends]
         losses = "" if parts else " losses"
-        parts.append(f"{timed.between(ratios[0], ratios[-1])}{losses} on {growth.title}")
+        parts.append(f"{' to '.join(dict.fromkeys(told))}{losses} on {growth.title}")
     return numbers.listed(parts)
 
 
@@ -57,7 +58,7 @@ def _cheap(every: Sequence[Growth]) -> str:
         for growth in own if (fit := growth.fit)
     ]  # fmt: skip
     if parts:
-        text += f"; its exponent is {numbers.listed(parts)}, where theory has 0"
+        text += f". Its exponent is {numbers.listed(parts)}, where theory has 0"
     if most < WIDE * least:
         return f"{text}: too narrow a range of n to tell whether it is cheap whatever n"
     worst = max(points, key=lambda point: point.ratio)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 318.0  # points
+LONGEST = 24  # letters of a row's name
 LETTER = 6.2  # points that a letter of a row's name takes
 
 
@@ -67,13 +68,14 @@ def exponents(found: Sequence[Growth], looks: Mapping[str, Look]) -> tuple[Figur
     Returns:
         The figure, and for the gid of every mark what it says.
     """
-    left = 14.0 + LETTER * max(len(growth.backend) for growth in found)
+    names = [scales.clipped(growth.backend, LONGEST) for growth in found]
+    left = 14.0 + LETTER * max(map(len, names))
     figure, axes = canvas("", "exponent of n", height=56.0 + 26.0 * len(found), left=left, bottom=38.0)
     ends = [end for growth in found for fit in _fits(growth) for end in (fit.exponent, fit.low, fit.high)]
     known = [end for end in ends if end is not None]
     axes.set_xlim(min(-0.2, *known) - 0.1, max(1.2, *known) + 0.1)
     axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_yticks(range(len(found)), [growth.backend for growth in found])
+    axes.set_yticks(range(len(found)), names)
     axes.grid(False, axis="y")
     for value in (0.0, 1.0):
         axes.axvline(value, color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=1.5)

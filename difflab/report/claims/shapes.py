@@ -13,6 +13,7 @@ from ..figures import Chart
 from ..kinds import Listing, Sections
 from ..pictures import pictures
 from ..tables import Cell, Table
+from ..terms import Term
 from . import examined, tensor_words
 
 MOST_NAMED = 3
@@ -27,13 +28,13 @@ CHECKS = {
 }
 EXAMPLE = "vector-by-vector"  # W g by g
 GLOSSARY = (
-    ("Rank", "How many axes an array has: 0 of a number, 1 of a vector, 2 of a matrix, and so on."),
+    Term("Rank", "How many axes an array has: 0 of a number, 1 of a vector, 2 of a matrix, and so on.", ("ranks",)),
     *tensor_words.LAYOUTS,
-    (
+    Term(
         "Transpose of a tensor",
         "Here: the group of the output's axes and the group of the variable's axes exchanged, each kept in its order.",
     ),
-    ("Holds", "All of it holds: the three shapes, the transpose and the entries."),
+    Term("Holds", "All of it holds: the three shapes, the transpose and the entries.", ("hold",)),
 )
 METHOD = (
     "Every backend differentiates every map, at random numbers between 1/2 and 3/2: the Jacobian in both layouts, and "
@@ -240,8 +241,8 @@ def _layouts(column: Column, maps: Mapping[str, Any]) -> Chart:
         )
         words = f"Left {shapes[0]}, numerator layout; right {shapes[1]}, denominator layout."
         tips = [f"numerator layout, {shapes[0]}", f"denominator layout, {shapes[1]}"]
-        svg = pictures(arrays, f"layouts{place}", one["name"], words, least=WIDEST, tips=tips)
-        panels.append(figures.Panel(f"{one['formula']}: {shapes[0]} and {shapes[1]}", svg))
+        picture = pictures(arrays, f"layouts{place}", one["name"], words, least=WIDEST, tips=tips)
+        panels.append(figures.Panel(f"{one['formula']}: {shapes[0]} and {shapes[1]}", picture))
     caption = (
         "Left the Jacobian in numerator layout, with the numbers of the output down and those of the variable across; "
         "right in denominator layout, with the variable down and the output across. The fuller, the larger.",

@@ -13,38 +13,50 @@ from ..kinds import Listing, Sections
 from ..style import FIXED, Look, drawing, key_mark, looks
 from ..svg import inline
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import curves as vees
 from . import examined
 from .curves import Curve
 
 BROWN = 11  # the slot of a colour much like that of finite differences
 GLOSSARY = (
-    ("Step", "How far a coordinate is moved to form a quotient of differences; the sweep moves all by the same step."),
-    (
+    Term(
+        "Step",
+        "How far a coordinate is moved to form a quotient of differences; the sweep moves all by the same step.",
+        ("steps",),
+    ),
+    Term(
         "Truncation",
         "What a quotient misses of the derivative: a power of the step, the order. It makes the right arm of the V, "
         "and a higher order makes that arm steeper.",
     ),
-    (
+    Term(
         "Rounding",
         "The values of the loss are rounded, and dividing their difference by a small step enlarges that. It makes the "
         "left arm, of slope one in every scheme that subtracts.",
     ),
-    (
+    Term(
         "Predicted step",
         "Where truncation and rounding together are least if the derivatives of the loss are as large as the loss "
         "itself divided by powers of max(1, |x|) (Gill, Murray & Wright, 1981, section 8.6; Nocedal & Wright, 2006, "
         "section 8.1). Nothing that was measured enters it but the loss and the length of its gradient.",
+        ("predicted steps", "predicted"),
     ),
-    ("Automatic step", "What the backend chooses itself, for every coordinate its own; the mark is the middle one."),
-    (
+    Term(
+        "Automatic step",
+        "What the backend chooses itself, for every coordinate its own; the mark is the middle one.",
+        ("automatic",),
+    ),
+    Term(
         "Digits lost",
         "Decimal digits that the dtype holds (15.7 in float64, 6.9 in float32) less those that are right in the whole "
         "gradient (norm-wise).",
+        ("loses", "lose"),
     ),
-    (
+    Term(
         "Machine epsilon",
         "The distance from 1 to the next number of the dtype: rounding is of that size, and less is good luck.",
+        ("epsilon",),
     ),
 )
 METHOD = (

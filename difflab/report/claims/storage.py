@@ -11,6 +11,7 @@ from ..cases import Case, method
 from ..kinds import Listing, Sections
 from ..style import drawing
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import examined, storage_charts
 from .storage_findings import GROWS, Line, Point, Setting, read
 
@@ -18,37 +19,42 @@ SAVES = 0.97  # of the memory without checkpoints; what needs more than that sav
 NOISE = 4 * numbers.RESOLUTION  # smaller peaks hold too much of what the system hands out
 CLOSE = 1.25  # measured by planned bytes; farther apart, the plan is said to be off
 GLOSSARY = (
-    (
+    Term(
         "Checkpoint",
         "A place where the forward pass is cut. What lives there is kept; the rest of a segment is forgotten and "
         "computed again, from the checkpoint before it, when the way back comes to it.",
+        ("checkpoints", "checkpointing"),
     ),
-    (
+    Term(
         "Peak",
         "The highest memory of the worker process during a first call, above what it held before that call: buffers, "
         "work space and results. Compiled programs are not in it, Python and its libraries neither.",
+        ("peaks",),
     ),
-    ("Arrays", "The bytes of all arrays alive at once in a call, as Python's own account of allocations has them."),
-    (
+    Term("Arrays", "The bytes of all arrays alive at once in a call, as Python's own account of allocations has them."),
+    Term(
         "Planned",
         "What the forecast said before anything ran: the buffers of the program, whose places are given out by how "
         "long each value lives, and the results.",
+        ("plan", "plans", "planned bytes"),
     ),
-    (
+    Term(
         "Pass",
         "One evaluation of the loss along one direction. A gradient by forward mode or by finite differences takes as "
         "many as there are parameters or more, one after the other in the same memory; where they are too many, one "
         "is measured.",
+        ("passes",),
     ),
-    (
+    Term(
         "Evaluations of the loss",
         "The time of one gradient, value included, divided by that of the plain loss, which takes turns with it in the "
         "same process.",
     ),
-    (
+    Term(
         "Growth per layer",
         "The slope of a straight line through memory against depth (least squares); the exponent is the slope on "
         "logarithmic axes over the deeper half of the sizes: 1 is proportional, 0.5 a square root, 0 level.",
+        ("per layer",),
     ),
 )
 METHOD = (
@@ -146,7 +152,7 @@ def _bought(setting: Setting) -> str:
     text = f"At {_layers(deepest)}, {who} reverse mode needs {_percent(share)} of that memory, {_size(best.peak)}"
     if base.ratio and best.ratio:
         change = best.ratio / base.ratio
-        evaluations = f"{numbers.factor(best.ratio)} evaluations of the loss against {numbers.factor(base.ratio)}"
+        evaluations = f"{_evaluations(best)} evaluations of the loss against {_evaluations(base)}"
         if change <= 1:
             text += f", and takes no more time for it: {evaluations}"
         else:
@@ -156,6 +162,11 @@ def _bought(setting: Setting) -> str:
         most = max(more, key=lambda point: point.checkpoints or 0)
         text += f"; more than that cost memory again, {most.checkpoints} of them {_percent(most.peak / base.peak)}"
     return f"{text}."
+
+
+def _evaluations(point: Point) -> str:
+    """The time in evaluations of the loss, with its interval."""
+    return numbers.measured_factor(point.ratio, point.low, point.high, brackets=True)
 
 
 def _root(setting: Setting) -> str:

@@ -153,8 +153,8 @@ def _against_time(found: Sequence[Setting], styles: Mapping[str, Look]) -> Chart
     for number, setting in enumerate(drawn):
         figure, tips = _time_panel(setting, styles)
         title = f"{setting.title}, {numbers.counted(setting.deepest, 'layer')}"
-        markup = inline(figure, f"trade{number}", f"{heading}, {title}", _trade_words(setting), tips)
-        panels.append(Panel(title, markup))
+        picture = inline(figure, f"trade{number}", f"{heading}, {title}", _trade_words(setting), tips)
+        panels.append(Panel(title, picture))
         for point in _everything(setting):
             rows.append(
                 (

@@ -8,6 +8,7 @@ from .. import numbers
 from ..cases import Case, groups
 from ..kinds import Sections
 from ..style import drawing
+from ..terms import Term
 from . import examined, swell_charts
 from . import swell_laue as laue
 from .swell_answer import REFUSED, answer
@@ -16,35 +17,56 @@ from .swell_points import Family, families, forecasts
 from .swell_tables import counts, growths
 
 GLOSSARY = (
-    (
+    Term(
         "Operation",
         "A sum, product, quotient, sign or function of one or two numbers, as SymPy counts them, also on the tape; of "
         "an expression, data that are fractions count as quotients.",
+        ("operations",),
     ),
-    (
+    Term(
         "Written out",
         "The derivative as a formula: what is used twice is written, and computed, twice. The operations of a tree.",
+        ("written-out",),
     ),
-    (
+    Term(
         "Each distinct part once",
         "Of the same expressions of SymPy every distinct subexpression counted once, however often it is used.",
+        ("each distinct part", "distinct part"),
     ),
-    (
+    Term(
         "After sharing",
         "What is left after SymPy's search for common subexpressions (cse), which also finds common parts of sums and "
         "products; beyond 10 000 subexpressions only equal ones are shared.",
+        ("sharing", "shared"),
     ),
-    (
+    Term(
         "Graph",
         "Expressions of the laboratory's own in which every distinct one stands once from the beginning, so that it is "
         "also differentiated once: by one symbol after the other, or by all of them at once from the root, the loss, "
         "down.",
+        ("graphs",),
     ),
-    ("Forward mode", "All passes of its program, each of which computes the loss and a tangent of it for every lane."),
-    ("Reverse tape", "The equations of value and gradient that reverse mode records, operation by operation."),
-    ("Build", "To make expressions of the loss; in forward and reverse mode, to record its tape."),
-    ("Differentiate", "To derive by every parameter; in both modes, to append the tangent or adjoint equations."),
-    ("Compile", "To share subexpressions, where that is asked for, and to turn the result into a Python function."),
+    Term(
+        "Forward mode",
+        "All passes of its program, each of which computes the loss and a tangent of it for every lane.",
+        ("forward",),
+    ),
+    Term("Reverse tape", "The equations of value and gradient that reverse mode records, operation by operation."),
+    Term(
+        "Build",
+        "To make expressions of the loss; in forward and reverse mode, to record its tape.",
+        ("building", "built"),
+    ),
+    Term(
+        "Differentiate",
+        "To derive by every parameter; in both modes, to append the tangent or adjoint equations.",
+        ("differentiating", "differentiated"),
+    ),
+    Term(
+        "Compile",
+        "To share subexpressions, where that is asked for, and to turn the result into a Python function.",
+        ("compiling", "compiled"),
+    ),
 )
 
 

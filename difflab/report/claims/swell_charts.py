@@ -56,8 +56,8 @@ def _operations(found: Sequence[Family]) -> Chart:
     for number, family in enumerate(found):
         near = _near(family)
         figure, tips = _counts(near)
-        svg = inline(figure, f"operations{number}", f"{heading}, {family.title}", _words(near), tips)
-        panels.append(Panel(f"{family.title}, by {family.axis}", svg))
+        picture = inline(figure, f"operations{number}", f"{heading}, {family.title}", _words(near), tips)
+        panels.append(Panel(f"{family.title}, by {family.axis}", picture))
         if near is not family:
             last = near.place(near.sizes[-1])
             notes.append(f"What is beyond {last} of {family.title} is in the table and in the next chart.")
@@ -164,8 +164,8 @@ def _multiples(found: Sequence[Family], every: Sequence[Family]) -> list[Chart]:
             if own:
                 ends.append(f"{words}: {numbers.factor(own[0][1])} to {numbers.factor(own[-1][1])}")
         said = f"Operations over those of the loss, against {family.axis}; {'; '.join(ends)}."
-        svg = inline(figure, f"multiples{number}", f"{heading}, {family.title}", said, tips)
-        panels.append(Panel(f"{family.title}, by {family.axis}", svg))
+        picture = inline(figure, f"multiples{number}", f"{heading}, {family.title}", said, tips)
+        panels.append(Panel(f"{family.title}, by {family.axis}", picture))
         for size in family.sizes:
             shown = [size.multiple(kind) for kind in MULTIPLES]
             rows.append((family.title, family.place(size), *("" if v is None else numbers.factor(v) for v in shown)))

@@ -44,8 +44,8 @@ def phases(found: Sequence[Family]) -> Chart:
             shown = _some(own) if way else own
             figure, tips = _bars(shown)
             title = f"{family.title}, {WAYS[way]}" if way else family.title
-            svg = inline(figure, f"phases{len(panels)}", f"{heading}, {title}", _bar_words(shown), tips)
-            panels.append(Panel(title, svg))
+            picture = inline(figure, f"phases{len(panels)}", f"{heading}, {title}", _bar_words(shown), tips)
+            panels.append(Panel(title, picture))
             for name, point in own:
                 times = [numbers.seconds(point.times[phase]) for phase in PHASES]
                 rows.append((title, name, *times, numbers.seconds(point.once), numbers.seconds(point.loss_s)))

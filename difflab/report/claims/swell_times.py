@@ -43,10 +43,10 @@ def totals(found: Sequence[Family]) -> Chart:
             for way in WAYS
             if (own := [point for point in points if point.way == way])
         )
-        svg = inline(
+        picture = inline(
             figure, f"totals{number}", f"{heading}, {family.title}", f"Time against {family.axis}; {words}.", tips
         )
-        panels.append(Panel(f"{family.title}, by {family.axis}", svg))
+        panels.append(Panel(f"{family.title}, by {family.axis}", picture))
         for size in family.sizes:
             shown = [size.points.get(way) for way in WAYS]
             rows.append((family.title, family.place(size), *(_state(point) for point in shown)))

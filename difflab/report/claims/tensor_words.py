@@ -7,15 +7,28 @@ from typing import Any
 
 from .. import numbers
 from ..style import key_mark
+from ..terms import Term
 
 LAYOUTS = (
-    ("Numerator layout", "The axes of the output first, then those of the variable."),
-    ("Denominator layout", "The axes of the variable first, then those of the output."),
+    Term("Numerator layout", "The axes of the output first, then those of the variable."),
+    Term("Denominator layout", "The axes of the variable first, then those of the output."),
 )
 STRUCTURES = (
-    ("Block diagonal", "Zero but for blocks along the diagonal; of equal blocks it is the identity times one block."),
-    ("Kronecker product with the identity", "Every entry of a block, multiplied by an identity matrix."),
-    ("Banded Toeplitz", "The same numbers along every diagonal, and only in a band: a convolution as a matrix."),
+    Term(
+        "Block diagonal",
+        "Zero but for blocks along the diagonal; of equal blocks it is the identity times one block.",
+        ("block-diagonal",),
+    ),
+    Term(
+        "Kronecker product with the identity",
+        "Every entry of a block, multiplied by an identity matrix.",
+        ("Kronecker products with an identity", "Kronecker", "Kronecker product"),
+    ),
+    Term(
+        "Banded Toeplitz",
+        "The same numbers along every diagonal, and only in a band: a convolution as a matrix.",
+        ("Toeplitz",),
+    ),
 )
 SQUARE = "M11 2H23V14H11Z"
 

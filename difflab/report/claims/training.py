@@ -10,6 +10,7 @@ from ..cases import Case, method
 from ..kinds import Listing, Sections
 from ..style import drawing, looks
 from ..tables import Cell, Table
+from ..terms import Term
 from . import examined, training_charts, training_pictures
 from .training_runs import EXACT, Field, Run, fields
 
@@ -19,27 +20,39 @@ AMPLIFIED = 1e-9  # a departure of exact gradients that no single rounding expla
 MOST_NAMED = 4
 STOPPED = {"max_iters": "all steps done", "precision": "steps too short to go on", "seconds": "time over"}
 GLOSSARY = (
-    ("Step", "One change of all parameters against their gradient, as long as the rate times the gradient."),
-    (
+    Term(
+        "Step",
+        "One change of all parameters against their gradient, as long as the rate times the gradient.",
+        ("steps",),
+    ),
+    Term(
         "Batch",
         "The examples that one step sees. They are shuffled anew in every pass over the data, for every way of "
         "getting the gradient in the same order.",
+        ("batches",),
     ),
-    (
+    Term(
         "Departure",
         "By how much the loss differs, after equally many steps, from that of the hand-derived gradient (or else of "
         "reverse mode), as a share of it. Around 10⁻¹⁶ it is rounding.",
+        ("departures",),
     ),
-    (
+    Term(
         "Amplified rounding",
         "Where the loss has a ridge, two paths that differ in the last digit go down different sides. From there on "
         "even exact gradients part, and none of them is more right than another.",
+        ("amplifies rounding",),
     ),
-    ("Held-out digits", "Images that training never saw: what is right among them has been learned, not remembered."),
-    (
+    Term(
+        "Held-out digits",
+        "Images that training never saw: what is right among them has been learned, not remembered.",
+        ("held-out", "held out"),
+    ),
+    Term(
         "Regularisation",
         "A penalty on large weights, its strength \u03bb times the sum of their squares, added to the loss. The "
         "stronger it is, the smoother the border between the regions.",
+        ("regularised", "\u03bb"),
     ),
 )
 METHOD = (

@@ -10,6 +10,7 @@ from .. import numbers
 from ..figures import Chart, Panel
 from ..pictures import NEGATIVE, POSITIVE, pictures
 from ..style import Look, key_mark
+from .decision_regions import SHADES, Regions, right
 from .training_runs import Field, Run
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 DIFFERENT = 0.02  # regions that differ in a larger share of their cells get a picture of their own
 MOST_DIFFERENT = 2  # of each problem
-SHADES = ("s1", "s0", "s2", "s3", "s4", "s6")  # of the classes, in their order
-SHARE = 0.28  # of the colour, so that points stand out
-SIZE = 0.9  # half the width of a point, in cells
 ROUND, CROSS = Look(0), Look(6)
 
 
@@ -65,7 +63,7 @@ def _regions(found: Sequence[Field]) -> Chart | None:
         apart = [run for run in own if (difference(main.regions, run.regions) or 0.0) > DIFFERENT]
         for run in (main, *apart[:MOST_DIFFERENT]):
             name = f"{field.place}, {run.case.backend}"
-            panels.append(Panel(name, _drawn(run, f"regions{len(panels)}", name)))
+            panels.append(Panel(name, Regions(run, f"regions{len(panels)}", name)))
             classes |= {point[2] for point in (run.regions or {}).get("points", ())}
         for run in own:
             differs = difference(main.regions, run.regions)
@@ -104,68 +102,6 @@ def _square(text: str, role: str) -> dict[str, Any]:
     return {**mark, "text": text, "d": "M12 2h10v10h-10z", "fill": role, "stroke": "muted", "dashes": ""}
 
 
-def right(run: Run) -> str:
-    """How many were told right: ``296 of 299``, or nothing."""
-    return f"{run.score['right']} of {run.score['of']}" if run.score else ""
-
-
-def _drawn(run: Run, prefix: str, title: str) -> str:
-    """The regions of a run as an ``<svg>`` element: shaded cells, the border as a line, the points by shape."""
-    regions = run.regions or {}
-    rows: Sequence[str] = regions["rows"][::-1]  # from the top down
-    low, high = regions["box"]
-    count = len(rows)
-    shades: dict[str, list[str]] = {}
-    lines = []
-    for y, row in enumerate(rows):
-        start = 0
-        for x in range(1, count + 1):
-            if x == count or row[x] != row[start]:
-                shades.setdefault(row[start], []).append(f"M{start} {y}h{x - start}v1h{start - x}z")
-                start = x
-                if x < count:
-                    lines.append(f"M{x} {y}v1")
-        if y:
-            lines += [f"M{x} {y}h1" for x in range(count) if row[x] != rows[y - 1][x]]
-    shapes = [
-        f'<path class="f-{SHADES[int(one) % len(SHADES)]}" fill-opacity="{SHARE}" d="{"".join(parts)}"/>'
-        for one, parts in sorted(shades.items())
-    ]
-    shapes.append(f'<path class="k-ink" fill="none" stroke-width="0.35" stroke-linecap="square" d="{"".join(lines)}"/>')
-    scale = count / (high - low)
-    for x, y, kind in regions["points"]:
-        if low <= x <= high and low <= y <= high:
-            shapes.append(_point(scale * (x - low), scale * (high - y), int(kind)))
-    shapes.append(
-        f'<rect x="0" y="0" width="{count}" height="{count}" fill="none" class="k-muted" stroke-width="0.3"/>'
-    )
-    for text, x, anchor in ((f"{low:g}", 0.0, "start"), (f"{high:g}", float(count), "end")):
-        shapes.append(
-            f'<text x="{x:g}" y="{count + 2.1:g}" font-size="1.6" text-anchor="{anchor}" class="f-muted">{text}</text>'
-        )
-    words = f"Both coordinates go from {low:g} to {high:g}. {right(run)} points lie in the region of their class."
-    return _svg(shapes, prefix, f"Decision regions of {title}", words, f"-0.3 -0.3 {count + 0.6:g} {count + 3.2:g}")
-
-
-def _point(x: float, y: float, kind: int) -> str:
-    if kind:
-        size = 0.8 * SIZE
-        arms = f"M{x - size:.2f} {y - size:.2f}l{2 * size:g} {2 * size:g}m0 {-2 * size:g}l{-2 * size:g} {2 * size:g}"
-        return f'<path class="k-ink" fill="none" stroke-width="0.45" d="{arms}"/>'
-    return f'<circle class="f-ink k-paper" stroke-width="0.2" cx="{x:.2f}" cy="{y:.2f}" r="{0.8 * SIZE:g}"/>'
-
-
-def _svg(shapes: Sequence[str], prefix: str, title: str, description: str, box: str) -> str:
-    def clean(text: str) -> str:
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-    return (
-        f'<svg class="chart picture" viewBox="{box}" role="img" aria-labelledby="{prefix}-title {prefix}-desc">'
-        f'<title id="{prefix}-title">{clean(title)}</title><desc id="{prefix}-desc">{clean(description)}</desc>'
-        f"{''.join(shapes)}</svg>"
-    )
-
-
 # ------------------------------------------------------------------------------------------------ arrays
 
 
@@ -180,8 +116,8 @@ def _weights(found: Sequence[Field]) -> Chart | None:
             tips = [f"unit {number + 1}: from {_least(one)} to {_most(one)}" for number, one in enumerate(arrays)]
             across = 4 if len(arrays) > 4 else None
             prefix = f"weights{len(panels)}"
-            markup = pictures(arrays, prefix, f"First layer, {title}", text, columns=across, tips=tips)
-            panels.append(Panel(f"{title}, {numbers.counted(run.done, 'step')}", markup))
+            picture = pictures(arrays, prefix, f"First layer, {title}", text, columns=across, tips=tips)
+            panels.append(Panel(f"{title}, {numbers.counted(run.done, 'step')}", picture))
             rows += [
                 (field.place, run.case.backend, str(number + 1), _least(one), _most(one))
                 for number, one in enumerate(arrays)
@@ -204,8 +140,8 @@ def _inpainted(found: Sequence[Field]) -> Chart | None:
 
     def add(title: str, description: str, arrays: Sequence[np.ndarray]) -> None:
         prefix = f"inpainted{len(panels)}"
-        markup = pictures(arrays, prefix, title, description, columns=len(arrays), limit=1.0)
-        panels.append(Panel(title, markup))
+        picture = pictures(arrays, prefix, title, description, columns=len(arrays), limit=1.0)
+        panels.append(Panel(title, picture))
 
     for field in found:
         own = [run for run in field.runs if run.more.get("inpainted")]

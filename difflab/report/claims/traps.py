@@ -11,6 +11,7 @@ from ..answer import Answer
 from ..cases import Case, backends, method
 from ..kinds import Listing, Sections
 from ..tables import Cell, Table
+from ..terms import Term
 from . import examined
 
 MARKS = {
@@ -25,18 +26,25 @@ MARKS = {
 HONEST = ("admissible", "near", "refused")
 MOST_NAMED = 3
 GLOSSARY = (
-    (
+    Term(
         "Admissible set",
         "What may be answered honestly: the gradient where there is one; at a kink any weighted mean of the limits of "
         "gradients at nearby points (Clarke's generalised gradient); at a jump or an infinite slope NaN, infinity or "
         "an error; where the question is wrong, an error.",
+        ("admissible sets",),
     ),
-    ("Admissible", "The answer lies in the set, up to a few units in the last place of the dtype."),
-    ("Near", "Not in the set, but right to about half of the digits: all that a difference quotient can give."),
-    ("Outside", "A finite number that is wrong, or a made-up one. Nobody notices it."),
-    ("NaN or infinite", "Wrong, but it cannot be overlooked; it spoils whatever it is added to."),
-    ("Refused", "An error where no number would be honest, or where the method says that it cannot follow."),
-    ("Trap", "A small function and a point at which it is easily differentiated wrongly."),
+    Term("Admissible", "The answer lies in the set, up to a few units in the last place of the dtype."),
+    Term("Near", "Not in the set, but right to about half of the digits: all that a difference quotient can give."),
+    Term("Outside", "A finite number that is wrong, or a made-up one. Nobody notices it."),
+    Term(
+        "NaN or infinite", "Wrong, but it cannot be overlooked; it spoils whatever it is added to.", ("NaN", "infinite")
+    ),
+    Term(
+        "Refused",
+        "An error where no number would be honest, or where the method says that it cannot follow.",
+        ("refuses",),
+    ),
+    Term("Trap", "A small function and a point at which it is easily differentiated wrongly.", ("traps",)),
 )
 METHOD = (
     "Every method differentiates the same few lines: difflab's own backends as plain NumPy, the libraries of others in "

@@ -10,31 +10,43 @@ from ..answer import Answer
 from ..cases import ROUNDING, Case, family_of, method
 from ..kinds import Sections
 from ..style import drawing
+from ..terms import Term
 from . import examined, tensor_words, wall_charts, wall_plan, wall_tables
 from .wall_parts import CHUNKED, EXPLICIT, Panel, Part, panels_of, ratio
 
 LECTURE = {"examples": 64, "inputs": 4096, "outputs": 4096}
 GLOSSARY = (
-    ("Jacobian", "All derivatives of all numbers of an output by all numbers of a variable; here of one layer."),
-    ("Formed", "Written out, entry by entry, into an array of shape output + variable (numerator layout)."),
-    (
+    Term(
+        "Jacobian",
+        "All derivatives of all numbers of an output by all numbers of a variable; here of one layer.",
+        ("Jacobians",),
+    ),
+    Term(
+        "Formed",
+        "Written out, entry by entry, into an array of shape output + variable (numerator layout).",
+        ("forming",),
+    ),
+    Term(
         "Product without it",
         "A cotangent times the Jacobian (vjp) or the Jacobian times a tangent (jvp), computed from the rules of the "
         "layer, so that the Jacobian is never there. Backpropagation needs nothing but the first.",
+        ("products without it", "without the Jacobian"),
     ),
-    (
+    Term(
         "In chunks",
         "Rows or columns of the Jacobian are computed, as many at a time as a chunk holds, multiplied, and dropped. "
         "All of them are computed, as for forming it, but only a chunk has to be in memory, where it can stay in the "
         "cache.",
+        ("chunk", "chunks"),
     ),
-    (
+    Term(
         "Plan",
         "The bytes that a backend forecasts before anything is allocated: what its programs hold, their buffers, the "
         "results, and what is alive beside them.",
+        ("plans", "planned"),
     ),
-    ("Product with it", "The same product as one matrix product with the Jacobian that was formed."),
-    (
+    Term("Product with it", "The same product as one matrix product with the Jacobian that was formed."),
+    Term(
         "By its shape",
         "The bytes of the entries: all extents of the output times all extents of the variable times the bytes of a "
         "number. Computed, not measured.",

@@ -71,8 +71,8 @@ def memory(panels: Sequence[Panel]) -> Chart:
             axes.axhline(limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
         tips = _draw(axes, points, numbers.peak, "planned")
         words = _words(panel, points, "bytes", numbers.peak, "planned")
-        svg = inline(figure, f"wallmem{place}", f"{heading}: {panel.title}", words, tips)
-        made.append(figures.Panel(_titled(panel), svg))
+        picture = inline(figure, f"wallmem{place}", f"{heading}: {panel.title}", words, tips)
+        made.append(figures.Panel(_titled(panel), picture))
     keys = _keys(drawn, _bytes_of, "the plan")
     if any(panel.parts[0].limit is not None for panel in drawn):
         limit = next(panel.parts[0].limit for panel in drawn if panel.parts[0].limit is not None)
@@ -110,8 +110,8 @@ def time(panels: Sequence[Panel]) -> Chart:
         set_long_time(axes, _values(points))
         tips = _draw(axes, points, numbers.seconds, "forecast")
         words = _words(panel, points, "seconds", numbers.seconds, "forecast")
-        svg = inline(figure, f"walltime{place}", f"{heading}: {panel.title}", words, tips)
-        made.append(figures.Panel(_titled(panel), svg))
+        picture = inline(figure, f"walltime{place}", f"{heading}: {panel.title}", words, tips)
+        made.append(figures.Panel(_titled(panel), picture))
     names = tuple(name.capitalize() for name in WAYS)
     columns = ("Jacobian", "Size", "Backend", *names, "Product with it, once formed")
     rows = tuple(
@@ -246,8 +246,8 @@ def zeros(panels: Sequence[Panel]) -> Chart:
         text = tensor_words.structure(jacobian.get("structure"))
         title = f"{part.layer}, {part.name}, {part.where}"
         described = f"{jacobian['zeros']} of {part.data['entries']} entries are zero; {text}."
-        svg = pictures([jacobian["matrix"]], f"wallzeros{place}", title, described, least=WIDEST, tips=[described])
-        made.append(figures.Panel(f"{title}: {text}", svg))
+        picture = pictures([jacobian["matrix"]], f"wallzeros{place}", title, described, least=WIDEST, tips=[described])
+        made.append(figures.Panel(f"{title}: {text}", picture))
     caption = (
         "A row is a number of the output and a column a number of the variable, both in the order of memory: the "
         "Jacobian in numerator layout, made a matrix. Positive entries have one colour and negative ones another, and "

@@ -10,22 +10,29 @@ from ..answer import Answer
 from ..cases import Case, backends
 from ..kinds import Listing, Sections
 from ..tables import Cell, Table, cell
+from ..terms import Term
 from . import examined, timed
 
 GLOSSARY = (
-    ("Replayed", "The loss recorded on a tape of NumPy operations and run again in the framework's own functions."),
-    (
+    Term(
+        "Replayed",
+        "The loss recorded on a tape of NumPy operations and run again in the framework's own functions.",
+        ("replay", "replaying"),
+    ),
+    Term(
         "Idiomatic",
         "The same loss as a user of the framework writes it there, with its own layers and in its favourite layout.",
     ),
-    (
+    Term(
         "Wrapper's cost",
         "The time of the replayed gradient divided by that of the idiomatic one, less 1. Both are differentiated by "
         "the framework itself; below 0 the replayed one is the quicker.",
+        ("cost of the wrapper", "replaying adds"),
     ),
-    (
+    Term(
         "95 % interval",
         "Covers the median of the ratios in at least 95 of 100 repetitions; from pairs of samples in one process.",
+        ("95 % intervals", "interval", "intervals", numbers.PLUS_MINUS),
     ),
 )
 METHOD = (
@@ -69,6 +76,15 @@ def _cost(case: Case) -> float:
     return case.findings["ratio"] - 1
 
 
+def _told(case: Case) -> str:
+    """The cost with its interval, in running text: ``+12.0 ± 1.5 %``."""
+    low, high = case.findings["ratio_low"], case.findings["ratio_high"]
+    if low is None or high is None:
+        return per_cent(_cost(case))
+    text = numbers.measured_factor(100 * _cost(case), 100 * (low - 1), 100 * (high - 1), brackets=True)
+    return f"{'+' if _cost(case) > 0 else ''}{text} %"
+
+
 def per_cent(value: float) -> str:
     """A share as people write it, with its sign: ``+1.2 %``.
 
@@ -91,18 +107,17 @@ def _sentences(found: Sequence[Case]) -> tuple[str, ...]:
     if not judged:
         first = f"No row takes {numbers.seconds(least / 1e6)} or more, so none is judged."
     elif not faults:
-        first = f"On {rows}, replaying a tape costs at most {per_cent(_cost(max(judged, key=_cost)))}, within {limit}."
+        first = f"On {rows}, replaying a tape costs at most {_told(max(judged, key=_cost))}, within {limit}."
     else:
-        named = [f"{per_cent(_cost(case))} with {examined.place_and_dtype(case)}" for case in faults[:3]]
+        named = [f"{_told(case)} with {examined.place_and_dtype(case)}" for case in faults[:3]]
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         cost = "costs" if len(faults) == 1 else "cost"
         first = f"Of {rows}, {len(faults)} {cost} more than {limit} to replay: {numbers.listed(named)}{more}."
     parts = []
     for name in backends(list(found)):
-        costs = sorted(_cost(case) for case in found if case.backend == name)
-        low, high = per_cent(costs[0]), per_cent(costs[-1])
-        span = low if low == high else f"{low} to {high}"
-        parts.append(f"{name} {span} ({numbers.counted(len(costs), 'row')})")
+        own = sorted((case for case in found if case.backend == name), key=_cost)
+        span = " to ".join(dict.fromkeys((_told(own[0]), _told(own[-1]))))
+        parts.append(f"{name} {span} ({numbers.counted(len(own), 'row')})")
     return first, f"Over all rows, the small ones too: {'; '.join(parts)}."
 
 

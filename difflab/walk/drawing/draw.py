@@ -1,11 +1,11 @@
-"""The drawn graph as one page that needs nothing else, not even a network, and the same bytes whenever it is made."""
+"""The drawn graph, and the page of its own: one file that needs no network, the same bytes whenever it is made."""
 
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,62 @@ import numpy as np
 from ...errors import StoreError
 from ...pages import policy
 from ...tape import Tape
-from ..rows import brief
-from . import coordinates, steps, svg
+from . import coordinates, steps
+from . import fragment as fragments
 from .graph import Graph, graph
 from .layers import Group, layered, parameters
-from .lettering import SMALL, in_line, width
 from .scene import Scene, scene
 
 FOLDED = 16
 """Tapes of more equations begin folded."""
 ACROSS, WIDE = 20, 1620.0
 """Tapes of at most so many equations are drawn from left to right where that is at most so many pixels wide."""
-TEMPLATES = ("draw.html.j2", "draw.css", "draw.js")
+PAGE, SHEET = "draw.html.j2", "draw.css"
 
 
 @dataclass(frozen=True)
 class Drawing:
     """A drawn graph: ``html`` is the page, ``graph`` what is drawn, ``scene`` in which groups and order.
 
-    ``down`` says whether values flow downwards, ``unfolded`` which groups are open at first.
+    ``title``: what it is the graph of; ``down`` says whether values flow downwards, ``unfolded`` which groups are open
+    at first.
     """
 
-    html: str = field(repr=False)
+    title: str
     graph: Graph = field(repr=False)
     scene: Scene = field(repr=False)
     down: bool
     unfolded: tuple[str, ...]
+
+    @cached_property
+    def html(self) -> str:
+        """The page, which is about nothing else."""
+        from markupsafe import Markup
+
+        from ... import __version__
+
+        sheet, script = fragments.asset(SHEET) + fragments.sheet(), fragments.script()
+        page = fragments.environment().get_template(PAGE)
+        return page.render(
+            policy=policy(sheet, script),
+            version=__version__,
+            title=self.title,
+            counted=steps.counted(self.graph.tape),
+            answer=fragments.answer(self.graph),
+            fragment=Markup(self._part(whole=True)),
+            sheet=Markup(sheet),
+            script=Markup(script),
+        )
+
+    @cached_property
+    def fragment(self) -> str:
+        """The drawing as a part of a page, as of ``fragment.fragment``."""
+        return self._part(whole=False)
+
+    def _part(self, *, whole: bool) -> str:
+        down, unfolded = self.down, self.unfolded
+        with np.errstate(all="ignore"):
+            return fragments.fragment(self.graph, self.scene, self.title, down=down, unfolded=unfolded, whole=whole)
 
     def save(self, path: str | Path) -> Path:
         """Write the page.
@@ -63,7 +93,8 @@ class Drawing:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own."""
-        return f'<iframe srcdoc="{html.escape(self.html)}" width="100%" height="640"></iframe>'
+        name = html.escape(f"Computation graph of {self.title}")
+        return f'<iframe title="{name}" srcdoc="{html.escape(self.html)}" width="100%" height="640"></iframe>'
 
 
 def draw(
@@ -100,7 +131,7 @@ def draw(
         whole = layered(tape, found.names)
         root, groups, down = _arranged(found, whole, parameters(tape))
         unfolded = () if len(tape) > FOLDED else tuple(groups)
-        return Drawing(_page(found, root, down, groups, unfolded, title), found, root, down, unfolded)
+        return Drawing(title, found, root, down, unfolded)
 
 
 def _arranged(found: Graph, whole: Group, own: set[int]) -> tuple[Scene, list[str], bool]:
@@ -112,96 +143,3 @@ def _arranged(found: Graph, whole: Group, own: set[int]) -> tuple[Scene, list[st
             return root, groups, False
     root = scene(found, whole, own, down=True)
     return root, [one.key for one in root.scenes() if one.framed], True
-
-
-def _page(found: Graph, root: Scene, down: bool, groups: list[str], unfolded: tuple[str, ...], title: str) -> str:
-    import jinja2
-    from markupsafe import Markup
-
-    from ... import __version__
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("difflab.walk.drawing"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template, sheet, script = TEMPLATES
-    loader: Any = environment.loader
-    sheet, script = (loader.get_source(environment, name)[0] for name in (sheet, script))
-    placed = coordinates.place(root, groups, down=down)
-    walk = found.walk
-    description = f"Computation graph of {title}: values go forward, gradients come back"
-    data = json.dumps(contents(found, root, down, unfolded), separators=(",", ":")).replace("<", "\\u003c")
-    return environment.get_template(template).render(
-        policy=policy(sheet, script),
-        version=__version__,
-        title=title,
-        counted=steps.counted(found.tape),
-        answer=_answer(found),
-        groups=groups,
-        down=down,
-        drawing=Markup(svg.drawing(placed, down=down, description=description)),
-        columns=["value", "is", "primal", f"tangent d/d{walk.seed}", f"adjoint d{walk.symbol}/dv", "gate"],
-        rows=[
-            [row.name, row.formula, brief(row.primal), brief(row.tangent), brief(row.adjoint), row.gate]
-            for row in walk.rows
-        ],
-        data=Markup(data),
-        sheet=Markup(sheet),
-        script=Markup(script),
-    )
-
-
-def contents(found: Graph, root: Scene, down: bool, unfolded: tuple[str, ...]) -> dict[str, Any]:
-    """What the script of the page needs: order and sizes, but no coordinates, and what it says at each step."""
-    order = root.order()
-    turns = {position: turn for turn, position in enumerate([*order, len(order)])}
-    tell = {f"e{at}": [steps.forward(found, at), steps.backward(found, at, turns)] for at in order}
-    for one in root.scenes():
-        if one.framed:
-            tell[one.key] = [steps.forward_of_group(found, one), steps.backward_of_group(found, one, turns)]
-    return {
-        "down": down,
-        "open": list(unfolded),
-        "count": len(found.tape),
-        "order": order,
-        "begin": steps.begin(found),
-        "turn": steps.turn(found),
-        "tell": tell,
-        "sizes": {
-            "separation": coordinates.SEPARATION,
-            "gap": coordinates.GAP,
-            "widestGap": coordinates.WIDEST_GAP,
-            "steep": coordinates.STEEP,
-            "pad": coordinates.PAD,
-            "bar": coordinates.BAR,
-            "sweeps": coordinates.SWEEPS,
-            "straight": coordinates.STRAIGHT,
-        },
-        "scenes": {
-            one.key: {
-                "name": one.group.title,
-                "title": width(one.group.title, 13.0, bold=True) + 44.0,
-                "span": [one.group.start, one.group.stop],
-                "items": [[item.key, item.width, item.height] for item in one.items],
-                "ranks": one.ranked.ranks,
-                "joints": one.joints,
-                "ways": [[way.key, way.chain] for way in one.ways],
-                "children": one.children,
-                "ins": len(one.ins),
-                "outs": len(one.outs),
-            }
-            for one in root.scenes()
-        },
-    }
-
-
-def _answer(found: Graph) -> list[str]:
-    """Value and gradient in words."""
-    walk = found.walk
-    said = [f"{walk.symbol} = {in_line(walk.value)}"]
-    if all(slope.size <= SMALL for slope in walk.gradient.values()) and len(walk.gradient) <= SMALL:
-        said.append(", ".join(f"d{walk.symbol}/d{name} = {in_line(slope)}" for name, slope in walk.gradient.items()))
-    return said

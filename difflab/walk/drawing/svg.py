@@ -9,6 +9,8 @@ from .boxes import HEIGHTS, LABEL_GAP, PAD, Box, Label, Line
 from .coordinates import BAR, Placed
 from .scene import Way
 
+ID = "dg-"
+"""How every id begins: the drawing may stand on a page with ids of its own."""
 ROUND = {"gate": 8, "source": 15, "folded": 3}
 SIGN = '<path class="sign" d="M0 -4L6 0L0 4Z"/>'
 
@@ -26,18 +28,18 @@ def drawing(root: Placed, *, down: bool, description: str) -> str:
     """
     width, height = f"{root.width:.1f}", f"{root.height:.1f}"
     return (
-        f'<svg id="drawing" xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'<svg id="{ID}drawing" xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="group" aria-label="{escape(description)}"><defs>'
         + _arrow("tip", "M0.5 0.8L7.5 4L0.5 7.2Z", 7)
         + _arrow("tail", "M7.5 0.8L0.5 4L7.5 7.2Z", 1)
-        + f'</defs><g id="g0" class="group open"><g class="inner">{_inside(root, down)}</g></g></svg>'
+        + f'</defs><g id="{ID}g0" class="group open"><g class="inner">{_inside(root, down)}</g></g></svg>'
     )
 
 
 def _arrow(name: str, path: str, at: int) -> str:
     return (
-        f'<marker id="{name}" viewBox="0 0 8 8" refX="{at}" refY="4" markerWidth="8" markerHeight="8" orient="auto" '
-        f'markerUnits="userSpaceOnUse"><path d="{path}" fill="context-stroke"/></marker>'
+        f'<marker id="{ID}{name}" viewBox="0 0 8 8" refX="{at}" refY="4" markerWidth="8" markerHeight="8" '
+        f'orient="auto" markerUnits="userSpaceOnUse"><path d="{path}" fill="context-stroke"/></marker>'
     )
 
 
@@ -51,7 +53,7 @@ def _inside(placed: Placed, down: bool) -> str:
         x, y = placed.centres[at]
         if isinstance(item.what, Box):
             parts.append(
-                f'<g id="{item.key}" class="node {item.what.kind}" transform="translate({x:.1f} {y:.1f})">'
+                f'<g id="{ID}{item.key}" class="node {item.what.kind}" transform="translate({x:.1f} {y:.1f})">'
                 f"{_box(item.what)}</g>"
             )
         elif isinstance(item.what, Label):
@@ -69,7 +71,7 @@ def _way(way: Way, path: str, arrow: bool) -> str:
     readers = _numbers(use.position for use in way.uses)
     back = _numbers(use.position for use in way.uses if use.contribution is not None)
     return (
-        f'<path id="{way.key}" class="way{"" if arrow else " on"}" data-made="{way.made}" data-uses="{readers}" '
+        f'<path id="{ID}{way.key}" class="way{"" if arrow else " on"}" data-made="{way.made}" data-uses="{readers}" '
         f'data-back="{back}" d="{path}"/>'
     )
 
@@ -112,7 +114,7 @@ def _label(key: str, label: Label, x: float, y: float, down: bool) -> str:
         here = (at - (len(label.slope) - 1) / 2) * step + 4 if down else LABEL_GAP + 9 + at * step
         slope.append(_text(Line("slope", text), LABEL_GAP if down else 0.0, here, "start" if down else "middle"))
     return (
-        f'<g id="{key}" class="label" transform="translate({x:.1f} {y:.1f})">'
+        f'<g id="{ID}{key}" class="label" transform="translate({x:.1f} {y:.1f})">'
         f'<g data-made="{label.made}">{"".join(value)}</g>'
         f'<g data-readers="{_numbers(label.readers)}">{"".join(slope)}</g></g>'
     )
@@ -125,7 +127,7 @@ def _group(placed: Placed, x: float, y: float, down: bool) -> str:
     left, top = x - placed.width / 2, y - placed.height / 2
     box = scene.box
     return (
-        f'<g id="{scene.key}" class="group open" transform="translate({left:.1f} {top:.1f})">'
+        f'<g id="{ID}{scene.key}" class="group open" transform="translate({left:.1f} {top:.1f})">'
         f'<rect class="frame" width="{placed.width:.1f}" height="{placed.height:.1f}" rx="3"/>'
         f'<g class="inner">{_inside(placed, down)}</g>'
         f'<g class="bar toggle" data-group="{scene.key}">'

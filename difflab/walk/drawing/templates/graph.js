@@ -1,9 +1,13 @@
+// Steps through the drawing and folds its groups.  Where things are is computed as in walk/drawing/coordinates.py.
+// In a function of its own: other scripts of a page and this one share no names.  It may stand above the drawing.
+(() => {
 "use strict";
-// Steps through the drawing and folds its groups.  Where things are is computed as in walk/coordinates.py.
-const graph = JSON.parse(document.getElementById("graph").textContent);
+function start() {
+const at = (id) => document.getElementById(`dg-${id}`);
+const root = document.getElementById("dg");
+const graph = JSON.parse(at("data").textContent);
 const { down, scenes, tell } = graph;
 const { separation, gap, widestGap, steep, pad, bar, sweeps, straight } = graph.sizes;
-const at = (id) => document.getElementById(id);
 const open = new Set(graph.open);
 const SMALLEST = 0.75;
 
@@ -188,14 +192,14 @@ function show() {
   const current = step === 0 || !touched ? null : step < turn ? forward[step - 1] : step === turn ? "end" : backward[step - turn - 1];
   const returning = step >= turn;
   const made = (position) => position < 0 || step >= when.get(unit[position]);
-  for (const element of document.querySelectorAll("#drawing [data-made]:not(.way)")) {
+  for (const element of root.querySelectorAll("[data-made]:not(.way)")) {
     element.classList.toggle("shown", made(Number(element.dataset.made)));
   }
-  for (const element of document.querySelectorAll("#drawing [data-readers]")) {
+  for (const element of root.querySelectorAll("[data-readers]")) {
     const steps = numbers(element.dataset.readers).map((position) => back.get(unit[position]) ?? Infinity);
     element.classList.toggle("shown", step >= Math.max(0, ...steps));
   }
-  for (const way of document.querySelectorAll("#drawing .way")) {
+  for (const way of root.querySelectorAll(".way")) {
     const here = numbers(returning ? way.dataset.back : way.dataset.uses).some((position) => unit[position] === current);
     way.classList.toggle("later", !made(Number(way.dataset.made)));
     way.classList.toggle("now", here);
@@ -213,8 +217,9 @@ function show() {
   at("said").textContent = !touched
     ? "Everything is shown. Press the right arrow key, or Step, to go through it from the beginning."
     : step === 0 ? graph.begin : step < turn ? tell[current][0] : step === turn ? graph.turn : tell[current][1];
-  at("first").disabled = at("before").disabled = step === 0;
-  at("last").disabled = at("after").disabled = last && touched;
+  // not disabled: a button that is loses the focus
+  for (const button of ["first", "before"]) at(button).setAttribute("aria-disabled", step === 0);
+  for (const button of ["after", "last"]) at(button).setAttribute("aria-disabled", last && touched);
   return current;
 }
 
@@ -227,9 +232,9 @@ function go(wanted) {
 }
 
 function reveal(node) { // the box, and as much as fits of where its edges come from
-  const [view, head] = [at("view"), document.querySelector(".controls")];
+  const [view, head] = [at("view"), at("controls")];
   const [frame, area] = [node.getBoundingClientRect(), view.getBoundingClientRect()];
-  const ways = [...document.querySelectorAll("#drawing .way.now")].map((way) => way.getBoundingClientRect());
+  const ways = [...root.querySelectorAll(".way.now")].map((way) => way.getBoundingClientRect());
   const shown = ways.filter((way) => way.width + way.height > 0);
   let left = Math.min(frame.left, ...shown.map((way) => way.left)) - 60;
   let right = Math.max(frame.right, ...shown.map((way) => way.right)) + 60;
@@ -255,6 +260,8 @@ function draw() {
   svg.dataset.width = width;
   svg.dataset.height = height;
   fit();
+  const view = at("view");
+  if (down) view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2; // else it shows the edge of what is too wide
 }
 
 function fit() { // a drawing that is a little too wide is made smaller, one that is much too wide scrolls
@@ -287,7 +294,7 @@ function toggle(key) {
   reveal(shown);
 }
 
-for (const button of document.querySelectorAll("#drawing .toggle")) {
+for (const button of root.querySelectorAll(".toggle")) {
   const key = button.dataset.group;
   button.setAttribute("tabindex", "0");
   button.setAttribute("role", "button");
@@ -310,7 +317,8 @@ const keys = {
   End: () => go(total()),
   ...(groups.length ? { f: foldAll, u: unfoldAll } : {}),
 };
-document.addEventListener("keydown", (event) => {
+// A page that is all about the drawing listens everywhere, any other where the focus is on the drawing.
+("whole" in root.dataset ? document : root).addEventListener("keydown", (event) => {
   const letter = event.key.length === 1; // of either case: F and f, with or without caps lock
   const action = keys[letter ? event.key.toLowerCase() : event.key];
   if (event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && !letter) || !action) return;
@@ -328,8 +336,12 @@ if (groups.length) {
 }
 
 addEventListener("resize", fit);
-document.documentElement.classList.add("live");
+root.classList.add("stepping");
 draw();
 units();
 step = total();
 show();
+}
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();
+})();

@@ -1,0 +1,135 @@
+"""What ``--help`` says is true: every example of every command is run, and every command speaks JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import command_examples
+import pytest
+from command_examples import COMMANDS
+from conftest import INSTALLED, RunCommand
+from test_cli import invoke
+
+import difflab
+from difflab import cli
+
+EXAMPLES = [line for name in COMMANDS for line in command_examples.of_command(name)]
+Shell = Callable[[str], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the examples name."""
+    folder = tmp_path_factory.mktemp("furnished")
+    command_examples.furnish(folder)
+    return folder
+
+
+@pytest.fixture
+def shell(furnished: Path, tmp_path: Path) -> Shell:
+    """Runs a line of the shell in a copy of that folder."""
+    folder, command = tmp_path / "here", tmp_path / "bin" / "difflab"
+    shutil.copytree(furnished, folder)
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m difflab "$@"\n')
+    command.chmod(0o755)
+    path = f"{command.parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONPATH": str(INSTALLED), "PATH": path, "COLUMNS": "100"}
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_of_itself_and_says_its_exit_codes(name: str) -> None:
+    examples = command_examples.of_command(name)
+    assert examples, f"the epilog of {name} needs lines under Examples:"
+    assert all(f"difflab {name}" in line for line in examples)
+    assert "Exit codes: " in str(COMMANDS[name].epilog)
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_the_example_does_what_it_says(line: str, shell: Shell) -> None:
+    done = shell(command_examples.made_cheap(line))
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    if "--json" in line:
+        found = json.loads(done.stdout)
+        assert (found["schema"], found["difflab"]) == (1, difflab.__version__)
+        assert "error" not in found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_prints_one_json_document(name: str, shell: Shell) -> None:
+    lines = [line for line in command_examples.of_command(name) if line.startswith("difflab") and ">" not in line]
+    if name == "schema":
+        lines = ["difflab schema"]
+    line = next((one for one in lines if "--json" in one), "") or f"{lines[0]} --json"
+    done = shell(command_examples.made_cheap(line))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["$schema" if name == "schema" else "difflab"]
+
+
+def test_help_names_the_commands_in_the_order_of_their_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(COMMANDS) == list(cli.ORDER)
+    assert invoke("--help") == 0
+    text = capsys.readouterr().out
+    listed = [line.split()[0] for line in text.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()]
+    assert listed == list(cli.ORDER)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal_but_for_its_examples(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(name, "--help") == 0
+    text = capsys.readouterr().out
+    assert "``" not in text
+    assert all(len(line) <= 80 for line in text.splitlines() if line.strip() not in EXAMPLES)
+
+
+def test_help_loads_nothing_that_computes(modules_after: Callable[[str], set[str]]) -> None:
+    statement = "from difflab import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass"
+    heavy = {"numpy", "sympy", "pandas", "matplotlib", "scipy", "rich", "psutil", "jinja2", "difflab.backends"}
+    assert not heavy & modules_after(statement)
+
+
+def test_the_version_is_told_without_the_command_line(modules_after: Callable[[str], set[str]]) -> None:
+    statement = (
+        "import sys\nsys.argv = ['difflab', '--version']\nfrom difflab.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass"
+    )
+    assert not {"typer", "difflab.cli", "numpy"} & modules_after(statement)
+
+
+# ---------------------------------------------------------------------------- python -m difflab
+
+
+def test_the_module_is_the_command(run_command: RunCommand) -> None:
+    for arguments in (["--help"], ["run", "--help"]):
+        done = run_command(*arguments)
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"Usage: difflab {'run ' if len(arguments) == 2 else ''}[OPTIONS]")
+    wrong = run_command("list", "x")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("difflab: there is no list of 'x' (known: ")
+
+
+def test_the_installed_command_is_the_module() -> None:
+    from importlib import metadata
+
+    found = [one.value for one in metadata.entry_points(group="console_scripts") if one.name == "difflab"]
+    assert all(value == "difflab.__main__:main" for value in found)
