@@ -67,11 +67,16 @@ def attach(app: typer.Typer) -> None:
         operator: OperatorOption = "gradient",
         page: Annotated[Path | None, typer.Option("--page", metavar="FILE.html", help="Write the page there.")] = None,
         seconds: Annotated[
-            float, typer.Option("--seconds", min=0.001, metavar="S", help="When to give the reference up.")
+            float, typer.Option("--seconds", min=0.001, metavar="S", help="After how long to give up certifying.")
         ] = 20.0,
         limit: Annotated[
             float,
-            typer.Option("--limit", min=0.001, metavar="S", help="Leave out what is forecast to take longer at once."),
+            typer.Option(
+                "--limit",
+                min=0.001,
+                metavar="S",
+                help="Leave out what is forecast to take longer to prepare and call once.",
+            ),
         ] = 20.0,
         seed: SeedOption = 0,
         device: DeviceOption = None,

@@ -52,7 +52,8 @@ def attach(app: typer.Typer) -> None:
     @app.command(epilog=TRACE_EPILOG)
     def trace(
         expression: Annotated[
-            str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
+            str,
+            typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem."),
         ],
         values: Annotated[
             list[str] | None,
@@ -82,8 +83,8 @@ def attach(app: typer.Typer) -> None:
     ) -> None:
         """Print or draw the evaluation trace of a formula with primal, tangent and adjoint of every line.
 
-        Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each line
-        does to a gradient: add distributes, copy adds, multiply swaps, max routes.
+        Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each
+        line does to a gradient: add distributes, copy adds, multiply swaps, max routes.
         """
         from .cli_trace import trace_text
 
@@ -95,7 +96,8 @@ def attach(app: typer.Typer) -> None:
     @app.command(epilog=FORMULAS_EPILOG)
     def formulas(
         expression: Annotated[
-            str, typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem.")
+            str,
+            typer.Argument(metavar="EXPRESSION", help="The formula, quoted for the shell; or the name of a problem."),
         ],
         values: Annotated[
             list[str] | None,

@@ -154,7 +154,7 @@ def usage_text(error: Any) -> str:
     if (found := re.match(r"No such option:? (\S+)", text)) and context is not None:
         known = [name for one in context.command.params for name in (*one.opts, *one.secondary_opts)]
         text = f"no such option {found[1]} {did_you_mean(found[1], [name for name in known if name.startswith('-')])}"
-    elif found := re.match(r"No such command ('.*?')", text):
+    elif (found := re.match(r"No such command ('.*?')", text)) and context is not None:
         known = list(context.command.commands)
         text = f"no such command {found[1]} {did_you_mean(found[1].strip(chr(39)), known)}"
     path = "difflab" if context is None else context.command_path

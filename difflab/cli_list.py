@@ -84,7 +84,9 @@ def _traps() -> list[Found]:
     from .traps import FAMILIES
 
     return [
-        {"name": trap.name, "family": family, "title": trap.title} for family, traps in FAMILIES.items() for trap in traps
+        {"name": trap.name, "family": family, "title": trap.title}
+        for family, traps in FAMILIES.items()
+        for trap in traps
     ]
 
 
@@ -92,13 +94,17 @@ def _traps() -> list[Found]:
 
 
 def _problems_text(found: Sequence[Found]) -> str:
-    sizes = (", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items()) for one in found)
+    sizes = (
+        ", ".join(f"{size} ({count:,})".replace(",", " ") for size, count in one["sizes"].items()) for one in found
+    )
     entries = [(one["name"], one["title"], text) for one, text in zip(found, sizes, strict=True)]
     return f"PROBLEMS, with their sizes (numbers of parameters)\n{_entries(entries)}"
 
 
 def _studies_text(found: Sequence[Found]) -> str:
-    return f"STUDIES, for difflab run STUDY\n{_entries([(one['name'], one['title'], one['question']) for one in found])}"
+    return (
+        f"STUDIES, for difflab run STUDY\n{_entries([(one['name'], one['title'], one['question']) for one in found])}"
+    )
 
 
 def _backends_text(found: Sequence[Found]) -> str:
@@ -126,7 +132,9 @@ def _operators_text(found: Mapping[str, Mapping[str, str]]) -> str:
     from .support import reasons
 
     operators = list(next(iter(found.values())))
-    rows = [[name, *[ways[one].partition(":")[0].partition(" ")[0] for one in operators]] for name, ways in found.items()]
+    rows = [
+        [name, *[ways[one].partition(":")[0].partition(" ")[0] for one in operators]] for name, ways in found.items()
+    ]
     sentences = []
     for name, ways in found.items():
         by_source: dict[str, list[str]] = {}
@@ -135,7 +143,9 @@ def _operators_text(found: Mapping[str, Mapping[str, str]]) -> str:
                 by_source.setdefault(way.removeprefix("deduced from "), []).append(operator)
         sentences += [_filled(f"{name} deduces {', '.join(those)} from {of}.") for of, those in by_source.items()]
     sentences += [_filled(f"{name} refuses {which}: {why}.") for name, which, why in reasons(found)]
-    return "\n".join(["OPERATORS, and how each backend comes by them", table(["BACKEND", *operators], rows), *sentences])
+    return "\n".join(
+        ["OPERATORS, and how each backend comes by them", table(["BACKEND", *operators], rows), *sentences]
+    )
 
 
 def _traps_text(found: Sequence[Found]) -> str:
@@ -155,7 +165,9 @@ def _entries(entries: Iterable[Sequence[str]], indent: int = 0) -> str:
     for name, *texts in known:
         head = f"{' ' * indent}{name}".ljust(left - 2) + "  "
         for text in texts:
-            lines += textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * left, break_on_hyphens=False)
+            lines += textwrap.wrap(
+                text, WIDTH, initial_indent=head, subsequent_indent=" " * left, break_on_hyphens=False
+            )
             head = " " * left
     return "\n".join(lines)
 

@@ -49,6 +49,8 @@ Exit codes: 0 there is one; 1 nothing meets the limits; 2 bad input, as a file t
 measured; 70 a fault of difflab.
 """
 
+FRONT = "(on the front: no other is as good or better in error, time and memory at once)"
+
 
 def attach(app: typer.Typer) -> None:
     """Add the command to the command line.
@@ -78,11 +80,16 @@ def attach(app: typer.Typer) -> None:
         argnum: ArgnumOption = "0",
         operator: OperatorOption = "gradient",
         seconds: Annotated[
-            float, typer.Option("--seconds", min=0.001, metavar="S", help="When to give the reference up.")
+            float, typer.Option("--seconds", min=0.001, metavar="S", help="After how long to give up certifying.")
         ] = 20.0,
         limit: Annotated[
             float,
-            typer.Option("--limit", min=0.001, metavar="S", help="Leave out what is forecast to take longer at once."),
+            typer.Option(
+                "--limit",
+                min=0.001,
+                metavar="S",
+                help="Leave out what is forecast to take longer to prepare and call once.",
+            ),
         ] = 20.0,
         seed: SeedOption = 0,
         device: DeviceOption = None,
@@ -169,7 +176,7 @@ def recommended_text(case: LossCase, found: Recommendation) -> str:
         found.reason,
         "\n".join(found.relaxing),
         case.given_text,
-        f"{table(header, rows, right=(2, 3, 4, 5))}\n(on the front: no other is as good or better in error, time and memory at once)",
+        f"{table(header, rows, right=(2, 3, 4, 5))}\n{FRONT}",
         "\n".join(found.others),
         "\n".join(together(found.rejected)),
         "\n".join([*found.caveats, *([] if found.backend is None else [use_of(found)])]),

@@ -66,7 +66,8 @@ class Numbers:
         if self.kind == "int":
             found = generator.integers(int(self.low), int(self.high), self.shape)
         elif self.kind == "onehot":
-            found = np.eye(self.shape[-1])[generator.integers(0, self.shape[-1], self.shape[:-1])]
+            columns = self.shape[len(self.shape) - 1]
+            found = np.eye(columns)[generator.integers(0, columns, self.shape[:-1])]
         elif self.kind == "normal":
             found = generator.standard_normal(self.shape) / math.sqrt(whole)
             if self.dtype.startswith("complex"):
@@ -282,7 +283,7 @@ class _Reader:
 
     def store(self, wanted: dict[str, Any], path: list[str | int], entry: Numbers, start: int) -> None:
         """Put an entry where its path says; lists are dicts by position until all is read."""
-        here = wanted
+        here: dict[Any, Any] = wanted
         for step, after in itertools.pairwise(path):
             inner = here.setdefault(step, {})
             if not isinstance(inner, dict) or (inner and isinstance(next(iter(inner)), int) != isinstance(after, int)):

@@ -31,7 +31,8 @@ MAIN: Mapping[str, Column] = {
     "backend": Column("text", "", "What computed it: the label in the study, by default the name of the backend."),
     "operator": Column("text", "", "What was computed: gradient, jacobian, jvp, vjp, hvp or hessian."),
     "outcome": Column(
-        "text", "",
+        "text",
+        "",
         "How the case ended: ok, invalid, unsupported, timeout, memory_limit, crash, lost, interrupted or "
         "skipped_predicted.",
     ),
@@ -44,7 +45,7 @@ MAIN: Mapping[str, Column] = {
     "call_s_low": Column("real", SECONDS, "Lower end of the 95 % interval of call_s; six processes or more have one."),
     "call_s_high": Column("real", SECONDS, "Upper end of the 95 % interval of call_s."),
     "primal_s": Column("real", SECONDS, "One call of the plain function, timed by turns with the derivative."),
-    "work_ratio": Column("real", RATIO, "call_s divided by primal_s, process by process; the median of these."),
+    "work_ratio": Column("real", RATIO, "Time of a call over that of the plain function: the median over processes."),
     "peak_bytes": Column(
         "whole", BYTES, "By how much the process (or the pool of a GPU) grew at most, to prepare and compute once."
     ),
@@ -78,7 +79,7 @@ MORE: Mapping[str, Column] = {
     "calls_timed": Column("whole", "calls", "Calls of the derivative that were timed, over all processes."),
     "work_ratio_low": Column("real", RATIO, "Lower end of the 95 % interval of work_ratio."),
     "work_ratio_high": Column("real", RATIO, "Upper end of the 95 % interval of work_ratio."),
-    "ratio": Column("real", RATIO, "call_s divided by that of the baseline, process by process."),
+    "ratio": Column("real", RATIO, "Time of a call over that of the baseline, process by process."),
     "ratio_low": Column("real", RATIO, "Lower end of the 95 % interval of ratio."),
     "ratio_high": Column("real", RATIO, "Upper end of the 95 % interval of ratio."),
     "verdict": Column("text", "", "Against the baseline: faster, slower, equivalent (within 3 %) or ambiguous."),
@@ -95,8 +96,8 @@ MORE: Mapping[str, Column] = {
     "predicted_flops": Column("real", "operations", "Forecast of the arithmetic operations per call."),
     "predicted_prepare_s": Column("real", SECONDS, "Forecast of prepare_s."),
     "predicted_call_s": Column("real", SECONDS, "Forecast of call_s."),
-    "prepare_over_predicted": Column("real", RATIO, "prepare_s divided by its forecast."),
-    "call_over_predicted": Column("real", RATIO, "call_s divided by its forecast."),
+    "prepare_over_predicted": Column("real", RATIO, "Time to prepare over its forecast."),
+    "call_over_predicted": Column("real", RATIO, "Time of a call over its forecast."),
     "bytes_over_predicted": Column("real", RATIO, "The highest measured peak divided by predicted_bytes."),
     "import_peak_bytes": Column("whole", BYTES, "Growth of the process while it imported."),
     "build_peak_bytes": Column("whole", BYTES, "Growth while the problem and its data were built."),
@@ -133,6 +134,10 @@ GPU: Mapping[str, Column] = {
 """Columns of cases on a GPU; empty on the processor."""
 
 NOTES: Mapping[str, Column] = {
+    "call_s_least": Column("real", SECONDS, "Of a comparison: the least median of a round; no interval."),
+    "call_s_most": Column("real", SECONDS, "Of a comparison: the largest median of a round."),
+    "prepare_again_s": Column("real", SECONDS, "Of a comparison: the time to prepare once more, with all caches warm."),
+    "held_bytes": Column("whole", BYTES, "Of a comparison: arrays of the first call after preparing afresh."),
     "black_box": Column("flag", "", "Whether the function was called as it is, because it cannot be recorded."),
     "black_box_reason": Column("text", "", "Why it cannot be recorded."),
     "buffers": Column("whole", "buffers", "Arrays that the compiled program reuses from call to call."),
@@ -169,7 +174,7 @@ NOTES: Mapping[str, Column] = {
     "flops": Column("real", "operations", "Arithmetic operations of the products of matrices alone."),
     "shapes": Column("text", "", "The shapes of the products of matrices."),
 }
-"""What backends note about themselves; a column is there where some case of the run has it."""
+"""What backends note about themselves, and comparisons besides; a column is there where some case has it."""
 
 NESTED: Mapping[str, tuple[str, str]] = {
     "ulp_histogram": ("ulps_frame", "How many coordinates have which error in units of the last place."),

@@ -29,6 +29,7 @@ FAMILIES = ("finite", "complex-step", "symbolic", "forward", "reverse")
 SEGMENTS = (1, 2, 4, 8, 16, 32)
 """Numbers of checkpoints that are considered where memory binds."""
 
+
 @dataclass(frozen=True)
 class Recommendation:
     """A backend for a loss, and why.
@@ -315,8 +316,8 @@ def _with_checkpoints(contest: Contest, memory: float) -> list[Backend]:
         return []
     tried = [(forecast(one), one) for one in (Reverse(checkpoints=number) for number in SEGMENTS)]
     least, smallest = min(tried, key=lambda one: one[0])
-    enough = [one for nbytes, one in tried if nbytes <= memory]
-    return enough[:1] or ([smallest] if least < plain else [])
+    taken = next((one for nbytes, one in tried if nbytes <= memory), smallest if least < plain else None)
+    return [] if taken is None else [taken]
 
 
 def _caveats(value: Backend | None, rows: list[dict[str, Any]], has_data: bool) -> list[str]:

@@ -138,8 +138,8 @@ def columns() -> str:
         Markdown: a table of the columns that every version keeps, and the others behind a summary to unfold.
 
     Example:
-        >>> columns().splitlines()[2][:41]
-        '| `problem` |  | What is differentiated, b'
+        >>> columns().splitlines()[2][:40]
+        '| `problem` |  | What is differentiated,'
     """
 
     def table(found: Mapping[str, meanings.Column]) -> str:
@@ -148,7 +148,7 @@ def columns() -> str:
     folded = {
         "Further columns": meanings.MORE,
         "Columns of cases on a GPU": meanings.GPU,
-        "What backends note about themselves": meanings.NOTES,
+        "What backends note about themselves, and comparisons besides": meanings.NOTES,
     }
     parts = [table(meanings.MAIN)]
     for title, found in folded.items():

@@ -14,7 +14,7 @@ from test_cli import MINI
 from difflab import cli
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]  # a group
-NET = '''\
+NET = """\
 import numpy as np
 
 
@@ -29,8 +29,8 @@ def loss(w, x, y):
 
 def gradient(w, x, y):
     return 2 * x.T @ (x @ w - y)
-'''
-DATA = '''\
+"""
+DATA = """\
 import numpy as np
 from net import example
 
@@ -38,7 +38,7 @@ from net import example
 def batch():
     w, x, y = example()
     return np.ones_like(w), x[:4], y[:4]
-'''
+"""
 
 
 def of_command(name: str) -> list[str]:

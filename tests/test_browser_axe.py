@@ -1,4 +1,4 @@
-"""axe-core finds nothing on any page: of every kind of study, of a comparison, of a drawn graph; on screen and paper."""
+"""axe-core finds nothing: on pages of every kind of study, of a comparison, of a drawn graph; on screen and paper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import kind_runs
 import made_up_runs as made
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 COLOURS = ("color-contrast", "link-in-text-block")  # the rules that look at colours, which is all that media change
-MEDIA = (("light", "screen"), ("dark", "screen"), ("dark", "print"))
+MEDIA: tuple[tuple[Literal["light", "dark"], Literal["screen", "print"]], ...] = (
+    ("light", "screen"), ("dark", "screen"), ("dark", "print"),
+)  # fmt: skip
 OPENED = """() => {
   document.querySelectorAll('details').forEach(one => { one.open = true });
   document.querySelector('a[href^="#case="]')?.click();

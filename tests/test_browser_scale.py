@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import kind_runs
 import made_up_runs as made
 import pytest
+from test_browser_axe import MEDIA
 
 from difflab.report import budget, raster, render
 from difflab.report.cases import printable
@@ -111,12 +112,11 @@ def test_marks_beyond_the_limit_are_pixels_in_the_colours_of_the_scheme(
     visits: Visits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raster, "MARKS", 10)
-    page = visits.to(render(kind_runs.run_of("compare")), tmp_path)
+    page = visits.to(render(made.full()), tmp_path)
     shown = """() => [...document.querySelectorAll('#time image')].filter(one => one.checkVisibility())
       .map(one => [one.getAttribute('class'), one.getBoundingClientRect().width > 300])"""
     page.set_viewport_size({"width": 1280, "height": 800})
-    for scheme, medium, name in (("light", "screen", "on-light"), ("dark", "screen", "on-dark"),
-                                 ("dark", "print", "on-light")):  # fmt: skip
+    for (scheme, medium), name in zip(MEDIA, ("on-light", "on-dark", "on-light"), strict=True):
         page.emulate_media(color_scheme=scheme, media=medium)
         seen = page.evaluate(shown)
         assert seen

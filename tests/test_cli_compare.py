@@ -264,7 +264,7 @@ def test_shapes_build_containers_of_the_right_kinds():
     assert -1 <= drawn["u"].min() < 0 < 1 < drawn["u"].max() < 2
     assert 0.5 <= drawn["q"].min() <= drawn["q"].max() < 1.5
     assert drawn["c"].dtype == np.complex128
-    assert isinstance(drawn["s"], np.float32)
+    assert type(drawn["s"]) is np.float32
     again = draw(wanted, np.random.default_rng(0))
     np.testing.assert_array_equal(drawn["p"]["w"], again["p"]["w"])
     assert len(described(wanted)) == 11

@@ -1,4 +1,4 @@
-"""Faults of users, for every command: one sentence on stderr, its exit code, nothing written; with --json a document."""
+"""Faults of users, for every command: one sentence, its exit code, nothing written; with --json a document."""
 
 from __future__ import annotations
 
@@ -221,23 +221,21 @@ def sentence(shown: Any) -> str:
 )
 def test_a_fault_is_one_sentence(name: str, wrong: Wrong, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = state(here)
-    assert invoke(name, *wrong.arguments) == wrong.code
-    shown = capsys.readouterr()
-    told = sentence(shown)
+    assert invoke(name, *wrong.arguments, "--json") == wrong.code
+    both = capsys.readouterr()
+    told = sentence(both)
     assert wrong.says in told
     assert len(told) < 2100
     assert told.isprintable()
     assert told.startswith("difflab: ") or ".toml" in told.split(": ")[0]
-    assert shown.out == ""
-    assert state(here) == before, "nothing is written"
-
-    assert invoke(name, *wrong.arguments, "--json") == wrong.code
-    both = capsys.readouterr()
     error = json.loads(both.out)["error"]
-    assert sentence(both) == told
     assert wrong.says.removeprefix("...") in " ".join(error["text"].split())
     assert (error["code"], bool(error["type"])) == (wrong.code, True)
-    assert state(here) == before
+    assert state(here) == before, "nothing is written"
+    if wrong in FAULTS[name][:2]:  # once and again without --json, which says the same
+        assert invoke(name, *wrong.arguments) == wrong.code
+        shown = capsys.readouterr()
+        assert (sentence(shown), shown.out) == (told, "")
 
 
 # ---------------------------------------------------------------------------- what typer finds out
@@ -247,9 +245,7 @@ def test_a_fault_is_one_sentence(name: str, wrong: Wrong, here: Path, capsys: py
 def test_an_unknown_option_is_corrected(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(name, "--jsn") == 2
     shown = capsys.readouterr()
-    assert sentence(shown) == (
-        f"difflab: no such option --jsn (did you mean '--json'?); see difflab {name} --help"
-    )
+    assert sentence(shown) == (f"difflab: no such option --jsn (did you mean '--json'?); see difflab {name} --help")
     assert shown.out == ""
 
 
@@ -280,7 +276,7 @@ def test_a_number_that_is_none_is_a_sentence(
     before = state(here)
     for value in values:
         assert invoke(name, *needed, option, value) == 2, value
-        assert option in sentence(capsys.readouterr())
+        assert option.lstrip("-") in sentence(capsys.readouterr())
     assert state(here) == before
 
 
@@ -342,7 +338,11 @@ def in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [
-        ("difflab list problems > /dev/full", 2, "difflab: the result cannot be written to stdout: No space left on device\n"),
+        (
+            "difflab list problems > /dev/full",
+            2,
+            "difflab: the result cannot be written to stdout: No space left on device\n",
+        ),
         ("difflab list problems --json > /dev/full", 2, "difflab: the result cannot be written to stdout: No space "),
         ("difflab list problems >&-", 0, ""),
         ("difflab --version >&-", 0, ""),

@@ -6,12 +6,14 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made_up_runs as made
 import pytest
 
 from difflab import cli_progress, cli_tables
+from difflab.harness.interrupts import finishing
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "run", "folder": "here", "title": "A study", "finished": False, "cases": 2, "resumed": 1},
@@ -84,6 +86,72 @@ def test_progress_on_a_terminal_draws_bars_and_keeps_what_failed(monkeypatch: py
     assert "2/2 cases" in text
     assert "timing digits-mlp tiny" in text
     assert "\x1b[" in text
+
+
+class Clock:
+    """The clock of the command line, in the hands of the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(cli_progress, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+def test_the_time_left_is_told_now_and_then_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, clock = io.StringIO(), Clock(monkeypatch)
+    case = {"event": "case", "case": "c", "outcome": "ok", "reason": "", "done": 1, "cases": 50}
+    with cli_progress.progress_on(stream) as listener:
+        listener({**EVENTS[0], "cases": 50, "resumed": 0})
+        for second in range(1, 41):  # a line each second: it is never silent for long
+            clock.now = float(second)
+            listener({**EVENTS[1], "left_s": 300.0 - 7 * second, "left_at_most": second > 20})
+            listener(case)
+    lines = [line for line in stream.getvalue().splitlines() if line.startswith("...")]
+    assert lines == [
+        "... timing digits-mlp tiny (step 1 of 4, about 5 min left)",
+        "... timing digits-mlp tiny (step 1 of 4, about 3 min left)",
+        "... timing digits-mlp tiny (step 1 of 4, at most 85 s left)",
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.9, 4.0, 19.6, 20.0, 58.0, 89.9, 90.0, 595.0, 3599.0, 3600.0, 1e6])
+def test_at_most_is_never_less_than_it_is(seconds: float) -> None:
+    said = cli_progress.time_left(seconds, at_most=True)
+    if seconds < cli_progress.FEW_S:
+        assert said == "a few seconds left"
+        return
+    found = re.fullmatch(r"at most (\d+) (s|min|h) left", said)
+    assert found is not None
+    assert int(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]] >= seconds
+
+
+def test_the_time_left_counts_down_between_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    left = cli_progress._Countdown()
+    assert str(left) == ""
+    left.take({"left_s": 15.0, "left_at_most": False})
+    seen = []
+    for clock.now in (0.0, 3.2, 9.0, 14.0, 99.0):
+        seen.append(str(left))
+    assert seen == ["about 15 s left", "about 12 s left", "about 6 s left", "a few seconds left", "a few seconds left"]
+    left.take({"event": "running"})
+    assert str(left) == ""
+
+
+def test_a_terminal_shows_the_time_left_and_that_a_round_is_being_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with cli_progress.progress_on(stream) as listener:
+        listener(EVENTS[0])
+        listener({**EVENTS[1], "left_s": 118.0, "left_at_most": False})
+        listener({"event": "stopping", "seconds": 8, "text": finishing(8)})
+    text = stream.getvalue()
+    assert "finishing the current round (at most 8 s); Ctrl-C again stops at once" in text
+    assert "at most 8 s left" in text
 
 
 def test_json_has_no_number_that_json_does_not_know() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 import difflab as dl
 from difflab.errors import InputError, StoreError, TraceError
+from difflab.harness.host_side import HostSide
+from difflab.harness.interleave import BUDGET, ROUNDS, SAMPLES, interleave
 
 
 def loss(w, x):
@@ -113,3 +115,55 @@ def test_a_black_box_is_compared_as_far_as_that_goes():
 def test_a_loss_that_is_nan_is_said_once_with_the_argument():
     with pytest.raises(InputError, match=r"nothing can be compared: the loss is nan at .*argument x contains NaN"):
         dl.compare(loss, ARGS[0], np.where(ARGS[1] > 0.9, np.nan, ARGS[1]))
+
+
+def test_what_is_forecast_to_take_too_long_is_refused_with_the_figures_and_progress_is_told():
+    told = []
+    n = 200_000
+    found = dl.compare(
+        lambda w: np.sum(np.tanh(w) ** 2), np.full(n, 0.5),
+        backends=["forward", "reverse"], reference_seconds=0.1, call_seconds=0.5, progress=told.append,
+    )  # fmt: skip
+    assert found.frame["outcome"].tolist() == ["skipped_predicted", "ok"]
+    assert "(200 000 evaluations of " in found.rows[0]["reason"]
+    assert found.rows[0]["reason"].endswith("the limit is 500 ms")
+    assert found.rows[1]["certified"].startswith("no: the loss alone is forecast to take ")
+    assert [event["text"].partition(",")[0] for event in told] == [
+        "certifying the gradient", "forward: preparing and calling once", "reverse: preparing and calling once",
+        "timing by turns",
+    ]  # fmt: skip
+    assert [event["done"] for event in told] == [0, 1, 2, 3]
+    assert {event["steps"] for event in told} == {4}
+
+
+def test_memory_counts_what_a_program_keeps_between_calls():
+    x = np.linspace(-1.0, 1.0, 120_000).reshape(400, 300)
+    w = np.full(300, 0.01)
+    (row,) = dl.compare(loss, w, x, backends=["reverse"], reference_seconds=0.1).rows
+    assert row["held_bytes"] > 0.9 * row["predicted_bytes"]
+    assert row["held_bytes"] >= row["array_bytes"]
+    assert row["call_s_least"] <= row["call_s"] <= row["call_s_most"]
+
+
+def test_calls_too_slow_to_repeat_count_with_their_first_time():
+    calls = {"quick": 0, "slow": 0, "endless": 0}
+
+    def counting(name):
+        def call():
+            calls[name] += 1
+
+        return call
+
+    once = {"quick": 1e-6, "slow": BUDGET / 2, "endless": 10 * BUDGET}
+    rows = {name: {"case": name, "first_call_s": seconds} for name, seconds in once.items()}
+    ready = [(row, counting(name)) for name, row in rows.items()]
+    samples = interleave(ready, lambda: lambda: None, HostSide())
+    assert calls["endless"] == 0
+    assert calls["slow"] == len(samples["slow"][0]) == 2
+    assert calls["quick"] > ROUNDS * SAMPLES == len(samples["quick"][0])
+    assert rows["endless"]["call_s"] == samples["endless"][0][0] == 10 * BUDGET
+
+
+def test_nothing_to_compare_is_an_error():
+    with pytest.raises(InputError, match="no backend is named; give at least one"):
+        dl.compare(loss, *ARGS, backends=[])

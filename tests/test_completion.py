@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import typer
@@ -21,8 +20,8 @@ from difflab.harness.study import shipped
 from difflab.problems import PROBLEMS
 
 LEFT_TO_THE_SHELL = {
-    "FILE", "FILE.html", "DIR", "FILE.py:FUNCTION", "FILE.py:LOSS", "FILE.py:NAME", "NAME=VALUE...", "NAME", "N", "X", "S",
-    "TEXT", "TIME", "BYTES", "ADDRESS",
+    "FILE", "FILE.html", "DIR", "FILE.py:FUNCTION", "FILE.py:LOSS", "FILE.py:NAME", "NAME=VALUE...", "NAME", "N", "X",
+    "S", "TEXT", "TIME", "BYTES", "ADDRESS",
 }  # fmt: skip
 """Metavars of files and folders, which a shell completes better, and of what cannot be listed."""
 
@@ -70,9 +69,7 @@ def test_bash_completes_commands(bash: Complete) -> None:
 
 
 def test_bash_completes_options_of_the_command_that_are_not_given_yet(bash: Complete) -> None:
-    assert bash("run", "digits", "--quick", "--") == [
-        one for one in cli_completion_options("run") if one != "--quick"
-    ]
+    assert bash("run", "digits", "--quick", "--") == [one for one in cli_completion_options("run") if one != "--quick"]
 
 
 def test_bash_completes_names(bash: Complete) -> None:

@@ -64,7 +64,8 @@ def test_the_document_is_json_without_secrets(run_command: RunCommand, tmp_path:
     done = run_command("doctor", "--json", DIFFLAB_LOCK_FOLDER=str(tmp_path), MY_TOKEN="a-secret")
     found = json.loads(done.stdout)
     assert found["ok"] is (done.returncode == 0)
-    assert {"what", "state", "figure", "advice"} == set(found["findings"][0])
+    assert {"what", "state", "figure", "advice", "gain"} == set(found["findings"][0])
+    assert found["verdict"].startswith("Fit to measure") is found["ok"]
     assert found["environment"]["packages"]["numpy"]
     assert "a-secret" not in done.stdout
 

@@ -267,7 +267,7 @@ CLOCKS = {
 
 
 def text_of(rows: list[dict[str, Any]], **changed: Any) -> str:
-    return report.render(made_up_runs.run(rows, **changed))
+    return made_up_runs.unexplained(report.render(made_up_runs.run(rows, **changed)))
 
 
 def with_gpu(**gpu: Any) -> dict[str, Any]:

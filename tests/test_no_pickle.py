@@ -49,7 +49,7 @@ ALLOWED = {  # the file, where in it, what is called, and why that is no way in
     ("backends/peers/replay.py", "replay", "compile"): OWN_TEXT,
     ("backends/peers/replay.py", "replay", "exec"): OWN_TEXT,
     ("cli_files.py", "Files.module", "import_module"): NAMED,
-    ("cli_files.py", "_load", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
+    ("cli_files.py", "load_file", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
     ("execution/code_out/array_code.py", "ArrayProgram.__init__", "lambdify"): OWN_TEXT,
     ("execution/code_out/array_code.py", "_names", "exec"): "the texts are constants of difflab",
     ("execution/code_out/symengine_code.py", "of_sympy", "sympify"): "converts expressions of SymEngine, never texts",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from difflab.report import numbers
 from difflab.report.numbers import LONG_TIMES, MINUS, NOTHING, PLUS_MINUS, SECONDS
+from difflab.report.templating import tight
 
 UNITS = {unit: size for size, unit in (*LONG_TIMES, *SECONDS)}
 NUMBER = r"\d[\d ]*(?:\.\d+)?"
@@ -112,7 +113,7 @@ def test_an_interval_beside_the_value_is_written_as_what_it_is(value: float, nea
         (28.7e-6, 28.34e-6, 29.14e-6, "28.7 ± 0.4 µs"),  # 0.36 and 0.44 read the same with one digit, not with two
         (28.7e-6, 23.3e-6, 41.2e-6, "28.7 µs, +12.5 @5.4"),
         (5.53e-3, 5.40e-3, 5.67e-3, "5.53 ± 0.14 ms"),  # 0.13 and 0.14 are neighbours: the larger stands for both
-        (1.0, 1.0, 1.0, "1.0000 ± 0.0000 s"),
+        (1.0, 1.0, 1.0, "1.00 ± 0.00 s"),
         (28.7e-6, 1e-6, 3.0, "29 µs, +3 000 000 @28"),
         (999.9e-6, 9e-4, 1.1e-3, "1.00 ± 0.10 ms"),
         (7300.0, 7000.0, 7600.0, "2.028 ± 0.083 hours"),
@@ -146,3 +147,9 @@ def test_ratios_have_no_unit() -> None:
     assert numbers.measured_factor(0.67, 0.66, 0.81, brackets=True) == f"0.67 (+0.14 {MINUS}0.01)"
     assert numbers.measured_factor(39.2, None, None) == "39"
     assert numbers.measured_factor(None, 1.0, 2.0) == NOTHING
+
+
+def test_no_line_breaks_within_a_number_and_its_uncertainty() -> None:
+    space = "\N{NO-BREAK SPACE}"
+    assert tight("28.7 ± 0.4 µs") == f"28.7{space}±{space}0.4{space}µs"
+    assert tight(f"27.2 µs (+5.0 {MINUS}1.5) at") == f"27.2{space}µs (+5.0{space}{MINUS}1.5) at"

@@ -198,11 +198,11 @@ def test_problems_with_one_size_are_tables_beside_those_with_several() -> None:
         text = render(made.run(rows))
         return Page(text).texts.get("figcaption", []), text
 
-    single = made.row("reverse", problem="alone", call_s=7.77e-3)
+    single = made.timed("reverse", 7.77e-3, 3e-16, problem="alone")
     captions, text = drawn(made.row("reverse"), made.row("reverse", size="large", n_params=9000), single)
     assert captions == ["digits-mlp"] * 3
     assert text.count("alone has one size only: in the table, not drawn.") == 3
-    assert "<td>7.77 ms</td>" in text.split('id="time"')[1]
+    assert "<td>7.77 ms</td><td>± 0.16 ms</td>" in text.split('id="time"')[1]
     captions, text = drawn(made.row("reverse"), single)
     assert captions == ["digits-mlp", "alone"] * 3, "where all have one size, there is nothing better"
     assert "one size only" not in text
@@ -317,7 +317,7 @@ def test_cases_that_were_not_begun_are_not_measured_yet() -> None:
     assert "1 finished, 3 not measured yet." in text
     assert re.findall(r'<th scope="col">(\w+)<small>([^<]*)', text) == [("small", "330 parameters"), ("large", "–")]  # noqa: RUF001
     assert "0 parameters" not in text.replace("330 parameters", "")
-    assert [cell[0] for cell in _cells(*rows)] == ["100 µs", "not measured yet", "not measured yet", "not measured yet"]
+    assert [cell[0] for cell in _cells(*rows)] == ["100.0 µs", "not measured yet", "not measured yet", "not measured yet"]
     assert cases.read(rows)[1].n_params == 330, "another case of the same problem and size has counted them"
     begun = cases.read([made.failed("reverse", "interrupted", rel_error=1e-9)])
     assert begun[0].outcome_words == "interrupted"

@@ -203,6 +203,7 @@ def test_data_that_differ_between_processes_are_refused_before_anything_is_writt
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.long
 def test_a_run_says_that_a_file_has_changed(net: str, run_command: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET.replace("sizes = [4, 30]", "sizes = [4]"))
     done = run_command("run", net, "--quick")

@@ -79,7 +79,7 @@ def test_the_answer_says_how_memory_grows_and_what_checkpoints_buy() -> None:
     )
     assert said.sentences[1] == (
         "At 256 layers, with 15 checkpoints reverse mode needs 13 % of that memory, 8.50 MiB, for 1.3 times the time "
-        "(2.6 evaluations of the loss against 2.0); more than that cost memory again, 31 of them 16 %."
+        "(2.600 ± 0.052 evaluations of the loss against 2.000 ± 0.040); more than that cost memory again, 31 of them 16 %."
     )
     assert said.sentences[2] == (
         "With the best number of checkpoints at each depth memory grows as depth to the power 0.44, without any to the "
@@ -106,7 +106,7 @@ def test_the_opposite_data_give_the_opposite_sentences() -> None:
 
 def test_less_memory_may_also_take_less_time() -> None:
     rows = [reverse(depth, depth) for depth in (4, 64)] + [reverse(64, 20, 1.8, k=3)]
-    assert "31 % of that memory, 5.00 MiB, and takes no more time for it: 1.8 evaluations" in answer(run_of(rows)).text
+    assert "31 % of that memory, 5.00 MiB, and takes no more time for it: 1.800 ± 0.036 eval" in answer(run_of(rows)).text
 
 
 def test_memory_that_falls_or_a_plan_that_is_off_is_said() -> None:

@@ -80,7 +80,7 @@ def test_a_bar_within_the_interval_is_not_settled() -> None:
     assert (found.met, found.settled) == (False, False)
     assert "not settled" in cell(found).lines
     said = bars.sentences([found])[0]
-    assert "1 of reverse / torch (1.00 where < 0.99 is asked on digits-mlp small, float64)" in said
+    assert "1 of reverse / torch (1.000 ± 0.050 where < 0.99 is asked on digits-mlp small, float64)" in said
     assert "(1 with the bar inside the interval)" in said
 
 
@@ -172,5 +172,5 @@ def test_all_met_and_one_alone_read_as_people_say_them() -> None:
     both = [one(pair(0.5), **bar), one(pair(0.6), **bar)]
     assert bars.sentences(both) == (
         "Both bars judged are met.",
-        "Ratios of times: reverse / torch 0.50 to 0.60 (2 rows).",
+        "Ratios of times: reverse / torch 0.500 ± 0.000 to 0.600 ± 0.000 (2 rows).",
     )

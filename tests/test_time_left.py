@@ -36,7 +36,8 @@ def books_of(answer: str = "compare", quick: bool = False, **timing: Any) -> Any
     found = SimpleNamespace(study=study, blocks=blocks, ledger=ledger, quick=quick, pace=Pace())
     found.once = quick or not study.timed
     found.truths = {block.truth: block for block in blocks} if study.kind.reference else {}
-    found.live = lambda block: Books.live(found, block)
+    books: Any = found
+    found.live = lambda block: Books.live(books, block)
     return found
 
 
@@ -95,6 +96,7 @@ def test_a_round_under_way_counts_down_but_never_below_a_tenth_of_itself() -> No
     outlook.epoch_began(books.blocks[1].cases)
     assert whole is not None
     expected = outlook.round_s()
+    assert expected is not None
     assert expected == pytest.approx(whole.seconds / 2)
     clock.now += 5
     assert outlook.round_s() == pytest.approx(expected - 5)

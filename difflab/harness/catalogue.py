@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -66,8 +67,8 @@ def find_problem(name: str) -> Any:
     if own_loss.in_file(name):
         return own_loss.load(name)
     if ":" in name:
-        found = imported(name)
-        return own_loss.of_function(name, found, inspect.getmodule(found)) if inspect.isfunction(found) else found
+        found, module = imported(name), sys.modules[name.partition(":")[0]]
+        return own_loss.of_function(name, found, module) if inspect.isfunction(found) else found
     from .. import problems
 
     return problems.find(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..columns import EVERY, GPU, MAIN, MORE, NESTED, meanings, units
@@ -76,14 +76,15 @@ def processes(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
         >>> processes([{"case": "a", "medians": [[2.0, 1.0]], "epochs": ["0.0."]}])["call_s"].tolist()
         [2.0]
     """
-    return _long(
-        rows,
-        ("process", "epoch", "call_s", "primal_s"),
-        lambda row: (
-            (process, epoch, *pair)
-            for process, (epoch, pair) in enumerate(zip(row.get("epochs") or (), row.get("medians") or (), strict=True))
-        ),
-    )
+
+    def parts(row: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+        epochs, medians = row.get("epochs") or [], row.get("medians") or []
+        return (
+            (process, epoch, call, primal)
+            for process, (epoch, (call, primal)) in enumerate(zip(epochs, medians, strict=True))
+        )
+
+    return _long(rows, ("process", "epoch", "call_s", "primal_s"), parts)
 
 
 def ulps(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
@@ -159,7 +160,9 @@ def _described(columns: Mapping[str, Any]) -> pandas.DataFrame:
     return frame
 
 
-def _long(rows: Iterable[Mapping[str, Any]], names: tuple[str, ...], parts: Any) -> pandas.DataFrame:
+def _long(
+    rows: Iterable[Mapping[str, Any]], names: tuple[str, ...], parts: Callable[[Mapping[str, Any]], Iterable[tuple]]
+) -> pandas.DataFrame:
     """What ``parts`` gives of each row, behind what names its case."""
     import pandas
 

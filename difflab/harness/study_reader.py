@@ -140,7 +140,8 @@ class Reader:
         """A list of names, each once, of those that are known; ``what`` is one of them, where the key does not say."""
         value = table.get(key, list(default))
         one_of = {"type": "string", **({"enum": list(known)} if known else {})}
-        self.note((*path, key), {"type": "array", "minItems": 1, "uniqueItems": True, "items": one_of, **_usual(default)})
+        several = {"type": "array", "minItems": 1, "uniqueItems": True, "items": one_of}
+        self.note((*path, key), {**several, **_usual(default)})
         if not isinstance(value, list) or (not value and key in table):
             self.fault((*path, key), f'must be a list of texts such as ["tiny", "small"], got {shown(value)}')
             return []

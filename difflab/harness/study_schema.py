@@ -114,7 +114,7 @@ def _documents(path: Path, held: Any, pieces: Mapping[Path, Mapping[str, Any]]) 
     for choice, piece in pieces.items():
         if len(choice) == 1 and choice != path[:1]:
             for value in piece.get("enum", ()):
-                yield {**_with(path, held), choice[0]: value}
+                yield {**_with(path, held), str(choice[0]): value}
 
 
 def _with(path: Path, value: Any) -> dict[str, Any]:
@@ -284,7 +284,8 @@ def _of_kind(kind: str, refused: Mapping[Path, list[Any]]) -> dict[str, Any]:
         inner: Any = {"not": {"enum": values}} if values else False
         for part in reversed(path[1:]):
             inner = {"items": inner} if isinstance(part, int) else {"properties": {part: inner}}
-        then[path[0]] = _joined(then[path[0]], inner) if path[0] in then else inner
+        name = str(path[0])
+        then[name] = _joined(then[name], inner) if name in then else inner
     condition: dict[str, Any] = {"properties": {"answer": {"const": kind}}}
     if kind != "compare":  # which is what a study without an answer is
         condition["required"] = ["answer"]

@@ -20,7 +20,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "problem.name": "A problem from `difflab list problems`, or what is your own as module:attribute.",
         "problem.sizes": "The sizes to run; all of the problem by default.",
         "problem.dtypes": "The dtypes to run.",
-        "problem.quick": "The sizes of a quick run (--quick); the first two by default, and none where the list is empty.",
+        "problem.quick": "The sizes of a quick run (--quick); the first two by default, none if the list is empty.",
         "problem.backends": "Labels of the backends that take part in this problem; all by default.",
         "problem.device": "Where this problem is computed.",
         "problem.tf32": "Whether a GPU may round the elements of float32 products of this problem to TF32.",

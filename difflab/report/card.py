@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import devices, numbers, page
 from . import cases as readings
+from . import devices, numbers, page
 from .cases import Case, family_of
 from .nouns import noun
 from .templating import tight

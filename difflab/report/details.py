@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,11 @@ BYTES = 400_000
 DIGITS = 5  # of the least sample of a case
 LONGEST = 72  # characters of a case's name in an address
 LEAST = 3  # samples of a process that show its spread: the least, the middle and the largest
-FACETS = ("Backend", "Problem", "Outcome")
+FACETS: tuple[tuple[str, Callable[[Case], str]], ...] = (
+    ("Backend", lambda case: case.backend),
+    ("Problem", lambda case: title(case.problem)),
+    ("Outcome", lambda case: case.outcome_words),
+)
 Samples = Sequence[Sequence[float]]
 
 
@@ -31,7 +35,8 @@ Samples = Sequence[Sequence[float]]
 class Details:
     """What a page says of its cases when one is selected.
 
-    ``keys``: the names of the cases in addresses, in their order, and ``names`` by the id of the case; ``text``: the JSON, safe inside a script element;
+    ``keys``: the names of the cases in addresses, in their order, and ``names`` by the id of the case; ``text``: the
+    JSON, safe inside a script element;
     ``shown`` and ``every``: how many samples it holds and how many were measured; ``note``: a sentence where it does
     not hold all of them.
     """
@@ -115,17 +120,12 @@ def slug(text: str) -> str:
 def _facets(cases: Sequence[Case]) -> list[tuple[str, list[str], list[int]]]:
     """What the cases can be chosen by, where they differ in it: a heading, its values, and the place of each case's."""
     found = []
-    for name in FACETS:
-        read = {"Backend": lambda c: c.backend, "Problem": lambda c: title(c.problem), "Outcome": _outcome}[name]
+    for name, read in FACETS:
         own = [read(case) for case in cases]
         values = {value: place for place, value in enumerate(dict.fromkeys(own))}
         if len(values) > 1:
             found.append((name, list(values), [values[value] for value in own]))
     return found
-
-
-def _outcome(case: Case) -> str:
-    return case.outcome_words
 
 
 def _compact(value: Any) -> str:

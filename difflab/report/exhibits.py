@@ -231,7 +231,7 @@ def _legend(figure: Figure, keys: Sequence[Mapping[str, Any]]) -> float:
     """The legend in as many columns as fit, in the lower left corner; its height in points."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    made = [Key(key) for key in keys]
+    made: list[Any] = [Key(key) for key in keys]  # the legend draws what its handlers know, artists or not
     texts = [textwrap.fill(str(key["text"]), WIDEST) for key in keys]
     room, renderer = figure.get_window_extent().width, FigureCanvasAgg(figure).get_renderer()
     for columns in range(min(4, len(keys)), 0, -1):

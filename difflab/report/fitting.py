@@ -41,9 +41,9 @@ def _fitted(chart: Chart, said: str) -> Chart:
         rows = ([row for row in rows if row[0] in titles] or rows)[:ROWS_OF_A_TABLE]
         notes.append(f"{_some(len(rows), len(chart.rows))} stand under The numbers of this chart; {EXPORT}.")
     if dense := [panel for panel in shown if _dense(panel)]:
-        which = "This panel has" if len(chart.panels) == 1 else f"{numbers.counted(len(dense), 'panel')} with"
-        more = f"more than {numbers.grouped(MARKS)} marks"
-        notes.append(f"{which} {more}: they are drawn as pixels and have no tips; their numbers are in the table.")
+        have = f"{numbers.counted(len(dense), 'panel')} {'has' if len(dense) == 1 else 'have'}"
+        more = f"{have} more than {numbers.grouped(MARKS)} marks, which are"
+        notes.append(f"{more} drawn as pixels and have no tips; their numbers are in the table.")
     return replace(chart, panels=tuple(shown), rows=tuple(rows), notes=tuple(notes))
 
 

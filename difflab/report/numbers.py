@@ -190,8 +190,8 @@ def _places(number: float, side: float, digits: int = 2) -> int:
     """How many decimals so many digits of a distance have; at least two, at most five digits of the number are left."""
     magnitude = math.floor(math.log10(abs(number))) if number else 0
     most = MOST_DIGITS - 1 - magnitude
-    if not side:
-        return most
+    if not side:  # the digits that a number without an interval has
+        return most + 3 - MOST_DIGITS
     places = digits - 1 - math.floor(math.log10(side))
     if round(side * 10.0**places) >= 10**digits:  # 0.0996 has two digits as 0.10
         places -= 1

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BARS, BOARDS, MATRIX, CHART, GRAPH, LISTING, MISSING = "bars", "boards", "matrix", "chart", "graph", "listing", "missing"
+BARS, BOARDS, MATRIX, CHART = "bars", "boards", "matrix", "chart"
+GRAPH, LISTING, MISSING = "graph", "listing", "missing"
 HEADINGS = {"bars": "Bars", "scoreboard": "Scoreboard", "graph": "The graph"}
 WHY = {
     "bars": "The study sets no bars.",

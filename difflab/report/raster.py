@@ -41,9 +41,11 @@ def dense(figure: Figure) -> bool:
 
 def _marks(figure: Figure) -> list[Any]:
     """The marks of a figure and the intervals through them."""
+    import numpy as np
+
     found: list[Any] = []
     for axes in figure.axes:
-        found += [line for line in axes.lines if len(line.get_xdata()) <= LONGEST]
+        found += [line for line in axes.lines if np.size(line.get_xdata()) <= LONGEST]
         found += [patch for patch in axes.patches if patch.get_gid() is not None]
     return found
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DROPPED = {"metadata", "style"}
 INHERITED = {"font-family", "stroke-linejoin", "stroke-linecap"}  # the page says it once for all charts
 COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
+NOUGHT = {("transform", "rotate(-0"), ("stroke-dashoffset", "0")}  # by their first words: they change nothing
 REFERENCE = re.compile(r"^#(.+)$|^url\(#(.+)\)$")
 
 
@@ -156,8 +157,11 @@ def _clean(element: ElementTree.Element, names: Mapping[str, str], tips: Mapping
         if found := REFERENCE.match(value):
             new = names[found[1] or found[2]]
             value = f"#{new}" if found[1] else f"url(#{new})"
+        elif (name, value.partition(" ")[0]) in NOUGHT:
+            continue
         elif name in COORDINATES:
             value = re.sub(r"-?\d+\.\d+", _short, re.sub(r"\s+", " ", value.strip()))
+            value = re.sub(r" ?([A-Za-z]) ?", r"\1", value) if name == "d" else value
         element.attrib[name] = value
     for text in ("text", "tail"):
         value = getattr(element, text)

@@ -3,17 +3,20 @@ function selectable(table, details) {
   const rows = Array.from(table.tBodies[0].rows);
   const keys = rows.map((row) => row.id.replace(/^case=/, ""));
   const places = new Map(keys.map((key, place) => [key, place]));
-  const headings = Array.from(table.tHead.rows[0].cells, (head) => (head.firstChild ? head.firstChild.textContent : ""));
+  const nameOf = (head) => (head.firstChild ? head.firstChild.textContent : "");
+  const headings = Array.from(table.tHead.rows[0].cells, nameOf);
   const heading = element("h3", { id: "selected-h", tabindex: "-1" });
   const panel = element("div", { id: "selected", class: "case", role: "region", "aria-labelledby": "selected-h" });
   panel.hidden = true;
   const section = table.closest("section");
   section.append(panel);
-  const hint = element("p", { class: "note hint" }, "The name in the first column opens all that is known of a row.");
-  if (details.samples.some(Boolean)) hint.textContent = "The name in the first column opens all that is known of a row, and its raw samples.";
+  const also = details.samples.some(Boolean) ? ", and its raw samples" : "";
+  const opens = `The name in the first column opens all that is known of a row${also}.`;
+  const hint = element("p", { class: "note hint" }, opens);
   (section.querySelector(".tools") || table.parentNode).before(hint);
   rows.forEach((row) => {
-    const button = element("button", { type: "button", class: "pick", "aria-expanded": "false", "aria-controls": "selected" });
+    const button = element("button", { type: "button", class: "pick", "aria-controls": "selected" });
+    button.setAttribute("aria-expanded", "false");
     button.append(...row.cells[0].childNodes);
     row.cells[0].append(button);
   });
@@ -68,7 +71,7 @@ function selectable(table, details) {
     const where = cells.filter((cell, at) => ["Dtype", "Device", "Operator"].includes(headings[at]));
     const title = [...linesOf(cells[0]), ...where.map((cell) => cell.textContent)].filter(Boolean).join(", ");
     const facts = element("dl", { class: "facts" });
-    const add = (name, ...text) => facts.append(element("div", {}, element("dt", {}, name), element("dd", {}, ...text)));
+    const add = (name, text) => facts.append(element("div", {}, element("dt", {}, name), element("dd", {}, text)));
     const outcome = element("p", { class: "outcome" });
     cells.forEach((cell, at) => {
       if (at === 0 || !cell.textContent) return;
@@ -86,7 +89,10 @@ function selectable(table, details) {
     const stored = details.samples[place];
     const measured = element("div", { class: "measured" }, element("h4", {}, "Raw samples"));
     facts.before(measured);
-    if (!stored) return measured.append(element("p", { class: "missing" }, "There are none: nothing of this case was timed."));
+    if (!stored) {
+      measured.append(element("p", { class: "missing" }, "There are none: nothing of this case was timed."));
+      return;
+    }
     const samples = decodedSamples(stored);
     acts.prepend(saveButton(samples, keys[place]));
     measured.append(element("p", { class: "note" }, noteOf(samples)));
@@ -122,11 +128,13 @@ function numbersOf(samples, title) {
   processes.forEach((one, place) => {
     const row = body.insertRow();
     row.append(element("th", { scope: "row" }, pooled ? "all" : String(place + 1)));
-    const count = one.every === one.values.length ? grouped(one.every) : `${grouped(one.values.length)} of ${grouped(one.every)}`;
-    for (const text of [count, write(one.least), write(one.median), write(one.most)]) row.append(element("td", {}, text));
+    const held = one.every === one.values.length ? "" : `${grouped(one.values.length)} of `;
+    const cells = [held + grouped(one.every), write(one.least), write(one.median), write(one.most)];
+    row.append(...cells.map((text) => element("td", {}, text)));
     row.append(element("td", { class: "long" }, one.values.map((value) => write(value)).join(", ")));
   });
-  const region = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Samples of ${title}` }, table);
+  const name = `Samples of ${title}`;
+  const region = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, table);
   return element("details", {}, element("summary", {}, "The numbers of this figure"), region);
 }
 
