@@ -129,6 +129,7 @@ Examples:
 Exit codes: 0 nothing is a problem; 1 something is; 70 a fault of difflab.
 """
 
+
 @app.command(epilog=REPORT_EPILOG)
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as reports/digits.")],

@@ -25,7 +25,9 @@ ShapesOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the numbers of --shapes.")]
 BackendsOption = Annotated[
     str | None,
-    typer.Option("--backends", metavar="BACKENDS", help='Backends with commas, such as "reverse,finite(scheme=forward)".'),
+    typer.Option(
+        "--backends", metavar="BACKENDS", help='Backends with commas, such as "reverse,finite(scheme=forward)".'
+    ),
 ]
 ArgnumOption = Annotated[
     str, typer.Option("--argnum", metavar="N", help="The argument to differentiate, counted from 0; several as 0,1.")

@@ -128,9 +128,7 @@ def attach(app: typer.Typer) -> None:
         raise typer.Exit(code_of(results.rows))
 
 
-def command(
-    study: str, *, quick: bool, seed: int, device: str | None, out: Path | None, cluster: str | None
-) -> str:
+def command(study: str, *, quick: bool, seed: int, device: str | None, out: Path | None, cluster: str | None) -> str:
     """The command that asks for a run, as a shell takes it.
 
     Args:

@@ -196,9 +196,7 @@ def _count(number: int, noun: str) -> str:
 # ---------------------------------------------------------------------------- difflab export
 
 
-def export_text(
-    folder: Path, targets: Sequence[Path], table: str | None, force: bool, as_json: bool = False
-) -> str:
+def export_text(folder: Path, targets: Sequence[Path], table: str | None, force: bool, as_json: bool = False) -> str:
     """Write a run to each of the targets; returns what to print, the table itself if there are none."""
     from .errors import InputError
     from .harness import export, results

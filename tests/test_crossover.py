@@ -154,7 +154,9 @@ def test_the_answer_has_the_crossing_its_interval_and_what_the_wrong_choice_cost
     assert "a factor of 4.0 away and outside the interval" in said.text
     within = r"(\+[\d.]+ \N{MINUS SIGN}[\d.]+\) |± [\d.]+ |\()*"
     assert re.search(rf"forward mode takes 1 02\d {within}times as long at 256x1 \(256 passes against 1\)", said.text)
-    assert re.search(rf"reverse mode takes 6[34][.\d]* {within}times as long at 1x256 \(256 passes against 1\)", said.text)
+    assert re.search(
+        rf"reverse mode takes 6[34][.\d]* {within}times as long at 1x256 \(256 passes against 1\)", said.text
+    )
     assert "From 1 pass to 256 the work ratio is multiplied by 256 for forward, 256 for reverse" in said.text
 
 

@@ -317,7 +317,12 @@ def test_cases_that_were_not_begun_are_not_measured_yet() -> None:
     assert "1 finished, 3 not measured yet." in text
     assert re.findall(r'<th scope="col">(\w+)<small>([^<]*)', text) == [("small", "330 parameters"), ("large", "–")]  # noqa: RUF001
     assert "0 parameters" not in text.replace("330 parameters", "")
-    assert [cell[0] for cell in _cells(*rows)] == ["100.0 µs", "not measured yet", "not measured yet", "not measured yet"]
+    assert [cell[0] for cell in _cells(*rows)] == [
+        "100.0 µs",
+        "not measured yet",
+        "not measured yet",
+        "not measured yet",
+    ]
     assert cases.read(rows)[1].n_params == 330, "another case of the same problem and size has counted them"
     begun = cases.read([made.failed("reverse", "interrupted", rel_error=1e-9)])
     assert begun[0].outcome_words == "interrupted"

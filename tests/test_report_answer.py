@@ -189,7 +189,14 @@ def test_sentences_stay_short_and_what_does_not_fit_is_told_below() -> None:
     assert "finite differences" in found.sentences[1]
     assert "fewer correct digits" in found.sentences[1]
     together = " ".join([*found.sentences, *found.details]).lower()
-    for way in ("symbolic differentiation", "forward mode", "the complex step", "(central)", "(one-sided)", "(order 4)"):
+    for way in (
+        "symbolic differentiation",
+        "forward mode",
+        "the complex step",
+        "(central)",
+        "(one-sided)",
+        "(order 4)",
+    ):
         assert way in together, way
     assert "9.0 correct digits" in together
 

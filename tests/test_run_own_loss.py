@@ -14,7 +14,7 @@ from difflab.errors import InputError, StudyError
 from difflab.harness import grid, own_loss, store, study_file
 from difflab.harness.catalogue import Catalogue, collect, look, problem_of
 
-NET = '''
+NET = """
 import numpy as np
 
 sizes = [4, 30]
@@ -37,7 +37,7 @@ def net_gradient(params, x, y):
 
 def rows(params, x, y):
     return np.tanh(x @ params["w"])
-'''
+"""
 FAULTS = {
     "no file": ("gone.py:f", "", "gone.py: there is no such file"),
     "no function named": (

@@ -106,7 +106,9 @@ def test_the_opposite_data_give_the_opposite_sentences() -> None:
 
 def test_less_memory_may_also_take_less_time() -> None:
     rows = [reverse(depth, depth) for depth in (4, 64)] + [reverse(64, 20, 1.8, k=3)]
-    assert "31 % of that memory, 5.00 MiB, and takes no more time for it: 1.800 ± 0.036 eval" in answer(run_of(rows)).text
+    assert (
+        "31 % of that memory, 5.00 MiB, and takes no more time for it: 1.800 ± 0.036 eval" in answer(run_of(rows)).text
+    )
 
 
 def test_memory_that_falls_or_a_plan_that_is_off_is_said() -> None:

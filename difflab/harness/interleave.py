@@ -61,7 +61,9 @@ def interleave(
         row["call_s"] = statistics.median(medians)
         row["primal_s"] = statistics.median(plain)
         row["call_s_least"], row["call_s_most"] = min(medians), max(medians)  # over rounds: no interval, but a spread
-        row["work_ratio"] = statistics.median([a / b for a, b in zip(medians, plain, strict=False)])  # a slow one has few
+        row["work_ratio"] = statistics.median(
+            [a / b for a, b in zip(medians, plain, strict=False)]
+        )  # a slow one has few
         rounds = gpu_columns(dict(enumerate(taken[row["case"]])), {})
         row |= {key: value for key, value in rounds.items() if not key.startswith("event_s_")}
         row |= {key: value for key, value in side.notes({}).items() if key == "primal_by"}

@@ -30,7 +30,9 @@ def _run(reaches: str, other: str) -> made.MadeUpRun:
 
 AGREES = _run("reverse", "forward")
 OPPOSES = _run("forward", "reverse")
-REACHED = r"only {} mode went on to 60 965 224 parameters, in 170\.0 ± 3\.4 ms\..*At 60 965 224 parameters the forecast is "
+REACHED = (
+    r"only {} mode went on to 60 965 224 parameters, in 170\.0 ± 3\.4 ms\..*At 60 965 224 parameters the forecast is "
+)
 SAYS = (
     r"Reverse mode was the quickest.*"
     + REACHED.format("reverse")

@@ -32,4 +32,6 @@ def made_up(slower: float, *, tf32: bool = False) -> made.MadeUpRun:
 AGREES = made_up(1.0)
 OPPOSES = made_up(4.0)
 SAYS = r"All 6 bars judged are met\. Ratios of times: reverse / torch 0\.30"
-SAYS_INSTEAD = r"Of 6 bars judged, 0 are met and 6 not: 2 of reverse / torch \(the farthest 1\.20\d* ± 0\.0+ where < 0\.5 is asked"
+SAYS_INSTEAD = (
+    r"Of 6 bars judged, 0 are met and 6 not: 2 of reverse / torch \(the farthest 1\.20\d* ± 0\.0+ where < 0\.5 is asked"
+)
