@@ -60,6 +60,7 @@ def test_every_command_has_examples_of_itself_and_says_its_exit_codes(name: str)
     assert "Exit codes: " in str(COMMANDS[name].epilog)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_the_example_does_what_it_says(line: str, shell: Shell) -> None:
     done = shell(command_examples.made_cheap(line))
@@ -74,6 +75,7 @@ def test_the_example_does_what_it_says(line: str, shell: Shell) -> None:
 SILENT = [name for name in COMMANDS if not any("--json" in line for line in command_examples.of_command(name))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SILENT)
 def test_the_commands_without_such_an_example_print_one_json_document_too(name: str, shell: Shell) -> None:
     lines = [line for line in command_examples.of_command(name) if line.startswith("difflab")]

@@ -79,7 +79,8 @@ def test_the_answer_says_how_memory_grows_and_what_checkpoints_buy() -> None:
     )
     assert said.sentences[1] == (
         "At 256 layers, with 15 checkpoints reverse mode needs 13 % of that memory, 8.50 MiB, for 1.3 times the time "
-        "(2.600 ± 0.052 evaluations of the loss against 2.000 ± 0.040); more than that cost memory again, 31 of them 16 %."
+        "(2.600 ± 0.052 evaluations of the loss against 2.000 ± 0.040); more than that cost memory again, "
+        "31 of them 16 %."
     )
     assert said.sentences[2] == (
         "With the best number of checkpoints at each depth memory grows as depth to the power 0.44, without any to the "

@@ -123,7 +123,8 @@ def test_the_answer_names_the_faults_and_the_page_marks_them() -> None:
     run = made.run(rows, answer="wrapper")
     found = kinds.sections("wrapper", cases.read(rows))
     assert found.answer.sentences[0] == (
-        "Of 2 rows of 200 µs or more, 1 costs more than 5 % to replay: +20.0 ± 1.2 % with torch on digits-mlp large in float64."
+        "Of 2 rows of 200 µs or more, 1 costs more than 5 % to replay: +20.0 ± 1.2 % with torch on "
+        "digits-mlp large in float64."
     )
     assert found.matrix is not None
     marks = {one["name"]: one["cells"][0]["mark"] for one in found.matrix["rows"]}

@@ -98,16 +98,16 @@ def _first(matches: Sequence[Match], graded: bool = False) -> str:
     else:
         verb = f"{were} never beaten by another way{right}"
     bests = [cases[0] for cases in own]
-    said = f"{_capital(name)} {verb} {_places(matches)}: {_costs(matches, bests)}{_priced(bests)}"
+    said = f"{_capital(name)} {verb}{_places(matches)}: {_costs(matches, bests)}{_priced(bests)}"
     return f"{said}{'' if graded else _right(bests)}."
 
 
 def _places(matches: Sequence[Match]) -> str:
-    """``at the largest sizes of all 3 problems``."""
+    """`` at the largest sizes of all 3 problems``; nothing where there is one size of one problem."""
     if len(matches) == 1:
-        return "at the largest size compared"
+        return " at the largest size compared" if len(matches[0].group.sizes) > 1 else ""
     things = "problems" if len({match.group.problem for match in matches}) == len(matches) else "comparisons"
-    return f"at the largest sizes of {'both' if len(matches) == 2 else f'all {len(matches)}'} {things}"
+    return f" at the largest sizes of {'both' if len(matches) == 2 else f'all {len(matches)}'} {things}"
 
 
 def _costs(matches: Sequence[Match], bests: Sequence[Case]) -> str:

@@ -29,4 +29,7 @@ def _run(factor: float, memory: float, growth: float) -> made.MadeUpRun:
 AGREES = _run(0.5, 1.0, 0.0)
 OPPOSES = _run(1.8, 2.0, 0.4)
 SAYS = r"All 13 bars judged are met\. Ratios of times: reverse / torch 0\.500 ± 0\.000 \(4 rows\)"
-SAYS_INSTEAD = r"Of 13 bars judged, 1 is met and 12 not: .*4 of reverse / torch \(the farthest 1\.80\d* ± 0\.0+ where < 0\.9 is asked"
+SAYS_INSTEAD = (
+    r"Of 13 bars judged, 1 is met and 12 not: .*4 of reverse / torch "
+    r"\(the farthest 1\.80\d* ± 0\.0+ where < 0\.9 is asked"
+)
