@@ -22,7 +22,7 @@ def main() -> NoReturn:
 
         print(f"difflab {__version__}")
         sys.exit(0)
-    from .cli import main as whole
+    from .cli.app import main as whole
 
     whole()
 

@@ -11,7 +11,7 @@ import typer
 from conftest import command_in
 from test_cli import MINI
 
-from difflab import cli
+from difflab.cli import app as cli
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]  # a group
 NET = """\

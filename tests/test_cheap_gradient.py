@@ -12,7 +12,7 @@ import made_up_runs as made
 import pytest
 from claims import cheap_gradient as claim
 
-from difflab import cli_tables
+from difflab.cli import tables as cli_tables
 from difflab.report import answer, cases, kinds, power_laws, render
 from difflab.report.claims import exponents, ratio, timed
 from difflab.report.claims.exponents import Fit, Point, fit, formula, growths, line, local, threshold

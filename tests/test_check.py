@@ -13,7 +13,7 @@ from hand_written import mlp_arguments, mlp_gradient, mlp_loss
 
 import difflab as dl
 from difflab.checking import Check
-from difflab.cli_tables import json_text
+from difflab.cli.tables import json_text
 from difflab.errors import InputError, TraceError
 
 X = np.array([0.5, -1.25, 2.0, 0.75])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import RunCommand
 
-from difflab import cli
+from difflab.cli import app as cli
 
 NET = """
 import numpy as np

@@ -16,7 +16,9 @@ import pytest
 from conftest import INSTALLED, RunCommand, command_in
 
 import difflab
-from difflab import cli, cli_codes, cli_list
+from difflab.cli import app as cli
+from difflab.cli import codes as cli_codes
+from difflab.cli import listing as cli_list
 from difflab.problems import PROBLEMS
 
 MINI = """

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from difflab import cli
-from difflab.cli_loss import read_argnums, read_backends
-from difflab.cli_shapes import described, draw, read_shapes
+from difflab.cli import app as cli
+from difflab.cli.loss import read_argnums, read_backends
+from difflab.cli.shapes import described, draw, read_shapes
 from difflab.errors import DifflabError, InputError
 from difflab.harness.amounts import read_duration, read_size
 

@@ -17,7 +17,9 @@ from command_examples import COMMANDS
 from conftest import INSTALLED, RunCommand
 from test_cli import MINI, invoke
 
-from difflab import cli_codes, cli_faults, cli_list
+from difflab.cli import codes as cli_codes
+from difflab.cli import faults as cli_faults
+from difflab.cli import listing as cli_list
 from difflab.errors import InputError
 
 NO_NUMBERS = ["many", "", "nan?", "1,5"]

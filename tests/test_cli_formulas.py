@@ -7,8 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from difflab.cli import app
-from difflab.cli_formulas import TEXTS
+from difflab.cli.app import app
+from difflab.cli.formulas import TEXTS
 from difflab.errors import InputError
 
 

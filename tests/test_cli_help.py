@@ -19,7 +19,7 @@ from conftest import INSTALLED, ROOT, RunCommand
 from test_cli import invoke
 
 import difflab
-from difflab import cli
+from difflab.cli import app as cli
 
 EXAMPLES = [line for name in COMMANDS for line in command_examples.of_command(name)]
 Shell = Callable[[str], subprocess.CompletedProcess[str]]
@@ -105,7 +105,7 @@ def test_help_fits_a_terminal_but_for_its_examples(
 
 
 def test_help_loads_nothing_that_computes(modules_after: Callable[[str], set[str]]) -> None:
-    statement = "from difflab import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass"
+    statement = "from difflab.cli import app as cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass"
     heavy = {"numpy", "sympy", "pandas", "matplotlib", "scipy", "rich", "psutil", "jinja2", "difflab.backends"}
     assert not heavy & modules_after(statement)
 
@@ -115,7 +115,7 @@ def test_the_version_is_told_without_the_command_line(modules_after: Callable[[s
         "import sys\nsys.argv = ['difflab', '--version']\nfrom difflab.__main__ import main\n"
         "try: main()\nexcept SystemExit: pass"
     )
-    assert not {"typer", "difflab.cli", "numpy"} & modules_after(statement)
+    assert not {"typer", "difflab.cli.app", "numpy"} & modules_after(statement)
 
 
 # ---------------------------------------------------------------------------- python -m difflab

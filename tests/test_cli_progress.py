@@ -12,7 +12,8 @@ from typing import Any
 import made_up_runs as made
 import pytest
 
-from difflab import cli_progress, cli_tables
+from difflab.cli import progress as cli_progress
+from difflab.cli import tables as cli_tables
 from difflab.harness.interrupts import finishing
 
 EVENTS: list[dict[str, Any]] = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from difflab import cli
+from difflab.cli import app as cli
 from difflab.harness import results, store
 
 OLD = Path(__file__).parent / "old_runs" / "format-1"

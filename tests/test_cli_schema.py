@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from test_cli import MINI, invoke
 
-from difflab import backends, cli_schema
+from difflab import backends
+from difflab.cli import schema as cli_schema
 from difflab.errors import StudyError
 from difflab.harness import catalogue, study_file, study_schema, study_text
 from difflab.harness.study import shipped

@@ -14,7 +14,11 @@ import typer
 from conftest import INSTALLED
 from test_cli import invoke
 
-from difflab import backends, cli, cli_completion, cli_formulas, cli_list
+from difflab import backends
+from difflab.cli import app as cli
+from difflab.cli import completion as cli_completion
+from difflab.cli import formulas as cli_formulas
+from difflab.cli import listing as cli_list
 from difflab.harness import export, study_device, study_kinds
 from difflab.harness.study import shipped
 from difflab.problems import PROBLEMS

@@ -15,7 +15,7 @@ import pytest
 from claims import crossover as claim
 from harness_runs import run as measured
 
-from difflab import cli_tables
+from difflab.cli import tables as cli_tables
 from difflab.report import answer, cases, kinds, render
 from difflab.report.claims import crossings, crossover
 from difflab.report.claims.crossings import Crossing, Point, Shape, crossing, diagonals, zeros

@@ -14,8 +14,8 @@ import machines
 import pytest
 from conftest import RunCommand
 
-from difflab import cli_doctor
 from difflab.backends import Available
+from difflab.cli import doctor as cli_doctor
 from difflab.harness import doctor, environment, hardware, host_lock, kernels, trials
 from difflab.harness.checkup import libraries, memory, software, surroundings
 from difflab.harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding, answer_of

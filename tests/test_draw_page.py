@@ -15,7 +15,7 @@ import pytest
 from drawings import assert_tidy, drawn, edges
 
 import difflab as dl
-from difflab import cli
+from difflab.cli import app as cli
 from difflab.errors import InputError, StoreError
 from difflab.walk.drawing.boxes import Label
 from difflab.walk.drawing.coordinates import place

@@ -19,9 +19,11 @@ import pytest
 from forecast_doubles import speeds
 
 import difflab as dl
-from difflab import cli, cli_forecast, lab
+from difflab import lab
 from difflab.backends import find
 from difflab.backends.protocol import Scalars, Work
+from difflab.cli import app as cli
+from difflab.cli import forecast as cli_forecast
 from difflab.harness import amounts, calibration, forecasts, foreseen, layouts, store
 from difflab.harness.durations import Durations
 from difflab.harness.foreseen import foresee, over_limit

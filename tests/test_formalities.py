@@ -55,7 +55,7 @@ for backend in ("reverse", "forward", "finite"):
 def test_help_and_version_load_no_numpy(arguments: list[str], modules_after: Callable[[str], set[str]]) -> None:
     program = f"""
 import io, contextlib
-from difflab.cli import main
+from difflab.cli.app import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main({arguments!r})
 """

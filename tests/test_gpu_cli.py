@@ -14,8 +14,9 @@ import pool_double
 import pytest
 
 import difflab
-from difflab import cli_forecast, comparison, errors, lab
-from difflab.cli_check import check_files
+from difflab import comparison, errors, lab
+from difflab.cli import forecast as cli_forecast
+from difflab.cli.check import check_files
 from difflab.harness import results
 
 HERE = Path(__file__).parent

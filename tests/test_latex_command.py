@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from difflab.cli import app
+from difflab.cli.app import app
 from difflab.errors import InputError
 
 RUNNER = CliRunner()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import difflab
 from difflab import backends
-from difflab.cli_trace import trace_text
+from difflab.cli.trace import trace_text
 from difflab.errors import InputError, StoreError
 from difflab.execution.program import Program
 from difflab.harness.reference import Direction, Reference
@@ -48,8 +48,8 @@ ALLOWED = {  # the file, where in it, what is called, and why that is no way in
     ("backends/peers/torch_compiled.py", "compiled", "compile"): "PyTorch compiles a function of ours, never a text",
     ("backends/peers/replay.py", "replay", "compile"): OWN_TEXT,
     ("backends/peers/replay.py", "replay", "exec"): OWN_TEXT,
-    ("cli_files.py", "Files.module", "import_module"): NAMED,
-    ("cli_files.py", "load_file", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
+    ("own_files.py", "Files.module", "import_module"): NAMED,
+    ("own_files.py", "load_file", "exec_module"): "difflab check FILE runs the user's file, as Python itself would",
     ("execution/code_out/array_code.py", "ArrayProgram.__init__", "lambdify"): OWN_TEXT,
     ("execution/code_out/array_code.py", "_names", "exec"): "the texts are constants of difflab",
     ("execution/code_out/symengine_code.py", "of_sympy", "sympify"): "converts expressions of SymEngine, never texts",
@@ -349,7 +349,7 @@ HEAVY = (
         "xml",
         "tkinter",
         "difflab.report",
-        "difflab.cli",
+        "difflab.cli.app",
         "difflab.lab",
     ),
 )

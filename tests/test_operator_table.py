@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import difflab as dl
-from difflab import backends, cli_tables, support
+from difflab import backends, support
 from difflab.backends.protocol import OPERATORS, Cost, Source
 from difflab.backends.ways import SOURCES, how
+from difflab.cli import tables as cli_tables
 from difflab.errors import UnsupportedError
 
 ROOT = Path(__file__).parents[1]

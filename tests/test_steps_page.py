@@ -11,7 +11,8 @@ from typing import Any
 import made_up_runs as made
 import pytest
 
-from difflab import cli_codes, cli_tables
+from difflab.cli import codes as cli_codes
+from difflab.cli import tables as cli_tables
 from difflab.report import answer, cases, kinds, render
 from difflab.report.claims import curves, steps
 from difflab.report.numbers import TIMES

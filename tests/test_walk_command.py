@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from difflab import cli
-from difflab.cli_trace import trace_text
+from difflab.cli import app as cli
+from difflab.cli.trace import trace_text
 from difflab.errors import InputError
 from difflab.walk.columns import walk
 from difflab.walk.expression import parse

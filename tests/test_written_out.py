@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import difflab as dl
 from difflab.backends.symbolic import Symbolic
 from difflab.calls import bind
-from difflab.cli import app
+from difflab.cli.app import app
 from difflab.containers import flatten
 from difflab.errors import ForecastError, InputError
 from difflab.execution.expressions import count_operations

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..cli_files import NAMES, blaming, load_file, signature_of, taken
 from ..errors import InputError, did_you_mean
+from ..own_files import NAMES, blaming, load_file, signature_of, taken
 
 if TYPE_CHECKING:
     from ..problems.record import Instance

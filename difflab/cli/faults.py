@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_codes import BAD_INPUT, FAULT, INTERRUPTED, OK
-from .errors import DifflabError, InputError, StudyError, did_you_mean
+from ..errors import DifflabError, InputError, StudyError, did_you_mean
+from .codes import BAD_INPUT, FAULT, INTERRUPTED, OK
 
 OURS = "this is a fault of difflab and not yours; please report it with the lines above."
 # What typer raises about a command line that it cannot read; its module differs between versions of typer.
@@ -137,7 +137,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
 def _ended(arguments: Sequence[str], kind: str, text: str, code: int) -> int:
     """The exit code of a fault, which with ``--json`` is a document as well, so that a pipe never gets nothing."""
     if wants_json(arguments):
-        from .cli_tables import json_text
+        from .tables import json_text
 
         with contextlib.suppress(InputError):  # stdout cannot be written, which may be the very fault
             show(json_text({"error": {"type": kind, "text": text, "code": code}}))

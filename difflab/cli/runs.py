@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_codes import BAD_INPUT, NOTHING, OK, STORE
-from .cli_faults import AsJson, Left, show
-from .errors import StoreError
+from ..errors import StoreError
+from .codes import BAD_INPUT, NOTHING, OK, STORE
+from .faults import AsJson, Left, show
 
 if TYPE_CHECKING:
-    from .harness.difference import CaseChange, Difference, Times
-    from .harness.repair import Repair
-    from .harness.tables import Table
+    from ..harness.difference import CaseChange, Difference, Times
+    from ..harness.repair import Repair
+    from ..harness.tables import Table
 
 REGRESSED = 1
 REPAIR_EPILOG = """
@@ -76,7 +76,7 @@ def attach(app: typer.Typer) -> None:
         Every line whose checksum holds is kept; what is lost, and what was concluded from it, is measured again when
         the run is resumed.
         """
-        from .harness.repair import repair as repair_run
+        from ..harness.repair import repair as repair_run
 
         found = _stored(lambda: repair_run(folder, dry_run))
         show(_json(asdict(found)) if as_json else repair_text(found))
@@ -111,7 +111,7 @@ def attach(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Say what changed between two runs, and what is worse."""
-        from .harness.difference import diff_runs
+        from ..harness.difference import diff_runs
 
         found = _stored(lambda: diff_runs(before, after, across_machines=across_machines))
         show(_json(difference_document(found)) if as_json else difference_text(found))
@@ -120,7 +120,7 @@ def attach(app: typer.Typer) -> None:
 
 def _stored(work: Callable[[], Any]) -> Any:
     """What some work on run folders gives; a fault of the store ends the command with its exit code."""
-    from .harness.store import FolderError
+    from ..harness.store import FolderError
 
     try:
         return work()
@@ -130,7 +130,7 @@ def _stored(work: Callable[[], Any]) -> Any:
 
 
 def _json(document: dict[str, Any]) -> str:
-    from .cli_tables import json_text
+    from .tables import json_text
 
     return json_text(document)
 
@@ -140,7 +140,7 @@ def _json(document: dict[str, Any]) -> str:
 
 def repair_text(found: Repair) -> str:
     """What a repair found and did, for people."""
-    from .cli_tables import MISSING, table
+    from .tables import MISSING, table
 
     if not found.needed:
         return f"{found.folder} is whole: {_count(found.lines, 'event')}, nothing to repair."
@@ -198,9 +198,9 @@ def _count(number: int, noun: str) -> str:
 
 def export_text(folder: Path, targets: Sequence[Path], table: str | None, force: bool, as_json: bool = False) -> str:
     """Write a run to each of the targets; returns what to print, the table itself if there are none."""
-    from .errors import InputError
-    from .harness import export, results
-    from .harness.tables import tables
+    from ..errors import InputError
+    from ..harness import export, results
+    from ..harness.tables import tables
 
     found = results.load(folder)
     if not targets:
@@ -227,7 +227,7 @@ def _record(table: Table, row: Sequence[Any]) -> dict[str, Any]:
     """A row by the names of its columns; what a table holds as JSON text is a value again."""
     import json
 
-    from .harness.tables import JSON
+    from ..harness.tables import JSON
 
     pairs = zip(table.columns.items(), row, strict=True)
     return {
@@ -252,7 +252,7 @@ def difference_document(found: Difference) -> dict[str, Any]:
 
 def difference_text(found: Difference) -> str:
     """A difference for people, at most 100 columns wide where the names of the cases allow it."""
-    from .cli_tables import table
+    from .tables import table
 
     parts = []
     if found.machine:
@@ -298,8 +298,8 @@ def _wrapped(text: str) -> str:
 
 
 def _difference_row(case: CaseChange, comparable: bool) -> list[str]:
-    from .cli_tables import MISSING
-    from .harness.difference import RESOLUTION
+    from ..harness.difference import RESOLUTION
+    from .tables import MISSING
 
     was, now = case.outcome
     first, last = case.peak_bytes

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_files import Files, example_arguments, signature_of
-from .errors import InputError
+from ..errors import InputError
+from ..own_files import Files, example_arguments, signature_of
 
 LossArgument = Annotated[
     str, typer.Argument(metavar="FILE.py:LOSS", help="The loss, in plain NumPy; or module:function.")
@@ -89,7 +89,7 @@ def read_loss(loss: str, at: str | None, shapes: str | None, seed: int) -> LossC
         raise InputError("--at and --shapes both say what the arguments are; give one of them")
     files = Files()
     if shapes is not None:
-        from .cli_shapes import described, read_shapes, shaped_arguments
+        from .shapes import described, read_shapes, shaped_arguments
 
         wanted = read_shapes(shapes)  # before anything of the user's runs
         function = files.function(loss)
@@ -136,7 +136,7 @@ def read_backends(text: str) -> list[Any]:
     >>> read_backends("reverse, finite(scheme=forward, step=1e-6)")
     [Reverse(), Finite(scheme='forward', step=1e-06)]
     """
-    from .backends import find
+    from ..backends import find
 
     found: list[Any] = []
     at = 0

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from .. import __version__
 
 if TYPE_CHECKING:
-    from .report.cases import Case
+    from ..report.cases import Case
 
 SCHEMA = 1
 MISSING = "-"
@@ -68,7 +68,7 @@ def _plain(value: Any) -> Any:
 
 def results_document(results: Any) -> dict[str, Any]:
     """What ``difflab run --json`` prints: the study, where it is stored, one object per row."""
-    from .report import answer
+    from ..report import answer
 
     study = {key: results.study[key] for key in ("name", "title", "question")}
     found = answer(results)
@@ -86,7 +86,7 @@ def results_document(results: Any) -> dict[str, Any]:
 
 def results_text(results: Any) -> str:
     """The rows as a table, the answer in a sentence, and where the page is."""
-    from .report import answer, cases, kinds
+    from ..report import answer, cases, kinds
 
     found = cases.read(results.rows)
     kind = kinds.kind_of(results.manifest)
@@ -98,7 +98,7 @@ def results_text(results: Any) -> str:
 
 
 def _compared_table(found: Sequence[Case]) -> str:
-    from .report import devices, numbers
+    from ..report import devices, numbers
 
     several, there = len({case.dtype for case in found}) > 1, devices.on_gpu(found)
     header = ["PROBLEM", "PARAMETERS", "BACKEND", "OUTCOME", "DIGITS", "x LOSS", "MEMORY", "TIME", "95% INTERVAL"]
@@ -128,7 +128,7 @@ def _compared_table(found: Sequence[Case]) -> str:
 
 def _measured(case: Case) -> tuple[str, str]:
     """The time of a case and its uncertainty, to the same place."""
-    from .report import numbers
+    from ..report import numbers
 
     if case.call_s is None:
         return "", ""
@@ -137,8 +137,8 @@ def _measured(case: Case) -> tuple[str, str]:
 
 def _steps_table(found: Sequence[Case]) -> str:
     """What each case of a study of steps lost at its best step, and what theory and the automatic step made of it."""
-    from .report import numbers
-    from .report.claims import curves
+    from ..report import numbers
+    from ..report.claims import curves
 
     header = ["PROBLEM", "DTYPE", "BACKEND", "OUTCOME", "DIGITS LOST", "BEST STEP", "ERROR", "PREDICTED", "AUTO ERROR"]
     rows = []

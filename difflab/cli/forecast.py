@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from .cli_progress import progress_on
-from .cli_tables import MISSING, json_text, table
-from .errors import InputError
-from .report import numbers
-from .report.cases import OUTCOMES, title
+from ..errors import InputError
+from ..report import numbers
+from ..report.cases import OUTCOMES, title
+from .progress import progress_on
+from .tables import MISSING, json_text, table
 
 HEADER = ["PROBLEM", "PARAMETERS", "BACKEND", "CALLS", "FLOPS", "BYTES", "PREPARE", "ONE CALL", "THE CASE", "VERDICT"]
 HUGE = 2.0**50  # bytes that no unit makes short
@@ -50,7 +50,7 @@ def forecast_text(study: str, quick: bool, seed: int, as_json: bool, device: str
     Returns:
         The text, and whether any case would be started.
     """
-    from .lab import forecast_document
+    from ..lab import forecast_document
 
     with progress_on(sys.stderr) as progress:
         found = forecast_document(study, quick=quick, seed=seed, progress=progress, device=device)

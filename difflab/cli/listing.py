@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from .cli_tables import MISSING, table
-from .errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean
+from .tables import MISSING, table
 
 WIDTH = 100
 Found = dict[str, Any]
@@ -48,7 +48,7 @@ def catalogue_text(found: Mapping[str, Any]) -> str:
 
 
 def _problems() -> list[Found]:
-    from .problems import PROBLEMS
+    from ..problems import PROBLEMS
 
     return [
         {"name": one.name, "title": one.title, "sizes": {size: one.count(size) for size in one.sizes}}
@@ -57,7 +57,7 @@ def _problems() -> list[Found]:
 
 
 def _studies() -> list[Found]:
-    from .harness.study import shipped
+    from ..harness.study import shipped
 
     found = []
     for name, path in shipped().items():
@@ -69,19 +69,19 @@ def _studies() -> list[Found]:
 
 
 def _backends() -> list[Found]:
-    from .backends import listing
+    from ..backends import listing
 
     return [{**one._asdict(), "operators": list(one.operators)} for one in listing()]
 
 
 def _operators() -> dict[str, dict[str, str]]:
-    from .backends import listing
+    from ..backends import listing
 
     return {one.name: one.ways for one in listing() if one.ways}
 
 
 def _traps() -> list[Found]:
-    from .traps import FAMILIES
+    from ..traps import FAMILIES
 
     return [
         {"name": trap.name, "family": family, "title": trap.title}
@@ -129,7 +129,7 @@ def _advice(backend: Found) -> str:
 
 def _operators_text(found: Mapping[str, Mapping[str, str]]) -> str:
     """How each backend that is there comes by each operator, and why it refuses some."""
-    from .support import reasons
+    from ..support import reasons
 
     operators = list(next(iter(found.values())))
     rows = [

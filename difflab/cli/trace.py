@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .problems import PROBLEMS, find
-from .walk.columns import columns
-from .walk.drawing import steps
-from .walk.drawing.graph import shortly_named
-from .walk.expression import parse
-from .walk.given import read_values, spelt_alike
-from .walk.rows import Walk
+from ..errors import InputError
+from ..problems import PROBLEMS, find
+from ..walk.columns import columns
+from ..walk.drawing import steps
+from ..walk.drawing.graph import shortly_named
+from ..walk.expression import parse
+from ..walk.given import read_values, spelt_alike
+from ..walk.rows import Walk
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def trace_text(
     """
     subject = subject_of(expression, values, size)
     seed = None if seed is None else spelt_alike(seed)
-    from .views import trace
+    from ..views import trace
 
     if as_code and (seed is not None or html is not None):
         raise InputError("--code prints a program, which goes with neither --seed nor --html")
@@ -106,13 +106,13 @@ def _text(subject: Subject, what: str, text: str, as_json: bool) -> str:
     """A program or formulas, as they are or in a document."""
     if not as_json:
         return text
-    from .cli_tables import json_text
+    from .tables import json_text
 
     return json_text({**subject.said, what: text})
 
 
 def _document(subject: Subject, found: Walk, html: str | None) -> str:
-    from .cli_tables import json_text
+    from .tables import json_text
 
     return json_text({**subject.said, "trace": found.to_dict(), **({} if html is None else {"html": html})})
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, did_you_mean
-from .harness.amounts import size as bytes_text
+from ..errors import InputError, did_you_mean
+from ..harness.amounts import size as bytes_text
 
 DTYPES = ("float64", "float32", "float16", "complex128", "complex64", "int64", "int32")
 KINDS = ("normal", "positive", "uniform(A,B)", "int(A,B)", "onehot")

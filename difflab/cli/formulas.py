@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .cli_trace import subject_of
-from .errors import InputError
+from ..errors import InputError
+from .trace import subject_of
 
 TEXTS = ("latex", "srepr", "python", "numpy", "cupy", "c")
 
@@ -45,8 +45,8 @@ def formulas_text(
         \\frac{\\partial f}{\\partial x} = y + \\cos{\\left(x \\right)}
         \\frac{\\partial f}{\\partial y} = x
     """
-    from .backends.symbolic import Symbolic
-    from .operators import prepare
+    from ..backends.symbolic import Symbolic
+    from ..operators import prepare
 
     if form not in TEXTS:
         raise InputError(f"--as {form}: formulas are printed as {', '.join(TEXTS)}")
@@ -63,7 +63,7 @@ def formulas_text(
         text = prepared.code(language=form).rstrip()
     if not as_json:
         return text
-    from .cli_tables import json_text
+    from .tables import json_text
 
     stats = prepared.stats
     kept = {key: value for key, value in stats.items() if key.startswith("symbolic_ops") or key.endswith("_s")}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_codes import code_of
-from .cli_faults import show
-from .cli_files import blaming
-from .cli_loss import (
+from ..errors import InputError
+from ..own_files import blaming
+from .codes import code_of
+from .faults import show
+from .loss import (
     ARGUMENTS_HELP,
     ArgnumOption,
     AtOption,
@@ -28,11 +29,10 @@ from .cli_loss import (
     read_backends,
     read_loss,
 )
-from .cli_tables import MISSING, json_text, table
-from .errors import InputError
+from .tables import MISSING, json_text, table
 
 if TYPE_CHECKING:
-    from .comparison import Comparison
+    from ..comparison import Comparison
 
 EPILOG = f"""
 \b
@@ -127,8 +127,8 @@ def compare_loss(
     Raises:
         InputError: a fault in what was named, or in these files.
     """
-    from .cli_progress import progress_on
-    from .comparison import DEFAULT, compare
+    from ..comparison import DEFAULT, compare
+    from .progress import progress_on
 
     argnums = read_argnums(argnum)
     chosen = list(DEFAULT) if backends is None else read_backends(backends)
@@ -149,7 +149,7 @@ def compared_document(case: LossCase, found: Comparison, page: Path | None) -> d
         found: its comparison.
         page: where the page was written, if anywhere.
     """
-    from .report import answer
+    from ..report import answer
 
     said = answer(found)
     return {
@@ -174,8 +174,8 @@ def compared_text(case: LossCase, found: Comparison, page: Path | None) -> str:
         found: its comparison.
         page: where the page was written, if anywhere.
     """
-    from .contest import memory_of
-    from .report import answer, cases, numbers
+    from ..contest import memory_of
+    from ..report import answer, cases, numbers
 
     def shown(value: float | None, words: Callable[[float | None], str]) -> str:
         return MISSING if value is None else words(value)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_codes import NOTHING, OK, TOLERANCE
-from .cli_faults import show
-from .cli_files import blaming
-from .cli_loss import (
+from ..errors import InputError
+from ..own_files import blaming
+from .codes import NOTHING, OK, TOLERANCE
+from .faults import show
+from .loss import (
     ARGUMENTS_HELP,
     ArgnumOption,
     AtOption,
@@ -27,11 +28,10 @@ from .cli_loss import (
     read_backends,
     read_loss,
 )
-from .cli_tables import json_text, table
-from .errors import InputError
+from .tables import json_text, table
 
 if TYPE_CHECKING:
-    from .recommendation import Recommendation
+    from ..recommendation import Recommendation
 
 EPILOG = f"""
 \b
@@ -101,7 +101,7 @@ def attach(app: typer.Typer) -> None:
 
         Measures the backends at once and in one process, and chooses under the limits that are given.
         """
-        from .harness.amounts import read_duration, read_size
+        from ..harness.amounts import read_duration, read_size
 
         options: dict[str, Any] = {"operator": operator, "device": device, "digits": digits, "calls": calls}
         options |= {"reference_seconds": seconds, "call_seconds": limit}
@@ -126,8 +126,8 @@ def _recommended(
     loss: str, at: str | None, shapes: str | None, seed: int, options: dict[str, Any]
 ) -> tuple[LossCase, Recommendation]:
     """Recommend a backend for a loss in a file; what the user's files print goes to stderr."""
-    from .cli_progress import progress_on
-    from .recommendation import recommend
+    from ..recommendation import recommend
+    from .progress import progress_on
 
     with contextlib.redirect_stdout(sys.stderr):
         case = read_loss(loss, at, shapes, seed)
@@ -169,7 +169,7 @@ def recommended_text(case: LossCase, found: Recommendation) -> str:
         case: the loss.
         found: the recommendation.
     """
-    from .reasons import together
+    from ..reasons import together
 
     header, rows = found.table()
     parts = [
@@ -195,7 +195,7 @@ def use_of(found: Recommendation) -> str:
     >>> use_of(SimpleNamespace(backend=dl.Reverse(), label="reverse", loss="loss", operator="gradient"))
     'To use it: dl.prepare(loss, ..., operator="gradient", backend="reverse")'
     """
-    from . import backends
+    from .. import backends
 
     value = repr(found.label)
     if found.backend is not None and found.backend.name in (*backends.BUILT_IN, "analytic"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_faults import show
+from .faults import show
 
 SCHEMA_EPILOG = """
 \b
@@ -53,8 +53,8 @@ def schema_text() -> str:
     """
     import json
 
-    from . import __version__, backends
-    from .harness import catalogue, study_schema
+    from .. import __version__, backends
+    from ..harness import catalogue, study_schema
 
     known = catalogue.collect([(name, {}) for name in backends.names()])
     found = study_schema.schema(known, backends.made_by)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError
+from ..errors import StoreError
 
 OK, TOLERANCE, BAD_INPUT, UNEXPECTED, STORE, NOTHING, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 EXIT_CODES = """
@@ -34,7 +34,7 @@ def code_of(rows: list[dict[str, Any]]) -> int:
 
 def store_code(error: StoreError, folder: Path | None) -> int:
     """Bad input if the folder named is the wrong one; otherwise there is a store and something is wrong with it."""
-    from .harness.store import FolderError
+    from ..harness.store import FolderError
 
     if isinstance(error, FolderError):
         return BAD_INPUT

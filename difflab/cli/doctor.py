@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding
+from ..harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding
 
 WIDTH = 100
 LEFT = 29
@@ -25,14 +25,14 @@ def doctor_text(
     Returns:
         What to print, and whether nothing is a problem.
     """
-    from .harness import environment
-    from .harness.doctor import examine
+    from ..harness import environment
+    from ..harness.doctor import examine
 
     found = examine(folder, say or (lambda text: None))
     well = all(one.state != PROBLEM for one in found)
     if not as_json:
         return findings_text(found), well
-    from .cli_tables import json_text
+    from .tables import json_text
 
     facts = environment.describe({}, 1)
     listed = [one._asdict() for one in found]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_faults import AsJson, show
+from .faults import AsJson, show
 
 TRACE_EPILOG = """
 \b
@@ -86,7 +86,7 @@ def attach(app: typer.Typer) -> None:
         Tangents go forward with the values, read downwards; adjoints come back, read upwards; the gate says what each
         line does to a gradient: add distributes, copy adds, multiply swaps, max routes.
         """
-        from .cli_trace import trace_text
+        from .trace import trace_text
 
         text = trace_text(
             expression, values or [], seed, as_json, as_code, html=html, size=size, as_latex=as_latex, expanded=expanded
@@ -122,7 +122,7 @@ def attach(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Print value and gradient as symbolic differentiation derives them: formulas, or code that computes them."""
-        from .cli_formulas import formulas_text
+        from .formulas import formulas_text
 
         options = {"way": way, "data": data, "engine": engine}
         show(formulas_text(expression, values or [], size, form, options, as_json, digits=digits))

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .harness.amounts import counted
-from .report.cases import OUTCOMES
+from ..harness.amounts import counted
+from ..report.cases import OUTCOMES
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -13,12 +13,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__, cli_compare, cli_completion, cli_expressions, cli_recommend, cli_run, cli_runs, cli_schema
-from .cli_codes import EXIT_CODES, OK, TOLERANCE, store_code
-from .cli_faults import AsJson, Left, left_with
-from .cli_faults import say as _say
-from .cli_faults import show as _show
-from .errors import StoreError
+from .. import __version__
+from ..errors import StoreError
+from . import compare, completion, expressions, recommend, run, runs, schema
+from .codes import EXIT_CODES, OK, TOLERANCE, store_code
+from .faults import AsJson, Left, left_with
+from .faults import say as _say
+from .faults import show as _show
 
 app = typer.Typer(
     name="difflab",
@@ -94,7 +95,7 @@ def check(
     blocks, the worst coordinates and the usual slips are named: a sign, a factor, a missing 1/N or transpose, a
     forgotten regulariser, a stale variable, a mask of the wrong array, a wrong rule at one line of the loss.
     """
-    from .cli_check import check_files
+    from .check import check_files
 
     text, right = check_files(loss, gradient, at, argnum, tolerance, as_json, device)
     _show(text)
@@ -139,8 +140,8 @@ def report(
 
     Everything comes from what the run has stored; nothing is measured. Prints the results as difflab run does.
     """
-    from .lab import load
-    from .report import write
+    from ..lab import load
+    from ..report import write
 
     try:
         results = load(folder)
@@ -157,7 +158,7 @@ def doctor(as_json: AsJson = False) -> None:
     Limits, kernels, clocks and the disk are tried and not believed: it takes some seconds, in which nothing else should
     run.
     """
-    from .cli_doctor import doctor_text
+    from .doctor import doctor_text
 
     text, well = doctor_text(as_json, say=_say if sys.stderr.isatty() else None)
     _show(text)
@@ -177,8 +178,8 @@ def list_(
     Problems come with their sizes and numbers of parameters, studies with their questions, backends with whether they
     can be used here, and with how they come by each operator: native, deduced from another one, or refused and why.
     """
-    from .cli_list import catalogue, catalogue_text
-    from .cli_tables import json_text
+    from .listing import catalogue, catalogue_text
+    from .tables import json_text
 
     found = catalogue(what)
     _show(json_text(found) if as_json else catalogue_text(found))
@@ -190,12 +191,12 @@ def _position(command: Any) -> int:
 
 
 def _show_results(results: Any, as_json: bool) -> None:
-    from .cli_tables import json_text, results_document, results_text
+    from .tables import json_text, results_document, results_text
 
     _show(json_text(results_document(results)) if as_json else results_text(results))
 
 
-for part in (cli_compare, cli_recommend, cli_expressions, cli_run, cli_runs, cli_schema, cli_completion):
+for part in (compare, recommend, expressions, run, runs, schema, completion):
     part.attach(app)
 app.registered_commands.sort(key=_position)
 
@@ -219,7 +220,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without a micro sign is no reason to stop
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:2] == ["completion", cli_completion.OF]:
-        cli_completion.answer(app, given[2:])
+    if given[:2] == ["completion", completion.OF]:
+        completion.answer(app, given[2:])
         sys.exit(OK)
     sys.exit(left_with(given, lambda: app(args=given, prog_name="difflab", standalone_mode=False)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from .cli_files import Files, blaming, example_arguments
+from ..own_files import Files, blaming, example_arguments
 
 
 def check_files(
@@ -35,10 +35,10 @@ def check_files(
         InputError: a fault in what was named, or in these files.
         UnavailableError: the device is not to be had.
     """
-    from .harness.study_device import check_device
+    from ..harness.study_device import check_device
 
     if check_device(device) == "gpu":
-        from .harness.gpu_side import computed_there
+        from ..harness.gpu_side import computed_there
     files = Files()
     # What the user's files print is no result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -48,11 +48,11 @@ def check_files(
             derivative = computed_there(derivative)
         args, kwargs = example_arguments(files, loss, function, at)
         with blaming(f"{loss} or {gradient}"):
-            from .checking import check
+            from ..checking import check
 
             found = check(derivative, function, *args, argnums=argnum, tolerance=tolerance, **kwargs)
     if as_json:
-        from .cli_tables import json_text
+        from .tables import json_text
 
         return json_text({"check": found.to_dict()}), found.ok
     return str(found), found.ok

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_codes import EXIT_CODES, INTERRUPTED, NOTHING, OK, code_of, store_code
-from .cli_faults import AsJson, Left, say, show
-from .errors import StoreError
+from ..errors import StoreError
+from .codes import EXIT_CODES, INTERRUPTED, NOTHING, OK, code_of, store_code
+from .faults import AsJson, Left, say, show
 
 EPILOG = f"""
 \b
@@ -92,7 +92,7 @@ def attach(app: typer.Typer) -> None:
         asked = {"quick": quick, "seed": seed, "device": device}
         again = command(study, **asked, out=out, cluster=cluster)
         if dry_run:
-            from .cli_forecast import forecast_alone
+            from .forecast import forecast_alone
 
             others = {"--out": out, "--cluster": cluster, "--allow-env-change": allow_env_change}
             try:
@@ -101,9 +101,9 @@ def attach(app: typer.Typer) -> None:
                 raise _interrupted(f"{again} --dry-run", None, as_json) from None
             show(text)
             raise typer.Exit(OK if runs else NOTHING)
-        from .cli_progress import progress_on
-        from .cli_tables import results_text
-        from .lab import run as run_study
+        from ..lab import run as run_study
+        from .progress import progress_on
+        from .tables import results_text
 
         folder: list[Path] = []
         try:
@@ -146,14 +146,14 @@ def command(study: str, *, quick: bool, seed: int, device: str | None, out: Path
 
 
 def _document(results: Any, **more: Any) -> str:
-    from .cli_tables import json_text, results_document
+    from .tables import json_text, results_document
 
     return json_text({**results_document(results), **more})
 
 
 def _interrupted(again: str, folder: Path | None, as_json: bool) -> BaseException:
     """How the command ends after an interrupt: with the command that resumes, and what there is as a document."""
-    from .harness.store import MANIFEST
+    from ..harness.store import MANIFEST
 
     stored = folder is not None and (folder / MANIFEST).is_file()
     if not as_json:
@@ -162,8 +162,8 @@ def _interrupted(again: str, folder: Path | None, as_json: bool) -> BaseExceptio
         kept = "what is measured is stored" if stored else "nothing was stored"
         return Left(f"Interrupted; {kept}.{page} To go on: {again}", INTERRUPTED, "KeyboardInterrupt")
     say(f"Interrupted. To go on: {again}")
-    from .cli_tables import json_text
-    from .lab import load
+    from ..lab import load
+    from .tables import json_text
 
     more = {"interrupted": True, "resume": again}
     show(_document(load(folder), **more) if stored and folder else json_text(more))

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_faults import show
-from .errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean
+from .faults import show
 
 BASH = """\
 # difflab: to be read by bash, as with  eval "$(difflab completion bash)"  in ~/.bashrc
@@ -94,7 +94,7 @@ def attach(app: typer.Typer) -> None:
             raise InputError(f"unknown shell {shell!r} {did_you_mean(shell, list(SCRIPTS))}")
         script = SCRIPTS[shell].rstrip()
         if as_json:
-            from .cli_tables import json_text
+            from .tables import json_text
 
             script = json_text({"shell": shell, "script": script})
         show(script)
@@ -200,7 +200,7 @@ def _sentence(text: str | None) -> str:
 def _studies(rest: Sequence[str]) -> Candidates:
     import tomllib
 
-    from .harness.study import shipped
+    from ..harness.study import shipped
 
     for name, path in shipped().items():
         yield name, str(tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""))
@@ -208,26 +208,26 @@ def _studies(rest: Sequence[str]) -> Candidates:
 
 
 def _problems(rest: Sequence[str]) -> Candidates:
-    from .problems import PROBLEMS
+    from ..problems import PROBLEMS
 
     return [(name, problem.title) for name, problem in PROBLEMS.items()]
 
 
 def _sizes(rest: Sequence[str]) -> Candidates:
-    from .problems import PROBLEMS
+    from ..problems import PROBLEMS
 
     named = next((PROBLEMS[word] for word in rest if word in PROBLEMS), None)
     return [] if named is None else [(size, "") for size in named.sizes]
 
 
 def _backends(rest: Sequence[str]) -> Candidates:
-    from . import backends
+    from .. import backends
 
     return [(name, "") for name in backends.names()]
 
 
 def _runs(rest: Sequence[str]) -> Candidates:
-    from .harness.store import EVENTS
+    from ..harness.store import EVENTS
 
     for folder in sorted({path.parent for pattern in ("*", "*/*") for path in Path().glob(f"{pattern}/{EVENTS}")}):
         if os.access(folder, os.R_OK):
@@ -235,7 +235,7 @@ def _runs(rest: Sequence[str]) -> Candidates:
 
 
 def _tables(rest: Sequence[str]) -> Candidates:
-    from .harness.export import TABLES
+    from ..harness.export import TABLES
 
     return [(name, "") for name in TABLES]
 
