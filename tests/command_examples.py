@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -67,3 +70,16 @@ def furnish(folder: Path) -> None:
     done = command_in(folder)("run", "mini.toml", "--quick", "--out", str(Path("reports") / "digits"))
     assert done.returncode == 0, done.stderr
     shutil.copytree(folder / "reports" / "digits", folder / "reports" / "digits-2")
+
+
+@contextlib.contextmanager
+def forgotten(folder: Path) -> Iterator[None]:
+    """What is imported from a folder meanwhile, and that it is searched, is forgotten afterwards."""
+    path, known = list(sys.path), set(sys.modules)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - known:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+                del sys.modules[name]

@@ -153,16 +153,11 @@ FAULTS: dict[str, list[Wrong]] = {
 REQUIRED = {"compare": ["net.py:loss"], "recommend": ["net.py:loss"], "trace": ["a"], "formulas": ["a"]}
 
 
-@pytest.fixture(scope="module")
-def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a quick run."""
-    folder = tmp_path_factory.mktemp("faults")
-    command_examples.furnish(folder)
-    return folder / "reports" / "digits"
+A_RUN = Path(__file__).parent / "old_runs" / "format-1" / "quick"
 
 
 @pytest.fixture
-def here(a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with everything that can be in the way, which is the present one."""
     net = command_examples.NET + "\n\nDATA = 3\nfew = (1.0,)\nmisshaped = (np.ones(2), np.ones((8, 3)), np.ones(8))\n"
     files: dict[str, str | bytes] = {
@@ -177,17 +172,13 @@ def here(a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     (tmp_path / "folder" / "thesis.tex").touch()
     (tmp_path / "unreadable.toml").symlink_to("/proc/self/mem")  # which no one reads from its beginning, not even root
     for name in ("run", "damaged"):
-        shutil.copytree(a_run, tmp_path / name)
+        shutil.copytree(A_RUN, tmp_path / name)
     events = tmp_path / "damaged" / "events.jsonl"
     lines = events.read_bytes().split(b"\n")
     events.write_bytes(b"\n".join([lines[0], lines[1].replace(b"1", b"2", 1), *lines[2:]]))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    known = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
-            del sys.modules[name]
+    with command_examples.forgotten(tmp_path):
+        yield tmp_path
 
 
 def test_no_command_is_left_out() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import machines
 import pytest
-from conftest import RunCommand
+from test_cli import invoke
 
 from difflab.backends import Available
 from difflab.cli import doctor as cli_doctor
@@ -23,15 +23,22 @@ from difflab.harness.process import Worker
 from difflab.harness.statistics import Ratio
 
 
+Whole = tuple[list[Finding], list[str], str, bool]
+
+
 @pytest.fixture(scope="module")
-def whole() -> tuple[list[Finding], list[str]]:
-    """What is found on this machine, and what was told meanwhile."""
+def whole() -> Whole:
+    """What is found on this machine, what was told meanwhile, the document of it, and whether nothing is a problem."""
     told: list[str] = []
-    return doctor.examine(Path.cwd(), told.append), told
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MY_TOKEN", "a-secret")
+        text, well = cli_doctor.doctor_text(True, say=told.append)
+    return [Finding(**one) for one in json.loads(text)["findings"]], told, text, well
 
 
-def test_everything_is_looked_at_and_nothing_twice(whole: tuple[list[Finding], list[str]]) -> None:
-    found, told = whole
+@pytest.mark.long
+def test_everything_is_looked_at_and_nothing_twice(whole: Whole) -> None:
+    found, told, *_ = whole
     names = [one.what for one in found]
     assert {
         "Python", "packages", "backends", "C compiler", "GPU", "BLAS", "threads", "memory self-test", "memory",
@@ -46,27 +53,30 @@ def test_everything_is_looked_at_and_nothing_twice(whole: tuple[list[Finding], l
         assert one.state == OK or one.advice or one.what in ("control groups", "out of memory", "orphans", "C compiler")
 
 
-def test_this_machine_can_run_difflab(whole: tuple[list[Finding], list[str]]) -> None:
+@pytest.mark.long
+def test_this_machine_can_run_difflab(whole: Whole) -> None:
     states = {one.what: one.state for one in whole[0]}
     assert states["packages"] == states["backends"] == states["BLAS"] == states["disk"] == OK
     assert states["threads"] == states["memory limit"] == states["memory self-test"] == OK
 
 
-def test_the_page_has_100_columns(whole: tuple[list[Finding], list[str]]) -> None:
+@pytest.mark.long
+def test_the_page_has_100_columns(whole: Whole) -> None:
     lines = cli_doctor.findings_text(whole[0]).splitlines()
     assert max(map(len, lines)) <= cli_doctor.WIDTH
     assert len(lines) > len(whole[0])
     assert any(line.startswith("ok       memory limit        RLIMIT_DATA: 256 MiB were refused") for line in lines)
 
 
-def test_the_document_is_json_without_secrets(run_command: RunCommand, tmp_path: Path) -> None:
-    done = run_command("doctor", "--json", DIFFLAB_LOCK_FOLDER=str(tmp_path), MY_TOKEN="a-secret")
-    found = json.loads(done.stdout)
-    assert found["ok"] is (done.returncode == 0)
+@pytest.mark.long
+def test_the_document_is_json_without_secrets(whole: Whole) -> None:
+    *_, text, well = whole
+    found = json.loads(text)
+    assert found["ok"] is well
     assert {"what", "state", "figure", "advice", "gain"} == set(found["findings"][0])
     assert found["verdict"].startswith("Fit to measure") is found["ok"]
     assert found["environment"]["packages"]["numpy"]
-    assert "a-secret" not in done.stdout
+    assert "a-secret" not in text
 
 
 def test_a_problem_is_counted_and_changes_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +88,10 @@ def test_a_problem_is_counted_and_changes_the_exit_code(monkeypatch: pytest.Monk
     assert text.splitlines()[2:4] == ["problem  disk                it is full", " " * 29 + "-> Free some space."]
     monkeypatch.setattr(doctor, "examine", lambda folder, say: found[1:])
     assert cli_doctor.doctor_text(True)[1]
+    assert invoke("doctor") == 0
+    found[1:] = [Finding("disk", PROBLEM, "it is full")]
+    monkeypatch.setattr(doctor, "examine", lambda folder, say: found)
+    assert invoke("doctor") == invoke("doctor", "--json") == 1
 
 
 # ---------------------------------------------------------------------------- software
@@ -311,6 +325,7 @@ def test_another_run_is_seen(tmp_path: Path, kind: int) -> None:
     assert surroundings.other_run(tmp_path)[0].state == OK
 
 
+@pytest.mark.long
 def test_another_run_is_left_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with held(tmp_path / host_lock.NAME, fcntl.LOCK_EX):
         monkeypatch.setenv(host_lock.FOLDER_VARIABLE, str(tmp_path))

@@ -167,7 +167,7 @@ def test_command_traces_a_problem_by_name(capsys: pytest.CaptureFixture[str]) ->
         (["digits-cnn", "--size", "smal"], "problem 'digits-cnn' has no size 'smal' (did you mean 'small'?)"),
         (["x*y", "x=1", "y=1", "--size", "small"], "--size goes with the name of a problem, which takes no values"),
         (["x*x", "x=1", "--html", "/nowhere/graph.html"], "the drawing cannot be written to /nowhere/graph.html: "),
-        (["x*x", "x=1", "--html", "a.html", "--code"], "which goes with neither --json nor --seed nor --html"),
+        (["x*x", "x=1", "--html", "a.html", "--code"], "which goes with neither --seed nor --html"),
         (["digits-cnn", "--seed", "k"], "there is no input 'k' to differentiate by (did you mean 'k1'?)"),
     ],
 )
@@ -184,5 +184,5 @@ def test_command_refuses_with_one_message(
 def test_help_tells_of_drawings(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "difflab trace digits-cnn --size small --html cnn.html" in text
+    assert "difflab trace digits-cnn --size tiny --html cnn.html" in text
     assert "--html FILE" in text

@@ -188,6 +188,7 @@ def _drawings(folder: Path) -> list[dict[str, Any]]:
     return [event["data"] for event in store.read(folder) if event["kind"] == "drawing"]
 
 
+@pytest.mark.long
 def test_from_the_store_to_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values derived by hand: y = ln 2 + 2 * 5 - sin 5, dy/dx1 = 1/2 + 5, dy/dx2 = 2 - cos 5."""
     assert len(_drawings(folder)) == 1
@@ -230,6 +231,7 @@ def test_a_study_that_shows_other_parts_has_no_drawing(tmp_path: Path) -> None:
     assert "getElementById(`dg" not in page, "its script would look for it"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("problem", "says"),
     [
@@ -257,6 +259,7 @@ def test_what_cannot_be_drawn_fails_no_run(problem: str, says: str, tmp_path: Pa
     assert 'href="#graph"' not in page
 
 
+@pytest.mark.long
 def test_it_is_recorded_once_however_often_a_run_is_killed(study: Path, tmp_path: Path) -> None:
     folder, killed = tmp_path / "killed", 0
     for lines in (1, 2, 3, 4, 6):
@@ -269,6 +272,7 @@ def test_it_is_recorded_once_however_often_a_run_is_killed(study: Path, tmp_path
     assert found.drawing.tape is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["file is gone", "file is changed", "record is lost"])
 def test_a_repair_lets_the_next_run_record_it_again(damage: str, folder: Path, study: Path) -> None:
     before = graph_section.section(results.load(folder).drawing)

@@ -23,6 +23,7 @@ from difflab import lab
 from difflab.backends import find
 from difflab.backends.protocol import Scalars, Work
 from difflab.cli import app as cli
+from difflab.cli import codes
 from difflab.cli import forecast as cli_forecast
 from difflab.harness import amounts, calibration, forecasts, foreseen, layouts, store
 from difflab.harness.durations import Durations
@@ -312,18 +313,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setenv("PYTHONPATH", str(runs.HERE))
     monkeypatch.chdir(tmp_path)
     path = runs.write_study(tmp_path, runs.double("too big"))
-    assert exit_code("run", str(path), "--dry-run") == cli.NOTHING
+    assert exit_code("run", str(path), "--dry-run") == codes.NOTHING
     assert "refused by forecast: the forecast needs 1 GiB; the limit is 300 MiB" in capsys.readouterr().out
     path.write_text(path.read_text().replace("forecast_bytes = 1073741824\n", "").replace("too big", "right"))
-    assert exit_code("run", str(path), "--dry-run", "--json", "--quick") == cli.OK
+    assert exit_code("run", str(path), "--dry-run", "--json", "--quick") == codes.OK
     found = json.loads(capsys.readouterr().out)
     assert [case["outcome"] for case in found["cases"]] == ["runs"]
     assert found["quick"]
     assert sorted(tmp_path.iterdir()) == [path]
-    assert exit_code("run", str(path), "--dry-run", "--out", "elsewhere") == cli.BAD_INPUT
+    assert exit_code("run", str(path), "--dry-run", "--out", "elsewhere") == codes.BAD_INPUT
     assert "--dry-run measures and writes nothing: leave out --out" in capsys.readouterr().err
     path.write_text("title = 3\n")
-    assert exit_code("run", str(path), "--dry-run") == cli.BAD_INPUT
+    assert exit_code("run", str(path), "--dry-run") == codes.BAD_INPUT
 
 
 def test_a_dry_run_says_that_it_waits_for_another_run(

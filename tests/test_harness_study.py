@@ -150,7 +150,7 @@ def test_allowed_keys_are_named_once() -> None:
     lines = [line for line in _faults(text) if "unknown key" in line]
     assert lines == [
         "digits.toml:2:10: titel: unknown key 'titel' (did you mean 'title'?); allowed are title, question, look_for, "
-        f"answer, operator, baseline, device, tf32, problem, backend, bar, limits, timing, {settable}",
+        f"answer, operator, baseline, show, device, tf32, problem, backend, bar, limits, timing, drawing, {settable}",
         "digits.toml:3:8: zzz: unknown key 'zzz'",
         "digits.toml:19:7: limits.zzz: unknown key 'zzz'; allowed in limits are seconds, memory, reference_seconds",
     ]

@@ -66,6 +66,13 @@ class Run:
         """Wait until it says a word about what runs."""
         return self.until(lambda event: word in event.get("text", ""))
 
+    def times(self, cases: int) -> None:
+        """Wait until so many cases are opened to be timed: their round is under way."""
+        events, end = self.folder / store.EVENTS, time.monotonic() + 60
+        while not events.exists() or events.read_bytes().count(b'"kind":"started","pass":"time"') < cases:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def interrupt(self, group: bool = False, number: int = signal.SIGINT) -> None:
         """A signal to this process, or to all of its group as from a terminal."""
         (os.killpg if group else os.kill)(self.process.pid, number)
@@ -132,7 +139,7 @@ def test_an_interrupt_in_every_phase_loses_nothing_and_nothing_is_measured_twice
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     write(tmp_path, double("well") + double("hang in prepare"), seconds=30)
     run = Run(tmp_path, "--quick")
-    run.says("SQUARES tiny")  # whose block hangs
+    run.times(cases=2)  # of which one hangs
     run.interrupt()
     run.until(lambda event: event["event"] == "stopping")
     time.sleep(2 * interrupts.SAME_SECONDS)
@@ -149,7 +156,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
 def test_a_termination_stops_at_once_and_ends_the_process_by_its_signal(tmp_path: Path) -> None:
     write(tmp_path, double("well") + double("hang in prepare"), seconds=30)
     run = Run(tmp_path, "--quick")
-    run.says("SQUARES tiny")
+    run.times(cases=2)
     run.interrupt(number=signal.SIGTERM)
     assert run.end() == -signal.SIGTERM
     assert store.read(run.folder)[-1]["kind"] == "run_interrupted"

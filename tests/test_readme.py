@@ -63,6 +63,7 @@ def test_every_backend_and_study_is_named():
         assert f"`{study.stem}`" in text
 
 
+@pytest.mark.long
 def test_the_study_runs_with_the_loss_beside_it(tmp_path):
     (tmp_path / "mine.toml").write_text(TOML[0], encoding="utf-8")
     (tmp_path / "my_module.py").write_text(MODULES[0], encoding="utf-8")
@@ -72,6 +73,7 @@ def test_the_study_runs_with_the_loss_beside_it(tmp_path):
     assert (tmp_path / "found" / "index.html").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[1])
 def test_commands_for_a_loss_of_ones_own_run(command, tmp_path):
     (tmp_path / "mine.py").write_text(LOSSES[0], encoding="utf-8")
@@ -85,6 +87,7 @@ def test_commands_for_a_loss_of_ones_own_run(command, tmp_path):
     assert "<!DOCTYPE html>" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_piece_of_research_runs(tmp_path):
     script = README.parent / "examples" / "research.py"
     done = _run([sys.executable, "-W", "error", str(script), str(tmp_path / "found")], tmp_path)

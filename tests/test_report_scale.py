@@ -51,6 +51,7 @@ def assert_nothing_empty(contents: Mapping[str, Any]) -> None:
     assert contents["matrix"] is None or contents["matrix"]["rows"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", kind_runs.KINDS)
 def test_no_chart_and_no_table_is_ever_empty(kind: str) -> None:
     run = kind_runs.run_of(kind)
@@ -167,6 +168,7 @@ def test_a_crowd_of_marks_is_one_layer_of_pixels_and_the_same_bytes_again(monkey
 # ---------------------------------------------------------------------------- whole pages
 
 
+@pytest.mark.long
 def test_page_of_500_cases_is_small_and_of_5000_fits(tmp_path: Path) -> None:
     assert len(page.render(many(10, 5, 10)).encode()) < 1_500_000
     text = page.render(many(50, 10, 10))

@@ -22,6 +22,7 @@ OURS = "this is a fault of difflab and not yours; please report it with the line
 # What typer raises about a command line that it cannot read; its module differs between versions of typer.
 UsageError: Any = typer.BadParameter.__bases__[0]
 PLACE = re.compile(r"[^\n]*?(\.toml|:\d+:\d+): ")
+POINTED = re.compile(r"([^\n]*)\n(  [^\n]{1,300})\n( {1,300}\^)")
 LONGEST, LONGEST_WORD = 2000, 300
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 
@@ -67,11 +68,17 @@ def say(message: str) -> None:
     """Print a sentence about what happened on stderr, on one line.
 
     Args:
-        message: the sentence.
+        message: the sentence; what it points at, a formula and a mark under the place, may follow on two indented lines.
     """
+    if pointed := POINTED.fullmatch(message):
+        message = pointed[1]
     words = " ".join(word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}..." for word in message.split())
     words = words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
-    _tell("difflab: " + "".join(sign if sign.isprintable() else "?" for sign in words))
+    _tell("difflab: " + _printable(words) + (f"\n{_printable(pointed[2])}\n{pointed[3]}" if pointed else ""))
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _tell(text: str) -> None:

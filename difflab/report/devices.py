@@ -146,6 +146,7 @@ GLOSSARY: tuple[Term, ...] = (
         "Three clocks on a GPU. Event: what passes on the device between two marks around the calls. Enqueue: what the "
         "host takes to hand the calls over. Wall: what passes until the device is at rest, which is the time that all "
         "comparisons use. Bound by the host: enqueueing takes nine tenths of the event time or more.",
+        ("event", "enqueue", "bound by the host", "host-bound"),
     ),
     Term(
         "TF32",
