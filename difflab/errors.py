@@ -9,7 +9,7 @@ from types import FrameType
 
 PACKAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 USER_LIKE = tuple(os.path.join(PACKAGE_FOLDER, folder, "") for folder in ("problems", "traps"))
-LIBRARIES = frozenset({"numpy", "optree", "functools", "contextlib", "scipy"})
+LIBRARIES = sys.stdlib_module_names | {"numpy", "optree", "scipy"}
 
 
 class DifflabError(Exception):
@@ -75,7 +75,7 @@ def user_location() -> str:
 
 
 def location_of(error: BaseException) -> str:
-    """The innermost place outside difflab and NumPy that an error came through, as ``file:line``."""
+    """The innermost place outside difflab, NumPy and Python's own modules that an error came through: ``file:line``."""
     place = "unknown place"
     trace = error.__traceback__
     while trace is not None:

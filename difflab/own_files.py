@@ -17,6 +17,7 @@ from typing import Any
 from .errors import PACKAGE_FOLDER, DifflabError, InputError, did_you_mean, location_of
 
 NAMES = ("arguments", "example")
+SIZES = "sizes"
 
 
 class Files:
@@ -142,8 +143,8 @@ def example_arguments(
         files: where the loss was loaded.
         loss: its name on the command line.
         function: the loss.
-        at: what names the arguments; without it they are ``arguments`` or ``example`` beside the loss, or the defaults
-            of the loss itself.
+        at: what names the arguments; without it they are ``arguments`` or ``example`` beside the loss (at the first of
+            the ``sizes`` beside it, where it takes a size), or the defaults of the loss itself.
         otherwise: what else could be given on the command line, for the message where there are none.
 
     Returns:
@@ -163,7 +164,7 @@ def example_arguments(
     module = files.module(place)
     for name in NAMES:
         if name in vars(module) and vars(module)[name] is not function:
-            return taken(vars(module)[name], function, f"{place}:{name}")
+            return taken(_smallest(module, name, place), function, f"{place}:{name}")
     signature = signature_of(function)
     if signature is None:
         raise InputError(f"{loss} has no signature; say with --at where its arguments are")
@@ -175,9 +176,38 @@ def example_arguments(
         raise InputError(
             f"nothing says at which arguments to {'call' if otherwise else 'check'} {name}: "
             f"define `arguments` in {place}, a tuple of them, or `example`, a function that returns one, or name one "
-            f"with --at FILE.py:NAME{otherwise}; for instance, with shapes that fit: {line}"
+            f"with --at FILE.py:NAME{otherwise}; for instance, with your own containers and shapes: {line}"
         )
     return [one.default for one in ordinary], {}
+
+
+def _smallest(module: ModuleType, name: str, place: str) -> Any:
+    """What a file calls its example; one that takes a size with the first of those listed beside it."""
+    given = vars(module)[name]
+    if not callable(given) or not positions(given)[0]:
+        return given
+    sizes = vars(module).get(SIZES)
+    if not isinstance(sizes, list | tuple) or not sizes:
+        raise InputError(
+            f"{place}:{name} takes a size, and {place} does not say which there are; "
+            "write a list beside it, such as sizes = [10, 100, 1000]"
+        )
+    return lambda: given(sizes[0])
+
+
+def positions(function: Callable[..., Any]) -> tuple[int, int]:
+    """How many positional arguments a function must have, and how many it can have.
+
+    Args:
+        function: any.
+
+    >>> positions(lambda x, y=1, *, z=2: x)
+    (1, 2)
+    """
+    signature = signature_of(function)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    known = [] if signature is None else [one for one in signature.parameters.values() if one.kind in kinds]
+    return sum(one.default is one.empty for one in known), len(known)
 
 
 def _line(names: list[str]) -> str:

@@ -133,6 +133,13 @@ class Words:
     def relaxing(self) -> list[str]:
         """What would do if one limit gave way."""
         wanted, found = self.wanted, []
+        if not any(one.measured for one in self.candidates):
+            inexact = [one for one in self.candidates if one.outcome == "invalid" and (one.digits or 0.0) >= 1.0]
+            near = [one for one in inexact if not set(decision.broken(one, wanted)) - {"digits"}]
+            if near:
+                best = max(near, key=lambda one: one.digits or 0.0)
+                found.append(f"Where {math.floor(10 * (best.digits or 0.0)) / 10:g} digits are enough, ask for them: "
+                             f"{best.label} has so many.")  # fmt: skip
         for which, one in decision.relaxed(self.candidates, wanted).items():
             if which == "digits":
                 now = "without a limit of digits" if one.digits is None else (

@@ -215,7 +215,7 @@ def chosen(
     Returns:
         The recommendation.
     """
-    candidates = tuple(candidate(row) for row in rows)
+    candidates = tuple(candidate(row, wanted.digits) for row in rows)
     found = decision.decide(candidates, wanted)
     best = found.best
     words = Words(wanted, candidates, found)
@@ -231,17 +231,18 @@ def chosen(
         rejected={one.label: words.rejected(one) for one in candidates if one is not best},
         others=() if best is None else tuple(words.others(best)),
         relaxing=() if best is not None else tuple(words.relaxing()),
-        caveats=tuple(_caveats(value, rows, has_data)),
+        caveats=tuple(_caveats(value, best, rows, has_data)),
         candidates=candidates,
         rows=rows,
     )
 
 
-def candidate(row: dict[str, Any]) -> Candidate:
+def candidate(row: dict[str, Any], digits_wanted: float | None = None) -> Candidate:
     """What a row of a contest says about a backend.
 
     Args:
         row: of a contest.
+        digits_wanted: so many certified digits make a result right, although studies ask for more.
 
     Returns:
         The candidate; without error and digits where the result is not certified.
@@ -255,10 +256,11 @@ def candidate(row: dict[str, Any]) -> Candidate:
         digits = digits if error <= 0 or digits is None else min(digits, -math.log10(error))
     prepare, first = row.get("prepare_s"), row.get("first_call_s")
     again = prepare if row.get("prepare_again_s") is None else row["prepare_again_s"]
+    enough = digits_wanted is not None and digits is not None and digits >= digits_wanted
     measured = row.get("held_bytes") is not None and row["family"] != "peer"  # whose arrays NumPy does not see
     return Candidate(
         label=row["backend"],
-        outcome=row["outcome"],
+        outcome="ok" if enough and row["outcome"] == "invalid" else row["outcome"],
         reason=row["reason"] or "",
         error=error,
         digits=digits,
@@ -320,9 +322,14 @@ def _with_checkpoints(contest: Contest, memory: float) -> list[Backend]:
     return [] if taken is None else [taken]
 
 
-def _caveats(value: Backend | None, rows: list[dict[str, Any]], has_data: bool) -> list[str]:
+def _caveats(
+    value: Backend | None, best: Candidate | None, rows: list[dict[str, Any]], has_data: bool
+) -> list[str]:
     """What the choice rests on."""
     found = []
+    for row in rows:
+        if best is not None and row["backend"] == best.label and row["outcome"] == "invalid":
+            found.append(f"It has the digits that are wanted; a study would call it wrong: {row['reason']}.")
     said = [str(row["certified"]) for row in rows if row.get("certified") and row["family"] != "null"]
     if said and said[0].startswith("no: "):
         found.append(f"No error is certified: {said[0].removeprefix('no: ').rstrip('.')}.")

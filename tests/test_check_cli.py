@@ -190,3 +190,16 @@ def test_as_a_process(folder: Path, run_command: RunCommand) -> None:
     done = run_command("check", "net.py:loss", "--gradient", ":summed")
     assert (done.returncode, done.stderr) == (1, "")
     assert "w is 8 times the true gradient" in done.stdout
+
+
+def test_an_example_that_takes_a_size_is_asked_for_the_first_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = "import numpy as np\ndef loss(w):\n    return np.sum(w * w)\ndef slope(w):\n    assert len(w) == 7\n    return 2 * w\n"
+    example = "def example(n):\n    return (np.ones(n),)\n"
+    (tmp_path / "sized.py").write_text(f"{loss}{example}sizes = [7, 70]\n", encoding="utf-8")
+    (tmp_path / "unsized.py").write_text(f"{loss}{example}", encoding="utf-8")
+    assert invoke(f"{tmp_path}/sized.py:loss", "--gradient", ":slope") == 0
+    capsys.readouterr()
+    assert invoke(f"{tmp_path}/unsized.py:loss", "--gradient", ":slope") == 2
+    assert "example takes a size, and " in capsys.readouterr().err

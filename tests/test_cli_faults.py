@@ -87,6 +87,8 @@ STUDY = [
     Wrong(["mini.toml", "--cluster", "nowhere"], "nowhere"),
     Wrong(["mini.toml", "--dry-run", "--out", "new"], "--dry-run measures and writes nothing: leave out --out"),
 ]
+QUICK_RUNS = [one for one in STUDY if one.arguments in (["digit"], ["wrong.toml"], ["mini.toml", "--out", "run"])]
+"""Every other fault of a study starts a coordinator and its workers as well."""
 FORMULA = [
     Wrong(["a*"], "a*"),
     Wrong([""], "expression"),
@@ -207,7 +209,12 @@ def sentence(shown: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        pytest.param(name, wrong, id=f"{name} {' '.join(wrong.arguments)[:60]}")
+        pytest.param(
+            name,
+            wrong,
+            id=f"{name} {' '.join(wrong.arguments)[:60]}",
+            marks=[pytest.mark.long] if name == "run" and wrong not in QUICK_RUNS else [],
+        )
         for name, listed in FAULTS.items()
         for wrong in listed
     ],

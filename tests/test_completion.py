@@ -47,11 +47,13 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Complete:
     environment = {**os.environ, "PYTHONPATH": str(INSTALLED), "PATH": f"{command.parent}:{os.environ['PATH']}"}
     shell = shutil.which("bash")
     assert shell is not None
+    once = subprocess.run([command, "completion", "bash"], env=environment, capture_output=True, text=True, check=True)
+    (folder / "bin" / "completion.bash").write_text(once.stdout)
 
     def complete(*words: str) -> list[str]:
         line = " ".join(map(shlex.quote, ("difflab", *words)))
         script = (
-            'eval "$(difflab completion bash)"\n'
+            ". bin/completion.bash\n"
             "complete -p difflab >&2\n"
             f"COMP_WORDS=({line}); COMP_CWORD={len(words)}; COMPREPLY=()\n"
             '_difflab difflab "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"\n'

@@ -181,6 +181,9 @@ def test_an_error_that_is_not_certified_does_not_count_and_its_radius_does():
     peer = candidate(row | {"family": "peer"})
     assert (peer.memory, peer.known_by) == (5.0, "forecast")
     assert candidate(row | {"held_bytes": None}).known_by == "forecast"
+    inexact = row | {"outcome": "invalid", "reason": "relative error 1e-10 is over the tolerance 1e-13"}
+    assert [candidate(inexact, digits).outcome for digits in (None, 8.9, 9.1)] == ["invalid", "ok", "invalid"]
+    assert candidate(inexact | {"certified": "no: too large"}, 8.9).outcome == "invalid"
 
 
 # ---------------------------------------------------------------------------- real losses
@@ -200,6 +203,10 @@ def chain(t, x):
     return np.sum(x)
 
 
+def wiggly(w):
+    return np.sum(w) + 1e-9 * np.sum(np.sin(1e9 * w))  # of whose angles float64 holds seven digits
+
+
 def black_box(w):
     return sum(math.exp(-(float(one) ** 2)) for one in w)
 
@@ -214,6 +221,21 @@ def test_where_finite_differences_lose_all_digits_they_are_wrong_and_never_taken
     np.testing.assert_allclose(value, np.cos(np.linspace(0.1, 1.0, 12)), rtol=1e-12)
 
 
+def test_a_result_that_studies_call_wrong_is_taken_where_its_digits_are_enough():
+    point = np.random.default_rng(0).standard_normal(4)
+    ways = ["finite", "reverse"]
+    refused = dl.recommend(wiggly, point, backends=ways)
+    assert refused.backend is None
+    (advice,) = refused.relaxing
+    assert advice.startswith("Where ")
+    assert advice.endswith(" digits are enough, ask for them: reverse has so many.")
+    digits = float(advice.split()[1])
+    taken = dl.recommend(wiggly, point, backends=ways, digits=digits)
+    assert taken.label == "reverse"
+    assert taken.caveats[0].startswith("It has the digits that are wanted; a study would call it wrong: relative error")
+    assert dl.recommend(wiggly, point, backends=ways, digits=digits + 1).backend is None
+
+
 def test_with_many_parameters_only_reverse_is_worth_starting():
     n = 300_000
     found = dl.recommend(wide, np.full(n, 0.5), np.linspace(-1, 1, n), call_seconds=0.5, reference_seconds=0.1)
@@ -225,7 +247,7 @@ def test_with_many_parameters_only_reverse_is_worth_starting():
 
 
 def test_one_parameter_and_little_memory_is_for_forward_mode_which_keeps_nothing():
-    x = np.linspace(0.1, 1.0, 20_000)
+    x = np.linspace(0.1, 1.0, 6_000)
     free = dl.recommend(chain, 0.9, x, backends=["forward", "reverse"], reference_seconds=0.1)
     sizes = {one.label: one.memory or 0.0 for one in free.candidates}
     assert sizes["forward"] > 0
@@ -238,8 +260,8 @@ def test_one_parameter_and_little_memory_is_for_forward_mode_which_keeps_nothing
 
 
 def test_where_memory_binds_reverse_mode_with_checkpoints_takes_part():
-    x = np.linspace(0.1, 1.0, 20_000)
-    w = np.full(20_000, 0.9)
+    x = np.linspace(0.1, 1.0, 6_000)
+    w = np.full(6_000, 0.9)
     plain, *_ = dl.recommend(chain, w, x, backends=["reverse"], reference_seconds=0.1).candidates
     assert plain.memory is not None
     found = dl.recommend(chain, w, x, memory=plain.memory / 2, reference_seconds=0.1, call_seconds=0.5)

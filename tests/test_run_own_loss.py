@@ -70,6 +70,16 @@ FAULTS = {
         "example = (1.0,)\ndef f(x): return x * float('nan')",
         "it.py:f: the loss is nan",
     ),
+    "a loss that writes into its arguments": (
+        "it.py:f",
+        "import numpy as np\nexample = (np.ones(3),)\ndef f(x):\n    x += 1\n    return np.sum(x)",
+        "it.py:f: f writes into its own arguments; let it work on a copy",
+    ),
+    "a command line of its own": (
+        "it.py:f",
+        "import argparse\nknown = argparse.ArgumentParser()\nknown.add_argument('n')\nknown.parse_args()",
+        "it.py:4: SystemExit: 2",
+    ),
     "whole numbers": (
         "it.py:f",
         "example = (3,)\ndef f(x): return x * x",

@@ -246,10 +246,12 @@ class _Reader:
             raise self.fault("expected a shape such as 32x3, 4 or (); for a fixed number write ==, as in k==3")
         self.at = found.end()
         shape = tuple(int(one) for one in re.findall(r"\d+", found[1]))
-        dtype, kind, low, high = "", "normal", 0.0, 0.0
+        dtype, kind, low, high = "", "", 0.0, 0.0
         while self.peek() == ":":
             self.take()
             place, word = self.at, self.take() if self.peek().isidentifier() else ""
+            if dtype if word in DTYPES else kind:
+                raise self.fault(f"{dtype if word in DTYPES else kind} is said before", place)
             if word in DTYPES:
                 dtype = word
             elif word in ("normal", "positive", "onehot"):
@@ -258,13 +260,14 @@ class _Reader:
                 kind, (low, high) = word, self.pair(word, place)
             else:
                 raise self.fault(f"expected one of {', '.join((*DTYPES, *KINDS))}", place)
-        if kind == "onehot" and not shape:
+        kind = kind or "normal"
+        if kind == "onehot" and not (shape and shape[-1]):
             raise self.fault("onehot needs a last axis, as in y=32x10:onehot", start)
         dtype = dtype or ("int64" if kind == "int" else "float64")
         if dtype.startswith("int") and kind != "int":
             raise self.fault(f"{dtype} needs a range, as in y=32:int(0,10)", start)
-        if kind == "int" and not (dtype.startswith("float") or _fits(dtype, low, high)):
-            raise self.fault(f"int({low:g},{high:g}) does not fit into {dtype}", start)
+        if kind in ("int", "uniform") and not _fits(kind, dtype, low, high):
+            raise self.fault(f"{kind}({low:g},{high:g}) does not fit into {dtype}", start)
         if (needed := math.prod(shape) * np.dtype(dtype).itemsize) > LARGEST:
             raise self.fault(f"an array of {bytes_text(needed)} is larger than {bytes_text(LARGEST)}", start)
         return Numbers(shape, dtype, kind, low, high)
@@ -305,9 +308,14 @@ class _Reader:
         return [self.closed(one[k], f"{path}[{k}]") for k in range(len(one))]
 
 
-def _fits(dtype: str, low: float, high: float) -> bool:
-    bounds = np.iinfo(dtype if dtype.startswith("int") else "int64")
-    return bounds.min <= low and high - 1 <= bounds.max
+def _fits(kind: str, dtype: str, low: float, high: float) -> bool:
+    """Whether a dtype holds all numbers of a range, whole ones exactly."""
+    if dtype.startswith("int"):
+        bounds = np.iinfo(dtype)
+        return bounds.min <= low and high - 1 <= bounds.max
+    facts = np.finfo(dtype)
+    most = 2.0 ** (facts.nmant + 1) if kind == "int" else float(facts.max)
+    return max(abs(low), abs(high)) <= most
 
 
 def _shown(path: list[str | int]) -> str:

@@ -22,14 +22,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, did_you_mean
-from ..own_files import NAMES, blaming, load_file, signature_of, taken
+from ..own_files import NAMES, SIZES, blaming, load_file, positions, signature_of, taken
 
 if TYPE_CHECKING:
     from ..problems.record import Instance
 
 FOLDER_VARIABLE = "DIFFLAB_STUDY_FOLDER"
 """In the environment of workers: where else than in the working directory files of losses are looked for."""
-SIZES, ONLY, GRADIENT = "sizes", "example", "_gradient"
+ONLY, GRADIENT = "example", "_gradient"
 BACKENDS = ("finite", "symbolic", "forward", "reverse")
 LONGEST = 160  # bytes of a name, which becomes part of a file's
 SEEDED = "draw it inside `example` from a generator with a seed, as in rng = np.random.default_rng(0)"
@@ -158,7 +158,7 @@ class OwnLoss:
         example, where = vars(self.module)[given], f"{place}:{given}"
         if self.values:
             return taken(lambda: example(self.values[size]), self.function, where)
-        if callable(example) and _positions(example)[0]:
+        if callable(example) and positions(example)[0]:
             raise InputError(
                 f"{where} takes a size, and {place} does not say which there are; "
                 "write a list beside it, such as sizes = [10, 100, 1000]"
@@ -235,7 +235,7 @@ def of_function(name: str, function: Any, module: ModuleType) -> OwnLoss:
         raise InputError(f"{name} is no function but {type(function).__name__} {function!r:.40}")
     place, _, short = name.rpartition(":")
     example = vars(module).get(_given(module, function))
-    sized = SIZES in vars(module) and callable(example) and _positions(example)[1] > 0  # else it is something else
+    sized = SIZES in vars(module) and callable(example) and positions(example)[1] > 0  # else it is something else
     given = vars(module)[SIZES] if sized else []
     if sized and (not isinstance(given, list | tuple) or not given):
         raise InputError(f"{place}: sizes must be a list, such as [10, 100, 1000]")
@@ -262,7 +262,8 @@ def facts(problem: OwnLoss) -> dict[str, Any]:
         by size; ``vector``, why it has no gradient if it returns more than one number.
 
     Raises:
-        InputError: it cannot be run, or is no finite number there, or its data differ from call to call.
+        InputError: it cannot be run, writes into its arguments, or is no finite number there, or its data differ
+            from call to call.
     """
     import numpy as np
 
@@ -280,6 +281,8 @@ def facts(problem: OwnLoss) -> dict[str, Any]:
     with blaming(problem.name):
         value = problem.function(*args, **kwargs)
     short = problem.name.rpartition(":")[2]
+    if _digest((args, kwargs)) != data[sizes[0]]:
+        raise InputError(f"{problem.name}: {short} writes into its own arguments; let it work on a copy")
     if np.asarray(value).dtype.kind not in "fciub":
         raise InputError(f"{problem.name} returns {type(value).__name__}; {short} must return a number")
     if fault := fault_of_loss(value, made.example, made.names, "jacobian"):
@@ -307,14 +310,6 @@ def different(name: str) -> InputError:
 def _given(module: ModuleType, function: Any) -> str:
     """Under which name the arguments of a loss stand beside it; empty where they do not."""
     return next((one for one in NAMES if one in vars(module) and vars(module)[one] is not function), "")
-
-
-def _positions(function: Callable[..., Any]) -> tuple[int, int]:
-    """How many positional arguments a function must have, and how many it can have."""
-    signature = signature_of(function)
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    known = [] if signature is None else [one for one in signature.parameters.values() if one.kind in kinds]
-    return sum(one.default is one.empty for one in known), len(known)
 
 
 def _cast(tree: Any, dtype: Any, numbers: bool) -> Any:

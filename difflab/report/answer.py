@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import duel, grading, numbers
+from . import duel, grading, measured, numbers
 from .cases import Case, groups, method, tally_words
 from .contest import (
     MOST_NAMED,
@@ -86,7 +86,7 @@ def _first(matches: Sequence[Match], graded: bool = False) -> str:
         parts = [f"{subject(match.level)} on {match.where} with {cost(match.level[0])}" for match in named]
         more = len(matches) - len(named)
         rest = f" ({numbers.counted(more, 'more comparison')})" if more else ""
-        return f"No way was the quickest {_places(matches)}: it was {numbers.listed(parts)}{rest}."
+        return f"No way was the quickest{_places(matches)}: it was {numbers.listed(parts)}{rest}."
     own = [tuple(case for case in match.level if case.backend in shared) for match in matches]
     name = subject(own[0])
     were = "were" if len(shared) > 1 or name.startswith(PLURAL) else "was"
@@ -278,7 +278,15 @@ def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> li
         found.append(f"{why}: there are no intervals, so differences of some ten per cent mean nothing.")
     if timed and not any(case.rel_error is not None for case in timed):
         what = noun(cases)
-        found.append(f"No {what} could be checked against a certified one, so nothing is said about accuracy.")
+        whys = {case.certified.partition("no: ")[2].rstrip(".") for case in timed} - {""}
+        why = f" ({whys.pop()})" if len(whys) == 1 else ""
+        found.append(f"No {what} could be checked against a certified one, so nothing is said about accuracy{why}.")
+    if timed and (noise := measured.noise(cases)) is not None and 2 * noise.noisy >= noise.processes:
+        found.append(
+            f"The machine was unsteady: in {numbers.grouped(noise.noisy)} of "
+            f"{numbers.counted(noise.processes, 'process', 'processes')} the time of a fixed piece of work moved, "
+            f"by up to {100 * noise.most:.0f} %. That noise is in every time here."
+        )
     wrong = [case for case in cases if case.outcome == "invalid"]
     if wrong:
         several = len({case.dtype for case in cases}) > 1
@@ -287,8 +295,9 @@ def _caveats(cases: Sequence[Case], matches: Sequence[Match], quick: bool) -> li
         more = [] if len(named) <= MOST_NAMED else [f"{numbers.grouped(len(named) - MOST_NAMED)} more"]
         places = numbers.listed([*named[:MOST_NAMED], *more])
         found.append(f"Wrong {noun(cases)}s, left out of the comparison: {places}.")
+    absent: dict[str, list[str]] = {}  # by the reason, which several may share
     for name in dict.fromkeys(case.backend for case in cases):
         own = [case for case in cases if case.backend == name]
         if all(case.outcome == "unsupported" for case in own):
-            found.append(f"{name} did not run: {own[0].reason.rstrip('.') or 'it is not available here'}.")
-    return found
+            absent.setdefault(own[0].reason.rstrip(".") or "not available here", []).append(name)
+    return [*found, *(f"{numbers.listed(names)} did not run: {why}." for why, names in absent.items())]

@@ -119,6 +119,7 @@ class Case:
     chunk: float | None = None
     options: str = ""
     stopped: str = ""
+    held_bytes: float | None = None
     noisy_processes: float | None = None
     sentinel_moved: float | None = None
     outliers_mild: float | None = None

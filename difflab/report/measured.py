@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..harness.study_kinds import KINDS
 from . import numbers
@@ -78,18 +78,35 @@ def _enough(cases: Sequence[Case], timing: Mapping[str, Any]) -> list[str]:
             f"{100 * timing['target']:g} % of the time, no longer became smaller, or the study's processes or time "
             "were used up. Why each case stopped is in the table of processes; the rule never looks at who is faster."
         )
-    if heard := [case for case in cases if case.noisy_processes is not None and case.processes]:
-        noisy, every = (
-            int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes")
-        )
-        most = max(case.sentinel_moved or 0.0 for case in heard)
+    if (heard := noise(cases)) is not None:
         said.append(
             "Between the rounds a fixed piece of work was timed as a sentinel: in "
-            f"{numbers.grouped(noisy)} of {numbers.counted(every, 'process', 'processes')} its time moved by more than "
-            f"5 % (at most by {100 * most:.0f} %), which is noise of the machine. Nothing was dropped for it: turns "
-            "are so short that all backends meet the same noise."
+            f"{numbers.grouped(heard.noisy)} of {numbers.counted(heard.processes, 'process', 'processes')} its time "
+            f"moved by more than 5 % (at most by {100 * heard.most:.0f} %), which is noise of the machine. Nothing was "
+            "dropped for it: turns are so short that all backends meet the same noise."
         )
     return said
+
+
+class Noise(NamedTuple):
+    """In how many ``processes`` of all cases the sentinel was ``noisy``, and by which part it moved at ``most``."""
+
+    noisy: int
+    processes: int
+    most: float
+
+
+def noise(cases: Sequence[Case]) -> Noise | None:
+    """What the sentinel heard; ``None`` where there was none.
+
+    Args:
+        cases: all of a run.
+    """
+    heard = [case for case in cases if case.noisy_processes is not None and case.processes]
+    if not heard:
+        return None
+    noisy, every = (int(sum(getattr(case, name) or 0 for case in heard)) for name in ("noisy_processes", "processes"))
+    return Noise(noisy, every, max(case.sentinel_moved or 0.0 for case in heard))
 
 
 def examined(manifest: Mapping[str, Any]) -> list[str]:

@@ -213,6 +213,7 @@ def contents(results: Run) -> dict[str, Any]:
         "folded": len(boards) > budget.BOARDS_OPEN,
         "bars": bar_tables.boards(judged),
         "noun": nouns.noun(cases),
+        "held": any(case.held_bytes is not None for case in cases),
         "matrix": own.matrix if own else None,
         "listings": fitting.listings(own.tables if own else bar_tables.listings(judged, cases)),
         "largest": any("largest size" in sentence for sentence in found.sentences),

@@ -171,7 +171,11 @@ def growth(
     if plan.limit is not None and plan.near_limit(group):
         axes.axhline(plan.limit, color=LIMIT, linewidth=1.1, dashes=(6, 3), zorder=1.5)
     if primal:
-        axes.plot(*zip(*primal, strict=True), color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2)
+        xs, ys = zip(*primal, strict=True)
+        if len(primal) == 1:  # a line through one size is one across the panel
+            xs, ys = (0, 1), ys * 2
+        across = axes.get_yaxis_transform() if len(primal) == 1 else axes.transData
+        axes.plot(xs, ys, color=MUTED, linewidth=1.1, dashes=(1, 1.6), zorder=2, transform=across)
     tips: dict[str, str] = {}
     for guide in guides:
         tips[f"guide-{len(tips)}"] = guide.text

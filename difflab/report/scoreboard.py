@@ -100,6 +100,8 @@ def _score(case: Case | None, chips: Mapping[str, tuple[Case, str] | None]) -> S
         lines.append(f"{numbers.factor(case.work_ratio)} {numbers.TIMES} the loss")
     if case.peak_bytes is not None:
         lines.append(f"{devices.peak(case, case.peak_bytes)} peak")
+    elif case.held_bytes is not None:
+        lines.append(f"{numbers.size_in_bytes(case.held_bytes)} of arrays")
     headline = time if case.call_s else "finished, not timed"
     chip = chips[case.size]
     return Score("ok", headline, tuple(lines), chip[1] if chip is not None and chip[0] is case else "")
