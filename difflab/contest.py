@@ -139,13 +139,17 @@ class Contest:
             vectors: in the user's structure; random ones where there are none.
 
         Raises:
-            TraceError, InputError: the function cannot be recorded or is not one that the operator takes.
+            TraceError, InputError: the function cannot be recorded or is not one that the operator takes, or a backend
+                is named twice.
         """
         self.add(backends)
         if self._analytic is not None and not any(one.family == "analytic" for one in self.backends):
             self.backends.append(Analytic(self._analytic))
         if not self.backends:
             raise errors.InputError("no backend is named; give at least one, such as 'reverse'")
+        labels = labels_of(self.backends)
+        if twice := [label for k, label in enumerate(labels) if label in labels[:k]]:
+            raise errors.InputError(f"backend {twice[0]} is named twice")
         fault = _fault_of_trace(self.source, self._flat, self.operator, self.backends)
         self.black_box = fault is not None
         self.operation, self.vectors = _operation(self.operator, vectors, self.source, self._flat)

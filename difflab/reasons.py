@@ -90,7 +90,7 @@ class Words:
             why = one.reason.rstrip(".") or "it was not timed"
             return f"{OUTCOMES[one.outcome][0]}: {why}" if one.outcome != "ok" else why
         if misses := [self._miss(one, which) for which in decision.broken(one, self.wanted)]:
-            return numbers.listed(misses)
+            return "; ".join(misses)
         best = self.found.best
         assert best is not None  # it meets the limits, so there is one
         start = "meets the limits" if self.wanted.limited else "right" if one.digits is not None else "not certified"

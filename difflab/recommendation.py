@@ -173,8 +173,8 @@ def recommend(
         A ``Recommendation``; its backend is ``None`` where nothing meets the limits.
 
     Raises:
-        TraceError, InputError: the loss itself cannot be recorded or is not one that the operator takes, or a limit is
-            none.
+        TraceError, InputError: the loss itself cannot be recorded or is not one that the operator takes, a limit is
+            none, or a backend is named twice or is "null".
         UnavailableError: the device is not to be had.
 
     Example:
@@ -188,6 +188,8 @@ def recommend(
         raise errors.InputError(f"backends={backends!r}: give a list of names or backend values, as in [{backends!r}]")
     contest = Contest(loss, args, kwargs, operator, argnums, analytic, device, progress)
     contest.open(_able(operator) if backends is None else backends, vectors)
+    if any(one.family == "null" for one in contest.backends):
+        raise errors.InputError("backend 'null' returns zeros and is never to be taken; leave it out")
     if backends is None and wanted.memory is not None and not contest.black_box:
         contest.add(_with_checkpoints(contest, wanted.memory))
     contest.measure(Limits(call_seconds, wanted.memory, reference_seconds))

@@ -106,6 +106,8 @@ FAULTS: dict[str, list[Wrong]] = {
     "recommend": [
         *LOSS,
         *SHAPES,
+        Wrong(["net.py:loss", "--backends", "null,reverse"], "backend 'null' returns zeros and is never to be taken"),
+        Wrong(["net.py:loss", "--backends", "reverse,reverse"], "backend Reverse() is named twice"),
         Wrong(["net.py:loss", "--memory", "2 pounds"], "2 pounds"),
         Wrong(["net.py:loss", "--time", "soon"], "soon"),
     ],
@@ -200,9 +202,10 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def sentence(shown: Any) -> str:
-    """What was said, if it is one line and no traceback."""
+    """What was said, if it is one line and no traceback; a formula with a mark under the place may follow."""
     assert "Traceback" not in shown.err
-    (line,) = shown.err.splitlines()
+    line, *pointed = shown.err.splitlines()
+    assert pointed == [] or (len(pointed), pointed[-1].strip()) == (2, "^")
     return line
 
 

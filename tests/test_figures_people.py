@@ -45,7 +45,7 @@ def test_every_panel_of_the_page_is_a_figure(drawn: dict[str, Figure]) -> None:
     run = made.run([*ROWS, *[row | {"problem": "other"} for row in ROWS]])
     assert list(drawn) == ["error", "time", "memory"]
     several = exhibits.figures(run)
-    assert list(several) == [f"{name}/{title}" for name in drawn for title in ("digits-mlp", "other")]
+    assert list(several) == [f"{name} {title}" for name in drawn for title in ("digits-mlp", "other")]
     panels = [panel for chart in exhibits.charts(run) for panel in chart.panels]
     assert len(several) == len(panels)
 
@@ -128,7 +128,7 @@ def test_neither_pyplot_nor_the_users_settings_are_touched() -> None:
 
 def test_results_and_comparisons_have_figures() -> None:
     loaded = dl.load(OLD)
-    assert {name.partition("/")[0] for name in loaded.figures()} >= {"error", "time"}
+    assert {name.partition(" ")[0] for name in loaded.figures()} >= {"error", "time"}
     found = dl.compare(lambda x: np.sum(np.tanh(x)), np.ones(3), backends=["forward", "reverse"])
     assert {"error", "time"} <= set(found.figures())
     with pytest.raises(errors.InputError, match=r"load them with difflab\.load"):

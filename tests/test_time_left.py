@@ -106,6 +106,20 @@ def test_a_round_under_way_counts_down_but_never_below_a_tenth_of_itself() -> No
     assert outlook.estimate() == pytest.approx((whole.seconds - 0.9 * expected, False))
 
 
+def test_of_a_round_far_beyond_its_forecast_nothing_is_told() -> None:
+    books, clock = books_of(quick=True), Clock()
+    certify(books)
+    outlook = TimeLeft(books, 1e9, clock)
+    expected = outlook.epoch_s(books.blocks[0].cases)
+    outlook.epoch_began(books.blocks[0].cases)
+    clock.now += 2 * expected
+    assert outlook.left() is not None
+    clock.now += expected + 6.0
+    assert outlook.left() is None
+    outlook.epoch_ended(books.blocks[0].cases)
+    assert outlook.left() is not None
+
+
 def test_a_full_run_is_bounded_by_its_budget() -> None:
     books, clock = books_of(processes=6, most_processes=15), Clock()
     certify(books)

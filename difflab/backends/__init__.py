@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from types import ModuleType
@@ -52,6 +53,10 @@ def find(name: str, **options: Any) -> Backend:
         Finite(scheme='forward', step='auto')
     """
     kind = made_by(name)
+    known = [one.name for one in dataclasses.fields(kind) if one.init] if dataclasses.is_dataclass(kind) else None
+    if known is not None and (unknown := [option for option in options if option not in known]):
+        hint = did_you_mean(unknown[0], known) if known else "it has none"
+        raise InputError(f"backend {name!r} has no option {unknown[0]!r} {hint}")
     try:
         backend = kind(**options)
     except TypeError as error:

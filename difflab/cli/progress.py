@@ -35,7 +35,7 @@ def progress_on(stream: TextIO) -> Iterator[Listener]:
     ...               "done": 1, "cases": 2})
     [1/2] digits-mlp tiny float64 reverse: finished
     """
-    if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    if not stream.isatty() or (os.environ.get("TERM") or "dumb") == "dumb":
         yield _plain(stream)
         return
     from rich.console import Console

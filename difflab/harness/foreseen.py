@@ -80,7 +80,7 @@ def over_limit(found: Mapping[str, Any], seconds: float | None, memory: float | 
             calls = f" (more evaluations than can be counted, of {amounts.duration(each)} each)"
         else:
             calls = f" ({amounts.count(number)} evaluations of {amounts.duration(each)})"
-        also = f"; it also needs {amounts.size(nbytes)} of {amounts.size(room)}" if nbytes > room else ""
+        also = f"; it also needs {amounts.size(nbytes)}, and may take {amounts.size(room)}" if nbytes > room else ""
         return f"the forecast is {time} to prepare and run once{calls}; the limit is {amounts.duration(patience)}{also}"
     if nbytes > room:
         return f"the forecast needs {amounts.size(nbytes)}; the limit is {amounts.size(room)}"

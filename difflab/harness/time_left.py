@@ -25,6 +25,7 @@ BESIDE = 1.3  # times the forecast of its processes that the first epoch takes
 FURTHER = 3  # processes that a case wants after the first ones, before its interval is known: the next step of its rank
 NOTICED, SMALL = 1.2, 2.0  # upwards only beyond this factor and these seconds
 NEAR_END = 0.1  # of its estimate is left to a round that takes longer
+LATE, LATE_S = 3.0, 5.0  # a round that takes this many times its estimate and so much more: nothing is known of its end
 
 
 class Left(NamedTuple):
@@ -169,10 +170,18 @@ class TimeLeft:
         """How many more processes a case will get."""
         return max(self._own(case), 1.0 if self.books.ledger.epochs.get(case.id) else 0.0)
 
+    @property
+    def late(self) -> bool:
+        """Whether the epoch under way takes so much longer than expected that an estimate would be a guess."""
+        if self._round is None:
+            return False
+        began, expected = self._round
+        return self.clock() - began > LATE * expected + LATE_S
+
     def left(self) -> Left | None:
         """What is to be told now."""
         found, now = self.estimate(), self.clock()
-        if found is None:
+        if found is None or self.late:
             return None
         seconds = found.seconds
         if self._told is not None:

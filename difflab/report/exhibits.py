@@ -50,12 +50,12 @@ def figures(results: Run) -> dict[str, Figure]:
 
     Returns:
         Figures by the anchor of their chart, such as "time"; where a chart has several panels, by anchor and title of
-        the panel, such as "time/mlp".  They are the caller's own and belong to no window.
+        the panel, such as "time mlp".  They are the caller's own and belong to no window.
     """
     found: dict[str, Figure] = {}
     for chart in charts(results):
         for panel in chart.panels:
-            name = chart.anchor if len(chart.panels) == 1 else f"{chart.anchor}/{panel.title}"
+            name = chart.anchor if len(chart.panels) == 1 else f"{chart.anchor} {panel.title}"
             found[_free(name, found)] = figure_of(chart, panel)
     return found
 
