@@ -324,9 +324,7 @@ def _with_checkpoints(contest: Contest, memory: float) -> list[Backend]:
     return [] if taken is None else [taken]
 
 
-def _caveats(
-    value: Backend | None, best: Candidate | None, rows: list[dict[str, Any]], has_data: bool
-) -> list[str]:
+def _caveats(value: Backend | None, best: Candidate | None, rows: list[dict[str, Any]], has_data: bool) -> list[str]:
     """What the choice rests on."""
     found = []
     for row in rows:

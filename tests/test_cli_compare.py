@@ -116,6 +116,15 @@ def test_arguments_are_made_up_from_shapes_and_said(folder: Path, capsys: pytest
     assert "  k: the number 4" in out
 
 
+def test_a_loss_without_parameters_has_an_empty_gradient_in_every_way(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "squares.py").write_text("import numpy as np\n\n\ndef squares(w):\n    return np.sum(w**2)\n")
+    assert invoke("compare", "squares.py:squares", "--shapes", "w=0", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["compare"]["rows"]
+    assert {row["backend"]: row["outcome"] for row in rows} == dict.fromkeys(
+        ("finite", "symbolic", "forward", "reverse"), "ok"
+    )
+
+
 def test_operators_and_defaults_of_the_loss(folder: Path, capsys: pytest.CaptureFixture[str]):
     (folder / "tiny.py").write_text("import numpy as np\ndef cubes(w=np.array([1.0, 2.0])):\n    return np.sum(w**3)\n")
     assert invoke("compare", "tiny.py:cubes", "--operator", "hessian", "--backends", "reverse", "--json") == 0
@@ -144,8 +153,8 @@ FAULTS = [
     (("net.py:not_a_function",), r"net\.py:not_a_function is no function but an int"),
     (("net.py:bare",), r"net\.py:example holds 3 arguments and does not fit `bare`: .*"),
     (("alone.py:loss",), r"nothing says at which arguments to call loss: define `arguments` in alone\.py, a tuple of "
-     r"them, or `example`, .* or give --shapes, such as \"params=32x3, x=4, y=4, k=4\"; for instance, with shapes that "
-     r"fit: def example\(\): rng = np\.random\.default_rng\(0\); return .*"),
+     r"them, or `example`, .* or give --shapes, such as \"params=32x3, x=4, y=4, k=4\"; for instance, with your own "
+     r"containers and shapes: def example\(\): rng = np\.random\.default_rng\(0\); return .*"),
     (("net.py:shapes", "--shapes", "w=5"), r"net\.py:21: ValueError: operands could not be broadcast .*"),
     (("net.py:vector", "--shapes", "w=5"), r".*needs one output of shape \(\), and it returns shape \(5,\).*"),
     (("net.py:bare", "--shapes", "w=3"), r"--shapes gives no 'x', which bare needs: add x=SHAPE, such as 32x3"),

@@ -90,7 +90,7 @@ STUDY = [
 QUICK_RUNS = [one for one in STUDY if one.arguments in (["digit"], ["wrong.toml"], ["mini.toml", "--out", "run"])]
 """Every other fault of a study starts a coordinator and its workers as well."""
 FORMULA = [
-    Wrong(["a*"], "a*"),
+    Wrong(["a*"], "column 1: this cannot be read"),
     Wrong([""], "expression"),
     Wrong(["a*b", "a=1"], "no value for b"),
     Wrong(["a*b", "a=1", "b=x("], "b"),

@@ -82,7 +82,8 @@ def shell(
             return Done(done.returncode, done.stdout, done.stderr)
         name, *arguments = shlex.split(line)
         assert name == "difflab"
-        return Done(invoke(*arguments), *capsys.readouterr())
+        code, shown = invoke(*arguments), capsys.readouterr()
+        return Done(code, shown.out, shown.err)
 
     with command_examples.forgotten(folder):
         yield run

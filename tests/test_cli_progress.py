@@ -25,6 +25,29 @@ EVENTS: list[dict[str, Any]] = [
 ]
 
 
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["dumb", "", None])
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    kind: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind is None:
+        monkeypatch.delenv("TERM", raising=False)
+    else:
+        monkeypatch.setenv("TERM", kind)
+    stream = Terminal()
+    with cli_progress.progress_on(stream) as listener:
+        for event in EVENTS:
+            listener(event)
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().splitlines()[-1] == "measured in 3.2 s"
+
+
 def test_progress_without_a_terminal_is_plain_lines() -> None:
     stream = io.StringIO()
     with cli_progress.progress_on(stream) as listener:
@@ -72,10 +95,6 @@ def test_long_silence_is_broken_by_what_runs_now(monkeypatch: pytest.MonkeyPatch
 
 
 def test_progress_on_a_terminal_draws_bars_and_keeps_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
@@ -139,10 +158,6 @@ def test_the_time_left_counts_down_between_events(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_terminal_shows_the_time_left_and_that_a_round_is_being_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")

@@ -22,7 +22,6 @@ from difflab.harness.checkup.finding import NOTE, OK, OPTION, PROBLEM, Finding, 
 from difflab.harness.process import Worker
 from difflab.harness.statistics import Ratio
 
-
 Whole = tuple[list[Finding], list[str], str, bool]
 
 

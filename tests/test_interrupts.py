@@ -17,8 +17,9 @@ import psutil
 import pytest
 from harness_runs import HERE, PROBLEM, double
 
-from difflab.harness import host_lock, interrupts, results, store
+from difflab.harness import engine, host_lock, interrupts, results, store
 from difflab.harness.interrupts import Stop
+from difflab.harness.request import Request
 
 SCRIPT = """
 import json, sys
@@ -199,6 +200,23 @@ def test_an_interrupt_while_the_machine_is_somebody_elses_leaves_nothing(tmp_pat
         assert run.end() == 130
     assert not run.folder.exists()
     assert not run.seen("stopping")
+
+
+@pytest.mark.long
+def test_an_interrupt_as_soon_as_the_run_is_told_of_is_an_end_like_any_other(tmp_path: Path) -> None:
+    text = 'title = "T"\nquestion = "Q"\n[[problem]]\nname = "xor"\nsizes = ["tiny"]\n[[backend]]\nname = "reverse"\n'
+    (tmp_path / "study.toml").write_text(text)
+    told: list[dict[str, Any]] = []
+
+    def tell(event: dict[str, Any]) -> None:
+        told.append(event)
+        if event["event"] == "run":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(Request(str(tmp_path / "study.toml"), str(tmp_path / "run"), quick=True), tell, Stop())
+    assert told[-1] == {"event": "interrupted", "folder": str(tmp_path / "run"), "at_once": False}
+    assert store.read(tmp_path / "run")[-1]["kind"] == "run_interrupted"
 
 
 @pytest.mark.long

@@ -128,7 +128,7 @@ def sweep_work(
         A ``Work``; the rows of a chunk are filled once a call.
     """
     lanes = lanes_of(whole, flags, points)
-    chunks = -(-directions // lanes)
+    chunks = max(1, -(-directions // lanes))
     rows = lanes * points * width * sum(variable.nbytes for variable in variables)
     return Work(whole, chunks, calls + (DIRECTING * points if chunks > 1 else 0.0), rows / chunks, batched=True)
 

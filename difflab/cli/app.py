@@ -6,6 +6,7 @@ Results go to stdout, progress and errors to stderr.  Everything heavy is import
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from pathlib import Path
@@ -223,4 +224,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if given[:2] == ["completion", completion.OF]:
         completion.answer(app, given[2:])
         sys.exit(OK)
-    sys.exit(left_with(given, lambda: app(args=given, prog_name="difflab", standalone_mode=False)))
+    sys.exit(left_with(given, lambda: whole()(args=given, prog_name="difflab", standalone_mode=False)))
+
+
+@functools.cache
+def whole() -> Any:
+    """The command line with all its commands, built once in a process."""
+    return typer.main.get_command(app)

@@ -68,7 +68,7 @@ def say(message: str) -> None:
     """Print a sentence about what happened on stderr, on one line.
 
     Args:
-        message: the sentence; what it points at, a formula and a mark under the place, may follow on two indented lines.
+        message: the sentence; on two indented lines may follow what it points at, a formula and a mark under the place.
     """
     if pointed := POINTED.fullmatch(message):
         message = pointed[1]

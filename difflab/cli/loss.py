@@ -38,6 +38,15 @@ OperatorOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="DEVICE", help="cpu or gpu (default: where the arguments are).")
 ]
+SecondsOption = Annotated[
+    float, typer.Option("--seconds", min=0.001, metavar="S", help="After how long to give up certifying.")
+]
+LimitOption = Annotated[
+    float,
+    typer.Option(
+        "--limit", min=0.001, metavar="S", help="Leave out what is forecast to take longer to prepare and call once."
+    ),
+]
 ARGUMENTS_HELP = """
 The arguments are what --at names: a tuple or list of them, a dict of keyword arguments, or a function that returns one.
 Without --at they are `arguments` or `example` in the file of the loss, or else the defaults of the loss itself.

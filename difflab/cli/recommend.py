@@ -12,16 +12,18 @@ import typer
 from ..errors import InputError
 from ..own_files import blaming
 from .codes import NOTHING, OK, TOLERANCE
-from .faults import show
+from .faults import AsJson, show
 from .loss import (
     ARGUMENTS_HELP,
     ArgnumOption,
     AtOption,
     BackendsOption,
     DeviceOption,
+    LimitOption,
     LossArgument,
     LossCase,
     OperatorOption,
+    SecondsOption,
     SeedOption,
     ShapesOption,
     read_argnums,
@@ -79,23 +81,11 @@ def attach(app: typer.Typer) -> None:
         shapes: ShapesOption = None,
         argnum: ArgnumOption = "0",
         operator: OperatorOption = "gradient",
-        seconds: Annotated[
-            float, typer.Option("--seconds", min=0.001, metavar="S", help="After how long to give up certifying.")
-        ] = 20.0,
-        limit: Annotated[
-            float,
-            typer.Option(
-                "--limit",
-                min=0.001,
-                metavar="S",
-                help="Leave out what is forecast to take longer to prepare and call once.",
-            ),
-        ] = 20.0,
+        seconds: SecondsOption = 20.0,
+        limit: LimitOption = 20.0,
         seed: SeedOption = 0,
         device: DeviceOption = None,
-        as_json: Annotated[
-            bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")
-        ] = False,
+        as_json: AsJson = False,
     ) -> None:
         """Say which backend to take for your own loss, and why.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import StoreError
+from ..harness.amounts import counted
 from .codes import BAD_INPUT, NOTHING, OK, STORE
 from .faults import AsJson, Left, show
 
@@ -143,20 +144,20 @@ def repair_text(found: Repair) -> str:
     from .tables import MISSING, table
 
     if not found.needed:
-        return f"{found.folder} is whole: {_count(found.lines, 'event')}, nothing to repair."
+        return f"{found.folder} is whole: {counted(found.lines, 'event')}, nothing to repair."
     parts = []
     if found.manifest is not None:
         parts.append(f"manifest.json {found.manifest}: taken from the copy among the events.")
     parts += [f"{_place(part)} {part.fault}{_hint(part)}: dropped." for part in found.dropped]
     if found.moved:
-        moved = _count(found.moved, "event")
+        moved = counted(found.moved, "event")
         parts.append(f"{moved} found twice, glued to another or out of place: kept once, in order.")
     by_reason: dict[str, list[int]] = {}
     for number, why in found.withdrawn.items():
         by_reason.setdefault(why, []).append(number)
-    parts += [f"{_count(len(those), 'event')} withdrawn: {why}." for why, those in by_reason.items()]
+    parts += [f"{counted(len(those), 'event')} withdrawn: {why}." for why, those in by_reason.items()]
     lost = sum(number not in found.withdrawn for first, last in found.lost for number in range(first, last + 1))
-    parts.append(f"{_count(found.lines, 'event')} kept, {lost} lost.")
+    parts.append(f"{counted(found.lines, 'event')} kept, {lost} lost.")
     rows = [
         [
             case.name,
@@ -174,7 +175,7 @@ def repair_text(found: Repair) -> str:
     else:
         end = "Nothing was written (--dry-run)."
     if open_ones:
-        end += f" The command that began the run goes on with {_count(open_ones, 'case')}."
+        end += f" The command that began the run goes on with {counted(open_ones, 'case')}."
     return "\n".join(parts) + f"\n\n{shown}\n\n{end}"
 
 
@@ -187,10 +188,6 @@ def _hint(part: Any) -> str:
     words = [part.kind and f"of kind {part.kind}", part.case and f"of case {part.case[:12]}"]
     known = [word for word in words if word]
     return f" (it seems to be {' '.join(known)})" if known else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 # ---------------------------------------------------------------------------- difflab export
@@ -277,7 +274,7 @@ def difference_text(found: Difference) -> str:
     if found.notes:
         parts.append("\n".join(_wrapped(f"Note: {note}.") for note in found.notes))
     worse = [_wrapped(f"  {case.block} {case.backend}: {'; '.join(case.regressions)}") for case in found.regressed]
-    total = _count(len(found.cases), "case")
+    total = counted(len(found.cases), "case")
     if not found.cases:
         return "\n\n".join([*parts, "No case is in both runs, so nothing was compared."])
     if worse:

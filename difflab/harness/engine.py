@@ -77,17 +77,17 @@ def run(request: Request, emit: Emit, stop: Stop | None = None) -> Path:
         books = Books(checked, blocks, target, ledger, emit, seed, quick, probe.kernels.variables, gpu, stop)
         if books.lock.missing:
             emit({"event": "note", "text": f"other runs on this machine are not kept apart: {books.lock.missing}"})
-        emit(
-            {
-                "event": "run",
-                "folder": str(folder),
-                "title": checked.title,
-                "finished": False,
-                "cases": sum(len(block.cases) for block in blocks),
-                "resumed": len(ledger.ends),
-            }
-        )
         try:
+            emit(
+                {
+                    "event": "run",
+                    "folder": str(folder),
+                    "title": checked.title,
+                    "finished": False,
+                    "cases": sum(len(block.cases) for block in blocks),
+                    "resumed": len(ledger.ends),
+                }
+            )
             with books.gpu.alone(books.tell) as waited:
                 end = begin + waited + checked.timing.budget_s
                 if link is None:
