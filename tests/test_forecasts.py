@@ -22,9 +22,9 @@ import difflab as dl
 from difflab import lab
 from difflab.backends import find
 from difflab.backends.protocol import Scalars, Work
-from difflab.cli import app as cli
 from difflab.cli import codes
 from difflab.cli import forecast as cli_forecast
+from difflab.cli.app import main
 from difflab.harness import amounts, calibration, forecasts, foreseen, layouts, store
 from difflab.harness.durations import Durations
 from difflab.harness.foreseen import foresee, over_limit
@@ -296,16 +296,14 @@ def test_a_dry_run_is_a_table_for_people(document: dict[str, Any]) -> None:
     assert lines[0].split()[:2] == ["PROBLEM", "PARAMETERS"]
     assert sum(line.startswith(("squares", "digits-mlp")) for line in lines) == 21
     assert "21 cases: 9 would run, 3 would be refused by forecast, 9 cannot be done." in lines
-    assert (
-        sum("refused by forecast: the forecast is an endless time to prepare and run once" in line for line in lines)
-        == 3
-    )
+    refused = "refused by forecast: the forecast is an endless time to prepare and run once"
+    assert sum(refused in line for line in lines) == 3
     assert "nothing was run and nothing written" in lines[-1]
 
 
 def exit_code(*arguments: str) -> int:
     with pytest.raises(SystemExit) as left:
-        cli.main(list(arguments))
+        main(list(arguments))
     return int(left.value.code or 0)
 
 
@@ -334,10 +332,9 @@ def test_a_dry_run_says_that_it_waits_for_another_run(
     monkeypatch.setenv("DIFFLAB_LOCK_FOLDER", str(tmp_path))
     path, found, said = runs.write_study(tmp_path, runs.double("right")), [], ""
 
-    def ask() -> None:
-        found.append(cli_forecast.forecast_text(str(path), quick=True, seed=0, as_json=True))
-
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(
+        target=lambda: found.append(cli_forecast.forecast_text(str(path), quick=True, seed=0, as_json=True))
+    )
     with contextlib.closing(HostLock(print, tmp_path)) as lock, lock.exclusive():
         asking.start()
         end = time.monotonic() + 60

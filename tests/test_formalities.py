@@ -93,10 +93,12 @@ def test_configured_path_exists(path: str) -> None:
 
 
 def test_layers_name_modules_that_exist() -> None:
-    (layers,) = [contract for contract in TOOLS["importlinter"]["contracts"] if contract["type"] == "layers"]
-    names = [name.strip() for layer in layers["layers"] for name in re.split(r"[|:]", layer)]
-    there = {path.stem for path in (ROOT / "difflab").iterdir()}
-    assert {name for name in names if not name.startswith("(")} <= there
+    contracts = [contract for contract in TOOLS["importlinter"]["contracts"] if contract["type"] == "layers"]
+    assert [contract["containers"] for contract in contracts] == [["difflab"], ["difflab.cli"]]
+    for contract in contracts:
+        names = [name.strip() for layer in contract["layers"] for name in re.split(r"[|:]", layer)]
+        there = {path.stem for path in ROOT.joinpath(*contract["containers"][0].split(".")).iterdir()}
+        assert {name for name in names if not name.startswith("(")} <= there
 
 
 def test_every_lint_exception_has_its_reason_on_the_line() -> None:
