@@ -209,7 +209,7 @@ def test_a_case_over_a_limit_is_refused_with_the_figure() -> None:
     )
     assert over_limit(found, 6.0, 9) == "the forecast needs 10 B; the limit is 9 B"
     assert over_limit(found, 5.0, 9) is not None
-    assert str(over_limit(found, 5.0, 9)).endswith("the limit is 5 s; it also needs 10 B of 9 B")
+    assert str(over_limit(found, 5.0, 9)).endswith("the limit is 5 s; it also needs 10 B, and may take 9 B")
     endless = foresee(operation(), doubles.Foreseer("endless"), None, 2.0)
     assert endless["predicted_s"] is None
     assert "the limit is 5 s" in str(over_limit(endless, 5.0, None))
