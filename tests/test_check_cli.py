@@ -195,7 +195,8 @@ def test_as_a_process(folder: Path, run_command: RunCommand) -> None:
 def test_an_example_that_takes_a_size_is_asked_for_the_first_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    loss = "import numpy as np\ndef loss(w):\n    return np.sum(w * w)\ndef slope(w):\n    assert len(w) == 7\n    return 2 * w\n"
+    loss = "import numpy as np\ndef loss(w):\n    return np.sum(w * w)\n"
+    loss += "def slope(w):\n    assert len(w) == 7\n    return 2 * w\n"
     example = "def example(n):\n    return (np.ones(n),)\n"
     (tmp_path / "sized.py").write_text(f"{loss}{example}sizes = [7, 70]\n", encoding="utf-8")
     (tmp_path / "unsized.py").write_text(f"{loss}{example}", encoding="utf-8")

@@ -255,7 +255,8 @@ def test_a_forecast_says_what_it_counts() -> None:
         counted,
     )
     assert refusal(Cost(3.0, 0.0, 85.6 * 2**30, 0.1)) == "the forecast needs 85.6 GiB; the limit is 2 GiB"
-    both = "the forecast is 31.7 years to prepare and run once; the limit is 10 s; it also needs 85.6 GiB, and may take 2 GiB"
+    also = "it also needs 85.6 GiB, and may take 2 GiB"
+    both = f"the forecast is 31.7 years to prepare and run once; the limit is 10 s; {also}"
     assert refusal(Cost(3.0, 0.0, 85.6 * 2**30, 1e9)) == both
 
 

@@ -55,8 +55,8 @@ def read(folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         if (folder / MANIFEST).exists():
             raise StoreError(
-                f"{path} is gone, and with it what was measured. Take it from a copy, or run the study again into another "
-                "folder."
+                f"{path} is gone, and with it what was measured. Take it from a copy, or run the study again into "
+                "another folder."
             ) from None
         raise FolderError(f"{folder} holds no run of difflab: there is no {EVENTS} in it.") from None
     except OSError as fault:
