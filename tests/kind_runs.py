@@ -14,6 +14,7 @@ import made_up_runs as made
 
 from difflab.harness.study import shipped
 from difflab.harness.study_kinds import KINDS
+from difflab.report import render
 
 RIGHT_TO_LEFT, EMOJI = (
     "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
@@ -40,6 +41,12 @@ def run_of(kind: str) -> made.MadeUpRun:
     """The run of a kind; a fault where a new kind has been given none."""
     assert kind in of_kinds(), f"no made-up run of a study of the kind {kind}: give it one in tests/claims"
     return of_kinds()[kind]
+
+
+@functools.cache
+def page_of(kind: str) -> str:
+    """The page of that run."""
+    return render(run_of(kind))
 
 
 def changed(run: made.MadeUpRun, change: Callable[[dict[str, Any]], dict[str, Any]]) -> made.MadeUpRun:

@@ -87,7 +87,8 @@ def manifest(**changed: Any) -> dict[str, Any]:
 def unexplained(text: str) -> str:
     """The text of a page without the buttons that open the meaning of a word."""
     text = re.sub(r'<button type="button" class="ask"[^>]*>.*?</button>', "", text)
-    return re.sub(r'<button type="button" class="term"[^>]*>(.*?)</button>', r"\1", text)
+    text = re.sub(r'<button type="button" class="term"[^>]*>(.*?)</button>', r"\1", text)
+    return re.sub(r'<span class="held">(.*?)</span>', r"\1", text)
 
 
 def run(rows: Sequence[Mapping[str, Any]], **changed: Any) -> MadeUpRun:

@@ -100,7 +100,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.mark.parametrize("name", [*kind_runs.KINDS, *OTHERS])
 def test_axe_finds_nothing_in_light_dark_and_print(page: Page, tmp_path: Path, name: str) -> None:
-    text = OTHERS[name]() if name in OTHERS else render(kind_runs.run_of(name))
+    text = OTHERS[name]() if name in OTHERS else kind_runs.page_of(name)
     path = tmp_path / "page.html"
     path.write_text(text, encoding="utf-8")
     page.goto(path.as_uri())
@@ -109,6 +109,7 @@ def test_axe_finds_nothing_in_light_dark_and_print(page: Page, tmp_path: Path, n
 
 def violations(page: Page) -> list[str]:
     """What axe-core finds on the page; the colours in all media."""
+    page.emulate_media(color_scheme="light", media="screen")  # on paper, what is pressed is hidden, and not looked at
     page.evaluate(OPENED)
     page.evaluate(axe())
     quiet = {rule: {"enabled": False} for rule in COLOURS}
@@ -123,7 +124,7 @@ def violations(page: Page) -> list[str]:
 
 def test_axe_would_find_faults(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(render(kind_runs.run_of("shapes")), encoding="utf-8")
+    path.write_text(kind_runs.page_of("shapes"), encoding="utf-8")
     page.goto(path.as_uri())
     page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<a href=\"#x\"></a><img src=\"\">')")
     page.evaluate("document.documentElement.style.setProperty('--muted', '#999')")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import made_up_runs as made
 import pytest
 from open_pages import KEYS, RUN, SHOWN, hash_of, opened, quiet
-from test_browser import HOSTILE
+from test_browser import HOSTILE, Visit
 
 from difflab.report import cases, write
 
@@ -32,6 +32,14 @@ def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Brows
     made_one = chromium.new_context(**settings)
     yield made_one
     made_one.close()
+
+
+@pytest.fixture(scope="module")
+def reader(chromium: Browser, address: str) -> Iterator[Visit]:
+    """One reader for tests that each begin by reading the page anew."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    yield opened(context, address)
+    context.close()
 
 
 def _expected(*, words: str = "", **facets: str) -> list[str]:
@@ -163,8 +171,9 @@ def test_ordinary_anchors_work_and_keep_what_was_chosen(context: BrowserContext,
         "a=b=c&d", "sort=backend.asc.asc", "no-such-anchor",
     ],
 )  # fmt: skip
-def test_nonsense_in_the_address_changes_nothing(context: BrowserContext, address: str, nonsense: str) -> None:
-    visit = opened(context, f"{address}#{nonsense}")
+def test_nonsense_in_the_address_changes_nothing(reader: Visit, address: str, nonsense: str) -> None:
+    visit = reader
+    visit.again(f"{address}#{nonsense}")
     assert visit.page.evaluate(SHOWN) == list(KEYS)
     assert visit.page.locator("#selected").is_hidden()
     assert visit.page.evaluate("document.documentElement.dataset.theme ?? ''") == ""
@@ -191,13 +200,16 @@ def test_hostile_words_in_the_address_and_in_names_do_nothing(context: BrowserCo
     assert quiet(visit, where)
 
 
-def test_500_rows_are_sorted_filtered_and_selected_in_one_pass(context: BrowserContext, tmp_path: Path) -> None:
+def test_500_rows_fit_and_are_sorted_filtered_and_selected_in_one_pass(context: BrowserContext, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         made.timed(f"backend {b}", 1e-5 * (b + 1), 1e-15, problem=f"problem {p}", size=f"s{s}", n_params=10 * 4**s)
         for p in range(10) for s in range(5) for b in range(10)
     ]  # fmt: skip
-    where = write(made.run(rows), tmp_path).as_uri()
+    path = write(made.run(rows), tmp_path)
+    assert path.stat().st_size < 1_500_000
+    where = path.as_uri()
     visit = opened(context, where)
+    assert visit.page.locator("#rows tbody tr").count() == 500
     changes = visit.page.evaluate(
         """async () => {
              let moved = 0, hid = 0;

@@ -123,7 +123,7 @@ def test_the_table_has_every_backend_beside_theory() -> None:
     for name, (_, _, power) in WAYS.items():
         assert shown[name]["Of the time"].value == pytest.approx(power, abs=0.02)
         assert shown[name]["Theory"].value == power
-        low, high = map(float, shown[name]["95 % interval"].text.split(" to "))
+        low, high = map(float, shown[name]["95 % interval"].text.replace("\N{MINUS SIGN}", "-").split(" to "))
         assert low <= float(shown[name]["Of the time"].text) <= high
         assert shown[name]["Inside"].text.startswith("yes" if low < power < high else ("yes", "off by"))
 

@@ -156,10 +156,20 @@ def test_a_term_is_explained_where_it_first_stands_and_nowhere_else() -> None:
     first = str(page.text("A work\N{NO-BREAK SPACE}ratio of tapes, tape by tape; ulp."))
     assert first == (
         'A <button type="button" class="term" popovertarget="w-work-ratio">work\N{NO-BREAK SPACE}ratio</button> of '
-        '<button type="button" class="term" popovertarget="w-tape">tapes</button>, tape by tape; ulp.'
+        '<span class="held"><button type="button" class="term" popovertarget="w-tape">tapes</button>,</span> '
+        "tape by tape; ulp."
     )
     assert str(page.text("Tape, work ratio")) == "Tape, work ratio"
-    assert [(name, term.name) for name, term in page.meanings] == [("w-tape", "Tape"), ("w-work-ratio", "Work ratio")]
+    held = str(page.text("As (ULP's): work ratio"))
+    assert held == (
+        'As <span class="held">(<button type="button" class="term" popovertarget="w-ulp">ULP</button>&#39;s):</span> '
+        "work ratio"
+    ), "no line ends between a word and its punctuation"
+    assert [(name, term.name) for name, term in page.meanings] == [
+        ("w-tape", "Tape"),
+        ("w-work-ratio", "Work ratio"),
+        ("w-ulp", "ULP"),
+    ]
 
 
 def test_headings_have_their_own_button_beside_the_first_that_begins_with_a_term() -> None:
@@ -174,7 +184,8 @@ def test_hostile_texts_and_terms_stay_text() -> None:
     said = str(page.text(f'{HOSTILE} a" onclick="b <b>'))
     assert "<script" not in said
     assert "<b>" not in said
-    assert re.sub(r'<button type="button" class="term" popovertarget="[a-z0-9-]+">|</button>', "", said).count("<") == 0
+    own = r'<span class="held">|<button type="button" class="term" popovertarget="[a-z0-9-]+">|</button>|</span>'
+    assert re.sub(own, "", said).count("<") == 0
     ids = [name for name, _ in Explained(page._terms).meanings] + [str(page.ask(t.name)) for t in page._terms]
     assert not [one for one in ids if "<script" in one]
 

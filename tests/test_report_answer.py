@@ -100,8 +100,9 @@ def test_memory_of_the_quickest_is_said_where_it_is_known_of_each() -> None:
         rows += [made.timed("reverse", 1e-4, 3e-16, problem="a", peak_bytes=first)]
         return answer(made.run([*rows, made.timed("reverse", 1e-4, 3e-16, problem="b", peak_bytes=second)])).details
 
-    assert details(4096, 560 * 1024) == ("Reverse mode took at most 560 KiB of memory in both.",)
-    assert details(4096, 8192) == ("Reverse mode took at most 256 KiB of memory in both.",), "which is not told apart"
+    assert details(4096, 560 * 1024) == ("Reverse mode took at most 560 KiB of memory at these sizes.",)
+    least = ("Reverse mode took at most 256 KiB of memory at these sizes.",)
+    assert details(4096, 8192) == least, "which is not told apart"
     assert details(None, 8192) == ()
 
 

@@ -145,7 +145,7 @@ def test_runs_of_short_rows_or_of_nothing_say_so() -> None:
 
 
 @pytest.mark.parametrize(("share", "text"), [
-    (0.0123, "+1.2 %"), (-0.25, "-25 %"), (1.5, "+150 %"), (-0.0001, "0.0 %"), (0.0996, "+10 %"),
+    (0.0123, "+1.2 %"), (-0.25, "\N{MINUS SIGN}25 %"), (1.5, "+150 %"), (-0.0001, "0.0 %"), (0.0996, "+10 %"),
 ])  # fmt: skip
 def test_shares_are_written_with_their_sign(share: float, text: str) -> None:
     assert per_cent(share) == text

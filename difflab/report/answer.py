@@ -162,10 +162,8 @@ def _within(cases: Sequence[Case]) -> tuple[str, ...]:
     if not peaks or len(peaks) < len(cases):
         return ()
     size = numbers.trimmed(numbers.size_in_bytes(max(*peaks, numbers.RESOLUTION)))
-    if len({case.backend for case in cases}) > 1:
-        return (f"Each of these took at most {size} of memory.",)
-    where = "" if len(cases) == 1 else " in both" if len(cases) == 2 else f" in all {len(cases)}"
-    return (f"{_capital(method(cases[0]))} took at most {size} of memory{where}.",)
+    who = "Each of these" if len({case.backend for case in cases}) > 1 else _capital(method(cases[0]))
+    return (f"{who} took at most {size} of memory at {'that size' if len(cases) == 1 else 'these sizes'}.",)
 
 
 # ------------------------------------------------------------------------------------------------ the second sentence

@@ -102,7 +102,7 @@ def _score(one: Judged) -> Score:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}"
+    return numbers.signed(f"{value:+.2f}")
 
 
 def _small(value: float) -> str:

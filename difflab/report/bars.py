@@ -231,7 +231,8 @@ def _measured(one: Judged) -> str:
     """The value with its interval, in running text."""
     known = one.low is not None and one.high is not None
     if one.bar.of == "growth":
-        return f"{one.value:+.2f}{f' (95 % interval {one.low:+.2f} to {one.high:+.2f})' if known else ''}"
+        interval = f" (95 % interval {one.low:+.2f} to {one.high:+.2f})" if known else ""
+        return numbers.signed(f"{one.value:+.2f}{interval}")
     if not known:
         return ratio_words(one.value or 0.0)
     return numbers.measured_factor(one.value, one.low, one.high, brackets=True)

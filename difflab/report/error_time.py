@@ -10,7 +10,7 @@ from . import charts, numbers, pareto
 from .cases import ROUNDING, YARDSTICKS, Case, Group, family_of
 from .charts import Chart
 from .nouns import noun
-from .panels import _line, _mark, _put, has_error
+from .panels import draw_line, draw_mark, has_error, put
 from .style import INK, MUTED, Look, canvas, key_mark, ring_mark
 
 if TYPE_CHECKING:
@@ -107,14 +107,14 @@ def panel(group: Group, looks: dict[str, Look], front: Fronts, what: str) -> tup
     tips: dict[str, str] = {}
     for name, look in sorted(looks.items(), key=lambda item: item[0] not in by_hand):  # yardsticks lie beneath
         own = [case for case in group.of(name) if has_error(case)]
-        _line(axes, look, [case.call_s or 0.0 for case in own], [height(case) for case in own])
+        draw_line(axes, look, [case.call_s or 0.0 for case in own], [height(case) for case in own])
         for case in own:
             x, y = case.call_s or 0.0, height(case)
             if case.call_s_low and case.call_s_high:
-                _put(axes, [case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
+                put(axes, [case.call_s_low, case.call_s_high], [y, y], color=look.colour, linewidth=1.1, zorder=3)
             gid = f"mark-{len(tips)}"
             size = 5.5 + 4.0 * ranks[case.size] / max(3, len(ranks) - 1) + (BENEATH if name in by_hand else 0.0)
-            _mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
+            draw_mark(axes, look, x, y, gid, hollow=not case.ok, size=size)
             if id(case) in efficient:
                 _ring(axes, x, y, size + AROUND)
             tips[gid] = (

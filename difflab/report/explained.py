@@ -6,6 +6,7 @@ term as plain text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+BEFORE = re.compile(r"[^\w\s]*\Z")  # an opening bracket
+AFTER = re.compile(r"(?:'s\b)?[^\w\s]*")
+BUTTON = '<button type="button" class="term" popovertarget="{}">{}</button>'
+HELD = f'<span class="held">{{}}{BUTTON}{{}}</span>'  # a line may end on either side of a button: here not
+
+
 class Explained:
     """The terms of one page, and which of them it has explained so far.
 
@@ -26,7 +33,7 @@ class Explained:
 
     >>> page = Explained([Term("Tape", "A list of steps.")])
     >>> str(page.text("One tape."))
-    'One <button type="button" class="term" popovertarget="w-tape">tape</button>.'
+    'One <span class="held"><button type="button" class="term" popovertarget="w-tape">tape</button>.</span>'
     >>> str(page.text("The tape again.")), [term.name for _, term in page.meanings]
     ('The tape again.', ['Tape'])
     """
@@ -58,9 +65,15 @@ class Explained:
             if term is None or term.name in self._in_text:
                 continue
             self._in_text.add(term.name)
-            button = '<button type="button" class="term" popovertarget="{}">{}</button>'
-            parts += [escape(plain[end : found.start()]), Markup(button).format(self._ids[term.name], found[0])]
-            end = found.end()
+            start, since = found.start(), end
+            before, after = BEFORE.search(plain, since, start), AFTER.match(plain, found.end())
+            head, tail = before[0] if before else "", after[0] if after else ""
+            parts.append(escape(plain[since : start - len(head)]))
+            if head or tail:
+                parts.append(Markup(HELD).format(head, self._ids[term.name], found[0], tail))
+            else:
+                parts.append(Markup(BUTTON).format(self._ids[term.name], found[0]))
+            end = found.end() + len(tail)
         return Markup("").join([*parts, escape(plain[end:])])
 
     def ask(self, heading: str) -> Markup:

@@ -12,7 +12,7 @@ from . import numbers
 from .cases import Case, Group, family_of
 from .figures import Chart, Panel
 from .nouns import noun
-from .panels import _mark
+from .panels import draw_mark
 from .style import GRID, MUTED, Look, canvas, drawing, key_mark
 from .svg import inline
 
@@ -128,7 +128,7 @@ def _draw(quantity: Quantity, cases: Sequence[Case], looks: dict[str, Look]) -> 
         own = sorted(((ratio, case) for case, ratio in found if case.backend == name), key=lambda pair: pair[0])
         for place, (ratio, case) in enumerate(own):
             gid = f"mark-{len(tips)}"
-            _mark(axes, looks[name], ratio, row + APART * (0, -1, 1)[place % 3], gid)
+            draw_mark(axes, looks[name], ratio, row + APART * (0, -1, 1)[place % 3], gid)
             tips[gid] = f"{name}, {case.place}: {quantity.words(case)}"
     return figure, tips
 

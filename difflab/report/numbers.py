@@ -19,9 +19,14 @@ RESOLUTION = 2.0**18  # bytes; smaller peaks differ by what the system hands out
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def signed(text: str) -> str:
+    """A number in digits whose sign is a minus, not a hyphen."""
+    return text.replace("-", MINUS)
+
+
 def grouped(value: float) -> str:
     """An integer with spaces between its groups of three digits: ``12 345``."""
-    return f"{round(value):,}".replace(",", " ")
+    return signed(f"{round(value):,}".replace(",", " "))
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -33,7 +38,7 @@ def significant(value: float, digits: int = 3) -> str:
     if decimals <= 0:
         return grouped(rounded)
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))  # 9.996 -> 10.0, not 10.00
-    return f"{rounded:.{decimals}f}"
+    return signed(f"{rounded:.{decimals}f}")
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
@@ -202,7 +207,7 @@ def _decimal(value: float, places: int, most: int = 0) -> str:
     """A number rounded to so many decimals, to tens and more where they are negative; to ``most`` digits, if any."""
     if most and value > 0:
         places = min(places, most - 1 - math.floor(math.log10(value)))
-    return f"{value:,.{places}f}".replace(",", " ") if places > 0 else grouped(round(value, places))
+    return signed(f"{value:,.{places}f}".replace(",", " ")) if places > 0 else grouped(round(value, places))
 
 
 def trimmed(text: str) -> str:

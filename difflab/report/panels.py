@@ -184,18 +184,18 @@ def growth(
     step = min(STEP, min(SPREAD, SHARE * gap) / max(1, len(names) - 1))
     for place, name in enumerate(names):
         look, own = looks[name], [(case, value) for case in group.of(name) if (value := plan.value(case)) is not None]
-        moved = _moved(axes, step * (place - (len(names) - 1) / 2))
-        _line(axes, look, [_x(case) for case, _ in own], [value for _, value in own], moved)
+        moved = moved_by(axes, step * (place - (len(names) - 1) / 2))
+        draw_line(axes, look, [_x(case) for case, _ in own], [value for _, value in own], moved)
         for case, value in own:
             if plan.column == "call_s" and case.call_s_low and case.call_s_high:
                 bounds = [case.call_s_low, case.call_s_high]
-                _put(axes, [_x(case)] * 2, bounds, color=look.colour, linewidth=1.1, transform=moved)
+                put(axes, [_x(case)] * 2, bounds, color=look.colour, linewidth=1.1, transform=moved)
             gid = f"mark-{len(tips)}"
-            _mark(axes, look, _x(case), value, gid, moved=moved)
+            draw_mark(axes, look, _x(case), value, gid, moved=moved)
             tips[gid] = f"{name}, {case.size}: {unit(getattr(case, plan.column))}"
     for case, bound, points in _spread(axes, group, names, plan):
         gid = f"mark-{len(tips)}"
-        _censored(axes, looks[case.backend], _x(case), plan.drawn(bound), gid, _moved(axes, points))
+        _censored(axes, looks[case.backend], _x(case), plan.drawn(bound), gid, moved_by(axes, points))
         tips[gid] = f"{case.backend}, {case.size}: {case.outcome_words}, {plan.words(case, unit(bound))}"
     return figure, tips
 
@@ -249,7 +249,7 @@ def swell(group: Group, kinds: Sequence[Kind], state: Callable[[Group, str], str
         for kind, value in counts:
             if value:
                 gid = f"mark-{len(tips)}"
-                _mark(axes, kind.look, value, place, gid, size=7)
+                draw_mark(axes, kind.look, value, place, gid, size=7)
                 tips[gid] = f"{size}: {numbers.count(value)} {kind.words}"
     return figure, tips
 
@@ -261,7 +261,7 @@ def _x(case: Case) -> float:
     return float(max(1, case.n_params))
 
 
-def _moved(axes: Axes, points: float) -> Transform:
+def moved_by(axes: Axes, points: float) -> Transform:
     """The axes' own coordinates, a few points to the right, so that marks of one size stand side by side."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -269,14 +269,15 @@ def _moved(axes: Axes, points: float) -> Transform:
     return axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
 
 
-def _put(axes: Axes, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+def put(axes: Axes, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
     """A line or mark on axes whose limits are set: what ``axes.plot`` does, without looking for new limits."""
     from matplotlib.lines import Line2D
 
     axes.add_artist(Line2D(xs, ys, **style))
 
 
-def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], moved: Transform | None = None) -> None:
+def draw_line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], moved: Transform | None = None) -> None:
+    """The line of a backend in its colour and dashes, if it has two points."""
     if len(xs) > 1:
         (line,) = axes.plot(
             xs,
@@ -291,14 +292,15 @@ def _line(axes: Axes, look: Look, xs: Sequence[float], ys: Sequence[float], move
             line.set_dashes(look.dashes)
 
 
-def _mark(
+def draw_mark(
     axes: Axes, look: Look, x: float, y: float, gid: str, *,
     hollow: bool = False, size: float = 6.0, moved: Transform | None = None,
 ) -> None:  # fmt: skip
+    """The mark of a backend, under a ``gid`` by which its tip is found; a hollow one has no measured value."""
     fill = PAPER if hollow else look.colour
     edge = look.colour if hollow else PAPER
     scale = 1.25 if look.marker in "*XP^v" else 1.0  # as much ink as a circle
-    _put(
+    put(
         axes, [x], [y], linestyle="none", marker=look.marker, markersize=size * scale, markerfacecolor=fill,
         markeredgecolor=edge, markeredgewidth=1.2 if hollow else 0.7, gid=gid, zorder=4,
         transform=moved or axes.transData, clip_on=False,
@@ -335,4 +337,4 @@ def _censored(axes: Axes, look: Look, x: float, y: float, gid: str, moved: Trans
         [x], [y], linestyle="none", marker=arrow(1), markersize=22, markerfacecolor="none", zorder=3.5,
         markeredgecolor=look.colour, markeredgewidth=1.2, transform=moved, clip_on=False,
     )  # fmt: skip
-    _mark(axes, look, x, y, gid, hollow=True, moved=moved)
+    draw_mark(axes, look, x, y, gid, hollow=True, moved=moved)

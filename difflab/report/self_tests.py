@@ -37,7 +37,8 @@ def row(environment: Mapping[str, Any]) -> str:
             said.append(f"{name.lower()}: not given, {found['reason']}")
         elif found.get("error") is not None and abs(found["error"]) <= TOLERANCE:
             size = numbers.trimmed(numbers.size_in_bytes(found["expected"]))
-            said.append(f"{name.lower()}: {size} read back with an error of {100 * found['error']:+.2f} %")
+            share = numbers.signed(f"{100 * found['error']:+.2f} %")
+            said.append(f"{name.lower()}: {size} read back with an error of {share}")
     return "; ".join(said)
 
 

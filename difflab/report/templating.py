@@ -9,7 +9,7 @@ from . import numbers
 
 TOGETHER = re.compile(
     rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b"
-    rf"|(?:m|b|tr)illion\b|[{numbers.PLUS_MINUS}{numbers.MINUS}])|(?<={numbers.PLUS_MINUS}) (?=\d)"
+    rf"|(?:m|b|tr)illion\b|[{numbers.PLUS_MINUS}{numbers.MINUS}])|(?<={numbers.PLUS_MINUS}) (?=\d)|(?<=\)) (?=%)"
 )
 
 

@@ -21,9 +21,9 @@ BINS = len(EDGES) + 2
 BEYOND, LOST = BINS - 2, BINS - 1
 LEAST_BINS = 8  # so that a chart of good results is no staircase of two steps
 ROW, BAR, VISIBLE = 43.0, 22.0, 1.3  # points: a backend, its highest bar, its lowest
-TICKS = {0.0: "0", 0.5: "½", 1.0: "1", 4.0: "4", 16.0: "16", 256.0: "256", 4096.0: "4096", 65536.0: "65 536"}
+TICKS = {0.0: "0", 0.5: "½", 1.0: "1", 4.0: "4", 16.0: "16", 256.0: "256", 4096.0: "4 096", 65536.0: "65 536"}
 COLUMNS = (
-    "Problem", "Size", "Backend", "Coordinates", "Exact", "To ½ ULP", "To 1", "To 4", "To 64", "To 4096",
+    "Problem", "Size", "Backend", "Coordinates", "Exact", "To ½ ULP", "To 1", "To 4", "To 64", "To 4 096",
     "Beyond", "Not finite", "Worst", "Middle digits", "Worst digits",
 )  # fmt: skip
 SHOWN = (0.0, 0.5, 1.0, 4.0, 64.0, 4096.0)

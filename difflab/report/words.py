@@ -124,7 +124,8 @@ GLOSSARY: tuple[Term, ...] = (
     ),
     Term(
         "Tie",
-        "Two numbers that are compared, as in max, are equal: the loss has a corner there, and the kink table decides.",
+        "Two numbers that are compared, as in max, are equal: the loss has a corner there, and a fixed rule says which "
+        "slope counts.",
         ("ties",),
     ),
     Term(

@@ -10,7 +10,7 @@ from .. import axes as scales
 from .. import figures, numbers
 from ..cases import Case
 from ..figures import Chart
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..pictures import pictures
 from ..style import FIXED, Look, canvas, key_mark
 from ..svg import inline
@@ -126,7 +126,7 @@ def costs(pairs: Sequence[Pair], styles: dict[str, Look]) -> Chart:
         own = [pair for pair in pairs if (pair.name, pair.case.dtype) == (first.name, first.case.dtype)]
         figure, axes = canvas("bytes", "the layers, times as large")
         counts = [float(one["scale"]) for one in first.found["scales"]]
-        scales.set_count(axes, "x", counts)
+        scales.set_named(axes, [(one, f"{one:g}") for one in counts])
         peaks = [one[key] for pair in own for one in pair.found["scales"] for key in ("factor_peak", "implicit_peak")
                  if key in one]  # fmt: skip
         scales.set_bytes(axes, "y", peaks)
@@ -164,8 +164,8 @@ def _draw(axes: Any, pair: Pair, look: Look, tips: dict[str, str]) -> None:
         if hollow and any("without" in tip for tip in tips.values()):
             continue  # the way without factors is reverse mode, whoever formed them
         own = WITHOUT if hollow else look
-        _line(axes, own, [x for x, _ in points], [y for _, y in points])
+        draw_line(axes, own, [x for x, _ in points], [y for _, y in points])
         for x, y in points:
             gid = f"mark-{len(tips)}"
-            _mark(axes, own, x, y, gid, hollow=hollow)
+            draw_mark(axes, own, x, y, gid, hollow=hollow)
             tips[gid] = f"{pair.case.backend}, {words}, {x:g} times as large: {numbers.size_in_bytes(y)}"

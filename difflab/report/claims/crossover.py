@@ -157,8 +157,8 @@ def _crossings(found: Sequence[Diagonal]) -> Listing:
                     Cell("" if place is None else answers.bounds(place)),
                     Cell("1", 1.0, True),
                     cell(place.off if place and place.expected else None, numbers.times),
-                    cell(first.ratio, lambda value, at=first: f"{numbers.factor(value)} at {at.shape.size}"),
-                    cell(last.ratio, lambda value, at=last: f"{numbers.factor(value)} at {at.shape.size}"),
+                    cell(first.ratio, lambda value, at=first: f"{numbers.times(value)} at {at.shape.size}"),
+                    cell(last.ratio, lambda value, at=last: f"{numbers.times(value)} at {at.shape.size}"),
                 )
             )
     text = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import axes as scales
 from .. import numbers
 from ..cases import Case
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import INK, MUTED, PAPER, Look, canvas
 from . import timed
 from .crossings import Diagonal, Shape, height
@@ -40,11 +40,11 @@ def shapes(one: Diagonal, looks: Mapping[str, Look]) -> tuple[Figure, dict[str, 
     tips: dict[str, str] = {}
     for name, curve in curves.items():
         points = [(shape.place, case.work_ratio or 0.0) for shape, case in curve]
-        _line(axes, looks[name], [x for x, _ in points], [y for _, y in points])
+        draw_line(axes, looks[name], [x for x, _ in points], [y for _, y in points])
         for (shape, case), (x, y) in zip(curve, points, strict=True):
             _bar(axes, looks[name], case, x)
             gid = f"mark-{len(tips)}"
-            _mark(axes, looks[name], x, y, gid)
+            draw_mark(axes, looks[name], x, y, gid)
             tips[gid] = f"{name}, {shape.size}: {numbers.factor(y)} times the map ({numbers.seconds(case.call_s)})"
     for duel in one.duels:
         place = duel.crossing
@@ -86,10 +86,10 @@ def passes(one: Diagonal, looks: Mapping[str, Look]) -> tuple[Figure, dict[str, 
             for shape, case in curve
             if case.primal_calls and (each := per_pass(case))
         )
-        _line(axes, looks[name], [x for x, *_ in points], [y for _, y, _ in points])
+        draw_line(axes, looks[name], [x for x, *_ in points], [y for _, y, _ in points])
         for x, y, size in points:
             gid = f"mark-{len(tips)}"
-            _mark(axes, looks[name], x, y, gid)
+            draw_mark(axes, looks[name], x, y, gid)
             many = numbers.counted(int(x), "pass", "passes")
             tips[gid] = f"{name}, {size}: {many} of {numbers.factor(y)} evaluations each"
     return figure, tips

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import axes as scales
 from .. import numbers
 from ..cases import ROUNDING, Case, Group
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import MUTED, Look, canvas
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _draw(axes: Axes, curve: Curve, look: Look, tips: dict[str, str]) -> None:
         if look.dashes:
             line.set_dashes(look.dashes)
     for piece in _pieces(curve.points):
-        _line(axes, look, [spot.step or 0.0 for spot in piece], [_height(spot.error, eps) for spot in piece])
+        draw_line(axes, look, [spot.step or 0.0 for spot in piece], [_height(spot.error, eps) for spot in piece])
     marks = (
         ("best step", curve.best, {}),
         ("predicted", curve.predicted, {"hollow": True, "size": 7.5}),
@@ -154,7 +154,7 @@ def _draw(axes: Axes, curve: Curve, look: Look, tips: dict[str, str]) -> None:
     for words, spot, how in marks:
         if spot.step is not None and spot.error is not None:
             gid = f"mark-{len(tips)}"
-            _mark(axes, look, spot.step, _height(spot.error, eps), gid, **how)
+            draw_mark(axes, look, spot.step, _height(spot.error, eps), gid, **how)
             tips[gid] = f"{name}, {words} {numbers.scientific(spot.step)}: {numbers.scientific(spot.error)}"
     if curve.default.step is not None and curve.default.error is not None:
         gid = f"mark-{len(tips)}"

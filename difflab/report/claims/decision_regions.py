@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import numbers
 from ..style import INK, PAPER, WIDTH, blank, palettes
 from .training_runs import Run
 
@@ -90,11 +91,12 @@ def _drawn(run: Run, prefix: str, title: str) -> str:
     shapes.append(
         f'<rect x="0" y="0" width="{count}" height="{count}" fill="none" class="k-muted" stroke-width="0.3"/>'
     )
-    for text, x, anchor in ((f"{low:g}", 0.0, "start"), (f"{high:g}", float(count), "end")):
+    ends = [numbers.signed(f"{end:g}") for end in (low, high)]
+    for text, x, anchor in ((ends[0], 0.0, "start"), (ends[1], float(count), "end")):
         shapes.append(
             f'<text x="{x:g}" y="{count + 2.1:g}" font-size="1.6" text-anchor="{anchor}" class="f-muted">{text}</text>'
         )
-    words = f"Both coordinates go from {low:g} to {high:g}. {right(run)} points lie in the region of their class."
+    words = f"Both coordinates go from {' to '.join(ends)}. {right(run)} points lie in the region of their class."
     box = f"-0.3 -0.3 {count + 0.6:g} {count + 3.2:g}"
     return _svg(shapes, prefix, f"Decision regions of {title}", words, box)
 

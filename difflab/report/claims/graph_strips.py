@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
-from ..panels import _mark
+from ..panels import draw_mark
 from ..style import GRID, INK, MUTED, PAPER, SERIES, WIDTH, Look, canvas, key_mark
 from ..svg import inline
 
@@ -100,7 +100,7 @@ def _rows(graphs: Sequence[Graph], modes: Mapping[str, str], every: Sequence[Gra
             axes.plot(xs, [height] * len(xs), color=GRID, linewidth=2.0, zorder=1)
             for x, (count, look, said) in zip(xs, found, strict=True):
                 gid = f"mark-{len(tips)}"
-                _mark(axes, look, x, height, gid, hollow=number > 0)
+                draw_mark(axes, look, x, height, gid, hollow=number > 0)
                 tips[gid] = f"{graph.title}, {said}: {numbers.counted(count, 'equation')}"
     return figure, tips
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import axes as scales
 from .. import numbers
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import LIMIT, MUTED, Look, canvas
 from . import timed
 from .exponents import BOUND, Fit, Growth
@@ -46,13 +46,13 @@ def work(found: Sequence[Growth], first: int | None, looks: Mapping[str, Look]) 
     tips: dict[str, str] = {}
     for growth in found:
         look = looks[growth.backend]
-        _line(axes, look, [point.n for point in growth.points], [point.ratio for point in growth.points])
+        draw_line(axes, look, [point.n for point in growth.points], [point.ratio for point in growth.points])
         for point in growth.points:
             bounds = timed.bounds(point.case)
             if bounds[0] is not None:
                 axes.plot([point.n, point.n], bounds, color=look.colour, linewidth=1.1, zorder=3)
             gid = f"mark-{len(tips)}"
-            _mark(axes, look, point.n, point.ratio, gid, hollow=first is None or point.n < first)
+            draw_mark(axes, look, point.n, point.ratio, gid, hollow=first is None or point.n < first)
             each = f"{numbers.factor(point.ratio)} times the loss of {numbers.seconds(point.primal_s)}"
             tips[gid] = f"{growth.backend}, {numbers.parameters(point.n)}: {each}"
     return figure, tips
@@ -96,12 +96,12 @@ def _fits(growth: Growth) -> list[Fit]:
 def _exponent(axes: Axes, look: Look, fit: Fit, y: float, gid: str, hollow: bool) -> None:
     if fit.low is not None and fit.high is not None:
         axes.plot([fit.low, fit.high], [y, y], color=look.colour, linewidth=1.4, zorder=3)
-    _mark(axes, look, fit.exponent, y, gid, hollow=hollow)
+    draw_mark(axes, look, fit.exponent, y, gid, hollow=hollow)
 
 
 def exponent(value: float) -> str:
     """An exponent with two decimals; less than half of the last one is 0."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00")
+    return numbers.signed(f"{value + 0.0:.2f}".replace("-0.00", "0.00"))
 
 
 def interval(fit: Fit) -> str:

@@ -306,7 +306,7 @@ def _growth(found: Sequence[Setting]) -> Listing:
 
 
 def _two(value: float) -> str:
-    return f"{round(value, 2) or 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+    return numbers.signed(f"{round(value, 2) or 0.0:.2f}")
 
 
 def _signed(value: float) -> str:

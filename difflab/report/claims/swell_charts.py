@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import LIMIT, MUTED, canvas, key_mark
 from ..svg import inline
 from .swell_details import grows, sentence
@@ -122,11 +122,11 @@ def _counts(family: Family) -> tuple[Figure, dict[str, str]]:
     tips: dict[str, str] = {}
     for kind, words in COUNTS.items():
         look, own = LOOKS[kind], [size for size in family.sizes if size.count(kind)]
-        _line(axes, look, [size.at for size in own], [size.count(kind) or 0.0 for size in own])
+        draw_line(axes, look, [size.at for size in own], [size.count(kind) or 0.0 for size in own])
         for size in own:
             gid = f"mark-{len(tips)}"
             hollow = kind == "tree" and not size.written()
-            _mark(axes, look, size.at, size.count(kind) or 0.0, gid, hollow=hollow, size=_thick(kind))
+            draw_mark(axes, look, size.at, size.count(kind) or 0.0, gid, hollow=hollow, size=_thick(kind))
             tips[gid] = f"{family.place(size)}: {_said(size, kind)} {words if not hollow else ''}".strip()
     for size in family.sizes:
         if _beyond(size):
@@ -156,10 +156,10 @@ def _multiples(found: Sequence[Family], every: Sequence[Family]) -> list[Chart]:
         ends = []
         for kind, words in MULTIPLES.items():
             look, own = LOOKS[kind], [(size, value) for size in family.sizes if (value := size.multiple(kind))]
-            _line(axes, look, [size.at for size, _ in own], [value for _, value in own])
+            draw_line(axes, look, [size.at for size, _ in own], [value for _, value in own])
             for size, value in own:
                 gid = f"mark-{len(tips)}"
-                _mark(axes, look, size.at, value, gid, hollow=kind == "forward_lean", size=_thick(kind))
+                draw_mark(axes, look, size.at, value, gid, hollow=kind == "forward_lean", size=_thick(kind))
                 tips[gid] = f"{family.place(size)}: {words}, {numbers.factor(value)} times the loss"
             if own:
                 ends.append(f"{words}: {numbers.factor(own[0][1])} to {numbers.factor(own[-1][1])}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import numbers
-from ..panels import _mark
+from ..panels import draw_mark
 from ..style import Look, arrow
 from .swell_points import Family
 
@@ -62,4 +62,4 @@ def censored(axes: Axes, look: Look, x: float, y: float, gid: str) -> None:
         [x], [y], linestyle="none", marker=arrow(1), markersize=22, markerfacecolor="none", zorder=3.5,
         markeredgecolor=look.colour, markeredgewidth=1.2, clip_on=False,
     )  # fmt: skip
-    _mark(axes, look, x, y, gid, hollow=True)
+    draw_mark(axes, look, x, y, gid, hollow=True)

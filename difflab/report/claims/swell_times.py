@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import INK, canvas, key_mark
 from ..svg import inline
 from .swell_details import beside, finishing, sentence
@@ -103,10 +103,10 @@ def _times(family: Family, points: Sequence[Point]) -> tuple[Figure, dict[str, s
     tips: dict[str, str] = {}
     for way, words in WAYS.items():
         own = [point for point in points if point.way == way]
-        _line(axes, LOOKS[way], [places[point.case.size] for point in own], [point.total for point in own])
+        draw_line(axes, LOOKS[way], [places[point.case.size] for point in own], [point.total for point in own])
         for point in own:
             gid = f"mark-{len(tips)}"
-            _mark(axes, LOOKS[way], places[point.case.size], point.total, gid)
+            draw_mark(axes, LOOKS[way], places[point.case.size], point.total, gid)
             tips[gid] = f"{words}, {family.axis} {places[point.case.size]:g}: {numbers.seconds(point.total)}"
     for at, point, height in refused:
         gid = f"mark-{len(tips)}"

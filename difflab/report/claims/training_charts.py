@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import axes as scales
 from .. import numbers
 from ..figures import Chart, Panel
-from ..panels import _line, _mark
+from ..panels import draw_line, draw_mark
 from ..style import Look, canvas, key_mark
 from ..svg import inline
 from .training_runs import Field, Run
@@ -147,9 +147,9 @@ def _panel(
         if broad and name == field.reference.case.backend:
             axes.plot(xs, ys, color=look.colour, linewidth=WIDE, alpha=0.35, zorder=2, solid_capstyle="round")
         else:
-            _line(axes, look, xs, ys)
+            draw_line(axes, look, xs, ys)
         gid = f"mark-{len(tips)}"
-        _mark(axes, look, *own[-1], gid)
+        draw_mark(axes, look, *own[-1], gid)
         where = f"{numbers.grouped(own[-1][0])} steps" if x_label == "steps" else numbers.seconds(own[-1][0])
         tips[gid] = f"{name}: {_value(own[-1][1], error)} after {where}"
     return figure, tips

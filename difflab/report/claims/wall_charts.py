@@ -10,7 +10,7 @@ from .. import axes as scales
 from .. import figures, numbers
 from ..cases import method
 from ..figures import Chart
-from ..panels import _line, _mark, _moved
+from ..panels import draw_line, draw_mark, moved_by
 from ..pictures import pictures
 from ..style import LIMIT, Look, canvas, key_mark
 from ..svg import inline
@@ -147,17 +147,17 @@ def _draw(axes: Axes, points: dict[str, list[tuple[Part, float, bool]]], unit: W
     """Solid marks on a line for what was measured, hollow ones on a dotted line for what was not."""
     tips: dict[str, str] = {}
     for place, (name, own) in enumerate(points.items()):
-        look, moved = LOOKS[name], _moved(axes, SPREAD * (place - 1))
+        look, moved = LOOKS[name], moved_by(axes, SPREAD * (place - 1))
         spots = [(float(part.case.n_params), value, measured) for part, value, measured in own]
         solid = [(x, y) for x, y, measured in spots if measured]
-        _line(axes, look, [x for x, _ in solid], [y for _, y in solid], moved)
+        draw_line(axes, look, [x for x, _ in solid], [y for _, y in solid], moved)
         late = [(x, y) for x, y, measured in spots if not measured]
         if late:
             xs, ys = zip(*([solid[-1]] if solid else []), *late, strict=True)
             axes.plot(xs, ys, color=look.colour, linewidth=1.0, dashes=(1, 1.8), zorder=2, transform=moved)
         for (part, value, measured), (x, y, _) in zip(own, spots, strict=True):
             gid = f"mark-{len(tips)}"
-            _mark(axes, look, x, y, gid, hollow=not measured, moved=moved)
+            draw_mark(axes, look, x, y, gid, hollow=not measured, moved=moved)
             tips[gid] = (
                 f"{KEYS[name]}, {part.case.size} ({part.where}), {'' if measured else f'{beyond} '}{unit(value)}"
             )

