@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+PAPER = 680  # pixels between the margins of A4
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 UNFOLD = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 OVERLAPS = """() => [...document.querySelectorAll('svg.chart')].flatMap(chart => {
@@ -90,6 +91,11 @@ def test_pages_fit_narrow_windows_and_labels_lie_apart(visits: Visits, tmp_path:
     assert page.evaluate(OVERFLOW) == 0
     page.evaluate(UNFOLD)
     assert page.evaluate(OVERFLOW) == 0
+    page.set_viewport_size({"width": PAPER, "height": 800})
+    page.emulate_media(media="print")
+    wider = page.evaluate(OVERFLOW) / PAPER
+    page.emulate_media(media="screen")
+    assert wider < 0.1, "what is much wider than the paper is cut off there"
     assert visits.quiet(), (visits.complaints, visits.requests)
 
 

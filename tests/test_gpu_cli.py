@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import made_up_runs as made
 import pool_double
 import pytest
 
@@ -119,7 +120,7 @@ def test_the_manifest_and_the_page_name_the_device(finished: Any) -> None:
     gpu = found.manifest["environment"]["gpu"]
     assert (gpu["name"], gpu["driver"], gpu["sm_mhz"]) == ("Stand-in", "580.1", 1980.0)
     assert (gpu["mig"], gpu["power_limit_w"]) == (None, None)
-    page = (folder / "index.html").read_text()
+    page = made.unexplained((folder / "index.html").read_text(encoding="utf-8"))
     assert "Stand-in, memory 1.00 GiB, 4 multiprocessors, L2 cache 4.00 MiB" in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "TF32 is on in all cases" in page
     assert "has not been measured" not in page

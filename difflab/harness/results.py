@@ -147,7 +147,7 @@ class Results:
 
         Returns:
             A figure for each panel by the name of its chart, such as "time", and where a chart has several panels by
-            name and title, such as "time/mlp": in the light colours of the page, with title, labels and legend.
+            name and title, such as "time mlp": in the light colours of the page, with title, labels and legend.
 
         Raises:
             InputError: the results come from elsewhere than ``difflab.load`` or ``difflab.run``.

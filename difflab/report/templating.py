@@ -8,7 +8,7 @@ from typing import Any
 from . import numbers
 
 TOGETHER = re.compile(
-    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|times\b|digits\b|parameters\b"
+    rf"(?<=\d) (?=\d{{3}}\b|%|[{numbers.MICRO}mn]?s\b|[KMGT]iB\b|B\b|cases?\b|rows?\b|times\b|digits\b|parameters\b"
     rf"|(?:m|b|tr)illion\b|[{numbers.PLUS_MINUS}{numbers.MINUS}])|(?<={numbers.PLUS_MINUS}) (?=\d)|(?<=\)) (?=%)"
 )
 
