@@ -137,7 +137,8 @@ def main(folder: Path) -> None:
     """Measure, write the table and the figure, print the table."""
     frame = measured([4, 16, 64])
     shown = frame[["oscillators", "backend", "outcome", "rel_error", "worst_digits", "call_s", "work_ratio"]]
-    print(shown.to_string(index=False, float_format="{:.3g}".format))
+    three_digits: Any = "{:.3g}".format  # pandas' stubs want its own class of formatters
+    print(shown.to_string(index=False, float_format=three_digits))
     folder.mkdir(parents=True, exist_ok=True)
     shown.to_csv(folder / "oscillators.csv", index=False)
     drawn(frame).savefig(folder / "oscillators.pdf")

@@ -29,6 +29,15 @@ def hash_of(tab: Page) -> str:
     return tab.evaluate("location.hash")
 
 
+def wait_until(tab: Page, condition: str) -> None:
+    """Wait for an expression of JavaScript to be true; Playwright's own way evaluates texts, which pages forbid."""
+    for _ in range(500):
+        if tab.evaluate(condition):
+            return
+        tab.wait_for_timeout(20)
+    raise AssertionError(f"it never came true: {condition}")
+
+
 def quiet(visit: Visit, address: str) -> bool:
     """Whether nothing was complained of, and nothing fetched but the page itself."""
     bare = address.partition("#")[0]

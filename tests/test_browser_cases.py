@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import made_up_runs as made
 import pytest
-from open_pages import KEYS, RUN, hash_of, opened, quiet
+from open_pages import KEYS, RUN, hash_of, opened, quiet, wait_until
 
 from difflab.report import cases, details, page, write
 
@@ -148,11 +148,11 @@ def test_cells_of_the_scoreboard_lead_to_their_case_and_keep_the_sorting(context
     assert target in KEYS
     links.first.focus()
     tab.keyboard.press("Enter")
-    tab.wait_for_function("document.activeElement.id === 'selected-h'")
+    wait_until(tab, "document.activeElement.id === 'selected-h'")
     assert hash_of(tab) == f"#sort=backend.desc&case={target}"
     assert tab.locator('#rows th[aria-sort="descending"]').count() == 1
     tab.go_back()
-    tab.wait_for_function("document.getElementById('selected').hidden")
+    wait_until(tab, "document.getElementById('selected').hidden")
     assert quiet(visit, address)
 
 

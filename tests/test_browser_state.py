@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import made_up_runs as made
 import pytest
-from open_pages import KEYS, RUN, SHOWN, hash_of, opened, quiet
+from open_pages import KEYS, RUN, SHOWN, hash_of, opened, quiet, wait_until
 from test_browser import HOSTILE, Visit
 
 from difflab.report import cases, write
@@ -124,12 +124,12 @@ def test_a_deep_link_restores_everything_and_goes_to_its_anchor(context: Browser
     assert set(tab.evaluate(SHOWN)) == set(_expected(words="mlp", outcome="ok"))
     assert tab.locator("#selected h3").inner_text() == "reverse, digits-mlp tiny"
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-    tab.wait_for_function("Math.abs(document.getElementById('words').getBoundingClientRect().top) < 60")
+    wait_until(tab, "Math.abs(document.getElementById('words').getBoundingClientRect().top) < 60")
     tab.reload()
     assert set(tab.evaluate(SHOWN)) == set(_expected(words="mlp", outcome="ok"))
     tab.evaluate("location.hash = '#filter=cnn'")
     wanted = len(_expected(words="cnn"))
-    tab.wait_for_function(f"document.querySelectorAll('#rows .sortable tbody tr:not([hidden])').length === {wanted}")
+    wait_until(tab, f"document.querySelectorAll('#rows .sortable tbody tr:not([hidden])').length === {wanted}")
     assert tab.locator("#selected").is_hidden()
     assert tab.locator('#rows th[aria-sort="descending"]').count() == 0
     assert quiet(visit, address)
@@ -137,10 +137,13 @@ def test_a_deep_link_restores_everything_and_goes_to_its_anchor(context: Browser
 
 def test_without_an_anchor_a_deep_link_goes_to_what_it_is_about(context: BrowserContext, address: str) -> None:
     tab = opened(context, f"{address}#filter=cnn").page
-    tab.wait_for_function("Math.abs(document.getElementById('rows').getBoundingClientRect().top) < 60")
+    wait_until(tab, "Math.abs(document.getElementById('rows').getBoundingClientRect().top) < 60")
     other = opened(context, f"{address}#case={KEYS[3]}").page
-    other.wait_for_function("""() => { const box = document.getElementById('selected-h').getBoundingClientRect();
-                                       return box.top >= 0 && box.bottom <= innerHeight; }""")
+    wait_until(
+        other,
+        """() => { const box = document.getElementById('selected-h').getBoundingClientRect();
+                                       return box.top >= 0 && box.bottom <= innerHeight; }""",
+    )
     plain = opened(context, f"{address}#theme=dark").page
     assert plain.evaluate("scrollY") == 0
 
@@ -152,13 +155,13 @@ def test_ordinary_anchors_work_and_keep_what_was_chosen(context: BrowserContext,
     assert hash_of(tab) == "#rows"
     tab.locator("#rows th button.sort").first.click()
     tab.locator('nav a[href="#words"]').press("Enter")
-    tab.wait_for_function("location.hash === '#sort=backend.asc&words'")
+    wait_until(tab, "location.hash === '#sort=backend.asc&words'")
     assert abs(tab.evaluate("document.getElementById('words').getBoundingClientRect().top")) < 60
     assert tab.locator('#rows th[aria-sort="ascending"]').count() == 1
     tab.go_back()
-    tab.wait_for_function("location.hash === '#sort=backend.asc'")
+    wait_until(tab, "location.hash === '#sort=backend.asc'")
     tab.go_back()
-    tab.wait_for_function("location.hash === '#rows'")
+    wait_until(tab, "location.hash === '#rows'")
     assert tab.locator('#rows th[aria-sort="ascending"]').count() == 0
     assert quiet(visit, address)
 

@@ -208,6 +208,21 @@ def test_problems_with_one_size_are_tables_beside_those_with_several() -> None:
     assert "one size only" not in text
 
 
+def test_sizes_of_as_many_parameters_show_no_growth_and_share_a_label() -> None:
+    from difflab.report import axes, style
+
+    level = [made.row("reverse", problem="level", size=size, n_params=42) for size in ("deep", "wide")]
+    rising = [made.row("reverse", problem="rising", size=f"s{n}", n_params=n) for n in (42, 9000)]
+    text = render(made.run([*level, *rising]))
+    assert Page(text).texts["figcaption"] == ["level", "rising", "rising", "rising"], "only its errors have a panel"
+    assert text.count("level has the same number of parameters at every size: in the table, not drawn.") == 2
+    with style.drawing():
+        _, drawn = style.canvas("", "parameters")
+        assert axes.set_sizes(drawn, [("deep", 42), ("wide", 42), ("large", 4200)]) > 50
+        labels = [label.get_text() for label in drawn.get_xticklabels()]
+    assert labels == ["42\ndeep, wi…", "4 200\nlarge"]
+
+
 def test_every_size_is_named_on_the_axis_and_wide_counts_are_short() -> None:
     from difflab.report import axes, style
 

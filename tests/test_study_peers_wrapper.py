@@ -126,6 +126,9 @@ def test_the_answer_names_the_faults_and_the_page_marks_them() -> None:
         "Of 2 rows of 200 µs or more, 1 costs more than 5 % to replay: +20.0 ± 1.2 % with torch on "
         "digits-mlp large in float64."
     )
+    rows[0]["findings"] |= {"ratio_low": 1.04}
+    open_ = kinds.sections("wrapper", cases.read(rows)).answer.sentences[0]
+    assert "1 costs more than 5 % to replay (1 with 5 % inside the interval): +20" in open_
     assert found.matrix is not None
     marks = {one["name"]: one["cells"][0]["mark"] for one in found.matrix["rows"]}
     assert marks == {

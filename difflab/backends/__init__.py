@@ -53,7 +53,7 @@ def find(name: str, **options: Any) -> Backend:
         Finite(scheme='forward', step='auto')
     """
     kind = made_by(name)
-    known = [one.name for one in dataclasses.fields(kind) if one.init] if dataclasses.is_dataclass(kind) else None
+    known = _options(kind)
     if known is not None and (unknown := [option for option in options if option not in known]):
         hint = did_you_mean(unknown[0], known) if known else "it has none"
         raise InputError(f"backend {name!r} has no option {unknown[0]!r} {hint}")
@@ -65,6 +65,11 @@ def find(name: str, **options: Any) -> Backend:
     if reason:
         raise UnavailableError(f"backend {name!r} cannot be used: {reason}")
     return backend
+
+
+def _options(kind: Any) -> list[str] | None:
+    """The names of the options of a backend, ``None`` where they are not fields."""
+    return [one.name for one in dataclasses.fields(kind) if one.init] if dataclasses.is_dataclass(kind) else None
 
 
 def made_by(name: str) -> Any:

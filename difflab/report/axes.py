@@ -62,18 +62,19 @@ def set_sizes(axes: Axes, sizes: Sequence[tuple[str, int]]) -> float:
         sizes: names with numbers of parameters, small to large.
 
     Returns:
-        The least distance of two sizes in points.
+        The least distance of two sizes in points; sizes of as many parameters share a place and their label.
     """
-    values = [float(max(1, number)) for _, number in sizes]
+    names: dict[float, list[str]] = {}
+    for name, number in sizes:
+        names.setdefault(float(max(1, number)), []).append(name)
+    values = list(names)
     low, high = _around(values, margin=0.14)
     scale = axes.get_window_extent().width / math.log(high / low)
     gap = min((math.log(b / a) * scale for a, b in itertools.pairwise(values)), default=math.inf)
     if len(values) > MOST_SIZES:
         set_count(axes, "x", values)
         return gap
-    labels = {
-        value: f"{numbers.grouped(value)}\n{clipped(name, 9)}" for value, (name, _) in zip(values, sizes, strict=True)
-    }
+    labels = {value: f"{numbers.grouped(value)}\n{clipped(', '.join(own), 9)}" for value, own in names.items()}
     widths = {value: LETTER * max(map(len, label.split("\n"))) for value, label in labels.items()}
     ticks, lower = values[-1:], list[float]()
 

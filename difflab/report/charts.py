@@ -61,18 +61,25 @@ def missing(anchor: str, heading: str, why: str) -> Chart:
     return Chart(anchor, heading, (), missing=f"This chart is left out: {why}.")
 
 
-def several(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
-    """The groups worth a panel, and those of one size only, which show no growth beside them."""
-    found = [group for group in groups if len(group.sizes) > 1]
-    return (found, [group for group in groups if len(group.sizes) < 2]) if found else (list(groups), [])
+def several(groups: Sequence[Group], growth: bool = False) -> tuple[list[Group], list[Group]]:
+    """The groups worth a panel, and those of one size only, or for ``growth`` of one number of parameters."""
+    worth = [len({number for _, number in group.sizes} if growth else group.sizes) > 1 for group in groups]
+    if not any(worth):
+        return list(groups), []
+    found = list(zip(groups, worth, strict=True))
+    return [group for group, shown in found if shown], [group for group, shown in found if not shown]
 
 
 def table_only(groups: Sequence[Group]) -> tuple[str, ...]:
-    """A note that names the groups of one size, which have no panel."""
-    if not groups:
-        return ()
-    has = "has" if len(groups) == 1 else "have"
-    return (f"{numbers.listed([group.title for group in groups])} {has} one size only: in the table, not drawn.",)
+    """Notes that name the groups that show no growth, which have no panel."""
+    single = [group.title for group in groups if len(group.sizes) < 2]
+    level = [group.title for group in groups if len(group.sizes) > 1]
+    told = ((single, "one size only"), (level, "the same number of parameters at every size"))
+    return tuple(
+        f"{numbers.listed(titles)} {'has' if len(titles) == 1 else 'have'} {what}: in the table, not drawn."
+        for titles, what in told
+        if titles
+    )
 
 
 def drawn(

@@ -33,7 +33,7 @@ def time_against_parameters(groups: Sequence[Group], looks: dict[str, Look], lim
     drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return charts.missing("time", heading, "no case has a time, and none met a time limit")
-    drawn, single = charts.several(drawn)
+    drawn, single = charts.several(drawn, growth=True)
     what = charts.what(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in charts.shown(drawn, looks, plan.shows)]
     loss = any(c.primal_s is not None for g in drawn for c in g.cases)
@@ -83,7 +83,7 @@ def memory_against_parameters(groups: Sequence[Group], looks: dict[str, Look], l
     drawn = [group for group in groups if any(plan.shows(case) for case in group.cases)]
     if not drawn:
         return charts.missing("memory", heading, "no case has a measured peak, and none met a memory limit")
-    drawn, single = charts.several(drawn)
+    drawn, single = charts.several(drawn, growth=True)
     what = charts.what(drawn)
     keys = [{"text": name, **key_mark(looks[name])} for name in charts.shown(drawn, looks, plan.shows)]
     laws = {
