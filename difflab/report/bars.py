@@ -14,7 +14,6 @@ from .claims import timed
 from .claims.exponents import growths
 from .pairs import paired
 
-NOT_THERE = "not in the study"
 MOST_NAMED = 2  # kinds of bars that the first sentence names
 
 
