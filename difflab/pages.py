@@ -22,5 +22,17 @@ def policy(sheet: str, script: str) -> str:
     )
 
 
+def in_script(data: str) -> str:
+    """JSON that may stand between script tags: no text in it can end them.
+
+    Args:
+        data: the JSON.
+
+    >>> in_script('"</script>"')
+    '"\\\\u003c/script>"'
+    """
+    return data.replace("<", "\\u003c")
+
+
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

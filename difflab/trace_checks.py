@@ -100,7 +100,7 @@ def _compare(tape: Tape, flat: Function, point: Sequence[Any], where: str, toler
             )
 
 
-DISLIKES = (TypeError, AttributeError, NotImplementedError)
+DISLIKES = (TypeError, AttributeError, NotImplementedError)  # caught where arrays meet foreign functions: see below
 """What NumPy and CuPy raise where an array is not of their own, or a function is missing in the other."""
 
 

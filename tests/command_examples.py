@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 from conftest import command_in
@@ -16,7 +17,8 @@ from test_cli import MINI
 
 from difflab.cli import app as cli
 
-COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]  # a group
+GROUP: Any = typer.main.get_command(cli.app)  # which Typer calls a command
+COMMANDS = GROUP.commands
 NET = """\
 import numpy as np
 

@@ -17,7 +17,7 @@ LEFT_OVER = 7.0
 def errstate(*, linalg: str | None = None, **others: Any) -> Iterator[None]:
     """As ``cupyx.errstate``: with ``linalg="raise"`` the host waits for every status."""
     if any(value is not None for value in others.values()) or linalg not in (None, "ignore", "raise"):
-        raise NotImplementedError
+        raise ValueError(f"the stand-in knows linalg alone, and was given {others} and linalg={linalg!r}")
     before, STATE.linalg = STATE.linalg, linalg or STATE.linalg
     try:
         yield

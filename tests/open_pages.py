@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import made_up_runs as made
-from test_browser import Visit
+from visits import Visit
 
 from difflab.report import cases, details
 

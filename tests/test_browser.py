@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import made_up_runs as made
 import pytest
+from visits import Visit
 
 from difflab.report import write
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><script>document.title = "taken"</script>"><img src=x onerror="document.title=\'taken\'">'
@@ -21,30 +22,6 @@ HOSTILE = '</script><script>document.title = "taken"</script>"><img src=x onerro
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(made.full(), tmp_path_factory.mktemp("page")).as_uri()
-
-
-class Visit:
-    """An open page with everything that it said and asked for."""
-
-    def __init__(self, context: BrowserContext, address: str) -> None:
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(address)
-
-    def again(self, address: str) -> None:
-        """Read a page anew, as if nothing had been said or asked for before."""
-        self.page.goto("about:blank")
-        self.complaints.clear()
-        self.requests.clear()
-        self.page.goto(address)
-
-    def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
-        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 @pytest.fixture

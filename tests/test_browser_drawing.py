@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from drawing_doubles import HOSTILE, kept
 from test_browser_axe import COLOURS, TAGS, axe
+from visits import Visit
 
 import difflab as dl
 from difflab.report import write
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 ALONE = "document.querySelectorAll('section:not(#graph)').forEach(one => one.remove())"  # axe measures all there is
@@ -39,38 +40,6 @@ STEPS = [
 """Every sentence of Baydin's example, derived by hand: ln x1 + x1 x2 - sin x2 at (2, 5)."""
 
 
-class Visit:
-    """The page of a made-up study with a drawing, with everything that it said and asked for."""
-
-    def __init__(self, browser: Browser, address: str, width: int = 1280, **settings: Any) -> None:
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 800}, **settings)
-        self.page: Page = self.context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(address)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def said(self) -> str:
-        return self.page.locator("#dg-said").inner_text()
-
-    def focus(self) -> str:
-        return self.page.evaluate("document.activeElement.id")
-
-    def overflow(self) -> int:
-        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-
-    def quiet(self) -> bool:
-        own = self.page.url.partition("#")[0]
-        other = [url for url in self.requests if url.partition("#")[0] != own and not url.startswith("data:")]
-        return self.complaints == [] and other == []
-
-
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = {}
@@ -87,7 +56,8 @@ def visit(chromium: Browser, addresses: dict[str, str]) -> Iterator[Any]:
     opened: list[Visit] = []
 
     def open_(name: str, width: int = 1280, **settings: Any) -> Visit:
-        opened.append(Visit(chromium, addresses[name], width, **settings))
+        context = chromium.new_context(viewport={"width": width, "height": 800}, **settings)
+        opened.append(Visit(context, addresses[name]))
         return opened[-1]
 
     yield open_

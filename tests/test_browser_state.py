@@ -10,7 +10,8 @@ from urllib.parse import quote
 import made_up_runs as made
 import pytest
 from open_pages import KEYS, RUN, SHOWN, hash_of, opened, quiet, wait_until
-from test_browser import HOSTILE, Visit
+from test_browser import HOSTILE
+from visits import Visit
 
 from difflab.report import cases, write
 

@@ -152,11 +152,10 @@ def test_the_answer_has_the_crossing_its_interval_and_what_the_wrong_choice_cost
     at, low, high = (float(text) for text in place.groups())
     assert low <= at == 4.0 <= high
     assert "a factor of 4.0 away and outside the interval" in said.text
-    within = r"(\+[\d.]+ \N{MINUS SIGN}[\d.]+\) |± [\d.]+ |\()*"
-    assert re.search(rf"forward mode takes 1 02\d {within}times as long at 256x1 \(256 passes against 1\)", said.text)
-    assert re.search(
-        rf"reverse mode takes 6[34][.\d]* {within}times as long at 1x256 \(256 passes against 1\)", said.text
-    )
+    assert (
+        "forward mode takes 1 020 ± 0 times as long at 256x1 (256 passes against 1) and "
+        "reverse mode takes 64.0 ± 0.0 times as long at 1x256 (256 passes against 1)"
+    ) in said.text
     assert "From 1 pass to 256 the work ratio is multiplied by 256 for forward, 256 for reverse" in said.text
 
 
@@ -187,7 +186,7 @@ def test_the_wrong_way_round_and_no_crossing_are_other_sentences() -> None:
     assert "cross the wrong way round for Jacobians of 256 entries and for Jacobians of 1 024 entries" in back
     never = answer(claim.run(claim.rows(lambda n, m: 0.5, cheap))).text
     assert "do not cross for Jacobians of 256 entries: forward mode is 6.5 to 134 times as quick at every" in never
-    assert re.search(r"reverse mode takes 6\.5\d* \S.* times as long at 256x1 \(1 pass against 256\)", never)
+    assert "reverse mode takes 6.5000 ± 0.0000 times as long at 256x1 (1 pass against 256)" in never
 
 
 def test_curves_that_cross_several_times_say_so() -> None:

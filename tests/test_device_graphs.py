@@ -103,7 +103,7 @@ def test_a_reason_given_keeps_the_steps_uncaptured(cupy, monkeypatch):
 
 
 REFUSALS = {
-    "cublas": (lambda cupy, x: cupy.matmul(x, x), "NotImplementedError: calling cuBLAS API"),
+    "cublas": (lambda cupy, x: cupy.matmul(x, x), "NotImplementedError: calling cuBLAS API"),  # in CuPy's words
     "synchronised": (lambda cupy, x: cupy.cuda.get_current_stream().synchronize(),
                      "CUDARuntimeError: cudaErrorStreamCaptureUnsupported"),
     "a value": (lambda cupy, x: float(x.sum()), "CUDARuntimeError: cudaErrorStreamCaptureUnsupported"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from visits import Visit
 
 import difflab as dl
 from difflab.problems import PROBLEMS
@@ -16,7 +17,7 @@ from difflab.walk.drawing.coordinates import Placed, place
 from difflab.walk.drawing.draw import Drawing
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 WIDTHS = [1280, 390]
@@ -27,60 +28,14 @@ def drawn(name: str, size: str = "tiny") -> Drawing:
     return dl.trace(instance.loss, *instance.args).draw(title=PROBLEMS[name].title)
 
 
-class Visit:
-    """A drawing in an open page, with everything that the page said and asked for."""
-
-    def __init__(self, browser: Browser, drawing: Drawing, folder: Path, width: int, **settings: Any) -> None:
-        path = drawing.save(folder / "graph.html")
-        self.drawing = drawing
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 800}, **settings)
-        self.page: Page = self.context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def said(self) -> str:
-        return self.page.locator("#dg-said").inner_text()
-
-    def shown(self, kind: str) -> list[str]:
-        """Texts of that kind on edges that can be seen."""
-        return self.page.evaluate(
-            """kind => [...document.querySelectorAll(`#dg-drawing .label .${kind}`)]
-                 .filter(text => text.checkVisibility({ visibilityProperty: true })).map(text => text.textContent)""",
-            kind,
-        )
-
-    def overflow(self) -> int:
-        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-
-    def transforms(self) -> dict[str, tuple[float, float]]:
-        """Where everything is that has a place, by key."""
-        found = self.page.evaluate(
-            """() => Object.fromEntries([...document.querySelectorAll("#dg-drawing [id]")]
-                 .filter(element => element.hasAttribute("transform") && element.getBoundingClientRect().width > 0)
-                 .map(element => [element.id.replace("dg-", ""), element.getAttribute("transform")]))"""
-        )
-        numbers = {key: text.removeprefix("translate(").removesuffix(")").split() for key, text in found.items()}
-        return {key: (float(pair[0]), float(pair[1])) for key, pair in numbers.items()}
-
-    def quiet(self) -> bool:
-        own = self.page.url
-        return self.complaints == [] and [url for url in self.requests if url != own and url[:5] != "data:"] == []
-
-
 @pytest.fixture
 def visit(chromium: Browser, tmp_path: Path) -> Iterator[Any]:
     opened: list[Visit] = []
 
     def open_(drawing: Drawing, width: int = 1280, **settings: Any) -> Visit:
-        opened.append(Visit(chromium, drawing, tmp_path, width, **settings))
+        path = drawing.save(tmp_path / "graph.html")
+        context = chromium.new_context(viewport={"width": width, "height": 800}, **settings)
+        opened.append(Visit(context, path.as_uri()))
         return opened[-1]
 
     yield open_
@@ -210,8 +165,8 @@ def _expected(placed: Placed, unfolded: set[str]) -> dict[str, tuple[float, floa
 
 @pytest.mark.parametrize("name", ["digits-cnn", "toeplitz-cnn", "xor", "sigmoid-neuron"])
 def test_page_puts_everything_where_python_does(visit: Any, name: str) -> None:
-    view = visit(drawn(name))
-    drawing = view.drawing
+    drawing = drawn(name)
+    view = visit(drawing)
     keys = [one.key for one in drawing.scene.scenes() if one.framed]
     unfolded = set(drawing.unfolded)
     generator = np.random.default_rng(3)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..pages import in_script
 from . import numbers, tables
 from .cases import Case, title
 
@@ -83,7 +84,7 @@ def details(cases: Sequence[Case], samples: Mapping[str, Samples], limit: int = 
     note = note and f"This page holds {numbers.grouped(shown)} of the {numbers.grouped(every)} raw samples: {note}."
     short = keys(cases)
     names = {case.case: key for case, key in zip(cases, short, strict=True)}
-    return Details(short, names, _compact(found).replace("<", "\\u003c"), shown, every, note)
+    return Details(short, names, in_script(_compact(found)), shown, every, note)
 
 
 def keys(cases: Sequence[Case]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..errors import StoreError
 from ..harness import study_kinds
 from ..harness.drawings import Kept
-from ..pages import policy
+from ..pages import in_script, policy
 from . import answer as answers
 from . import (
     bar_tables,
@@ -290,7 +290,7 @@ def _about(shown: Mapping[str, Any]) -> str:
     keys = ("title", "question", "answer", "summary", "created", "quick")
     processor = next((text for name, text in shown["machine"] if name == "Processor"), "")
     said = {**{key: shown[key] for key in keys}, "processor": processor.partition(",")[0]}
-    return json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
+    return in_script(json.dumps(said, ensure_ascii=False))
 
 
 def _json(manifest: Mapping[str, Any]) -> str:

@@ -33,5 +33,6 @@ AGREES = made_up(1.0)
 OPPOSES = made_up(4.0)
 SAYS = r"All 6 bars judged are met\. Ratios of times: reverse / torch 0\.30"
 SAYS_INSTEAD = (
-    r"Of 6 bars judged, 0 are met and 6 not: 2 of reverse / torch \(the farthest 1\.20\d* ± 0\.0+ where < 0\.5 is asked"
+    r"Of 6 bars judged, 0 are met and 6 not: 2 of reverse / torch "
+    r"\(the farthest 1\.2000 ± 0\.0000 where < 0\.5 is asked"
 )

@@ -31,5 +31,5 @@ OPPOSES = _run(1.8, 2.0, 0.4)
 SAYS = r"All 13 bars judged are met\. Ratios of times: reverse / torch 0\.500 ± 0\.000 \(4 rows\)"
 SAYS_INSTEAD = (
     r"Of 13 bars judged, 1 is met and 12 not: .*4 of reverse / torch "
-    r"\(the farthest 1\.80\d* ± 0\.0+ where < 0\.9 is asked"
+    r"\(the farthest 1\.8000 ± 0\.0000 where < 0\.9 is asked"
 )

@@ -24,5 +24,5 @@ AGREES = _run(1.01)
 OPPOSES = _run(1.33)
 SAYS = r"On 2 rows of 200 µs or more, replaying a tape costs at most \+1\.0 ± 1\.0 %, within 5 %\."
 SAYS_INSTEAD = (
-    r"Of 2 rows of 200 µs or more, 2 cost more than 5 % to replay: \+33\.\d ± 1\.3 % with torch on mlp 128x784-256-10"
+    r"Of 2 rows of 200 µs or more, 2 cost more than 5 % to replay: \+33\.0 ± 1\.3 % with torch on mlp 128x784-256-10"
 )

@@ -24,8 +24,8 @@ What CUDA and CuPy (14.2) do, and what follows from it:
   allocated while capturing must stay allocated as long as the graph may run: a pool of the replay's own keeps it, which
   nobody else empties.  CuPy's pools hold their arrays and not the other way round, so **arrays of this pool must not
   outlive the replay**.
-- CuPy refuses its own cuBLAS, cuSOLVER, cuSPARSE and cuRAND in a capture by NotImplementedError and asking for a value
-  by RuntimeError; CUDA refuses synchronisation by CUDARuntimeError, and then ``end_capture`` raises
+- CuPy refuses its own cuBLAS, cuSOLVER, cuSPARSE and cuRAND in a capture (as not implemented) and asking for a value by
+  RuntimeError; CUDA refuses synchronisation by CUDARuntimeError, and then ``end_capture`` raises
   cudaErrorStreamCaptureInvalidated.  Either way the stream has left the capture after ``end_capture``.
 - A copy from the host that is staged in pinned memory would be repeated from there for ever.  CuPy 14.2 refuses some
   ways of copying in a capture, and older versions fewer: so the staging memory is refused, and a graph in which the

@@ -6,6 +6,7 @@ import functools
 import json
 from typing import Any
 
+from ...pages import in_script
 from ..rows import brief
 from . import coordinates, steps, svg
 from .graph import Graph
@@ -52,7 +53,7 @@ def fragment(found: Graph, root: Scene, title: str, *, down: bool, unfolded: tup
             [row.name, row.formula, brief(row.primal), brief(row.tangent), brief(row.adjoint), row.gate]
             for row in walk.rows
         ],
-        data=Markup(data.replace("<", "\\u003c")),
+        data=Markup(in_script(data)),
     )
 
 
