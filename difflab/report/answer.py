@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import duel, grading, measured, numbers
 from .cases import Case, groups, method, tally_words
-from .contest import (
+from .matches import (
     MOST_NAMED,
     Match,
     Rival,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cases import YARDSTICKS, Case, Group, family_of
-from .contest import FEWER_DIGITS, LEVEL_QUICK
+from .matches import FEWER_DIGITS, LEVEL_QUICK
 
 
 @dataclass(frozen=True)
