@@ -81,5 +81,6 @@ def _lanes(primitive: Primitive, through: Callable | None, size: int, flags: tup
         exact=primitive.exact,
         inexact=primitive.inexact or "it runs another primitive for many lanes",
         device=on_host(evaluate) if through is None else anywhere(together),
+        depends=primitive.depends,
     )
     return with_lanes(record, None if through is None else together)

@@ -267,5 +267,6 @@ def traced_record(definition: Definition) -> Primitive:
         exact=exact,
         flops=lambda avals, out, **params: rules.body(closed(avals, params)).flops,
         device=anywhere(through),
+        depends="it has derivative rules of the user, who may mean more than the function says",
     )
     return with_lanes(primitive, through)

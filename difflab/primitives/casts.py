@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import dependence, examples
 from . import exact_rules as exact
-from . import examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .kernel_texts import cast_text
@@ -41,6 +41,7 @@ cast = linear(
     _cast,
     _cast_transpose,
     name="cast",
+    depends=dependence.same,
     examples=examples.aligned,
     batch=broadcasting("cast"),
     abstract=_cast_abstract,
@@ -58,6 +59,7 @@ zeros_like = linear(
     lambda x: np.zeros_like(x),
     lambda cotangent, x, wanted: (None,),
     name="zeros_like",
+    depends=dependence.independent,
     examples=examples.aligned,
     batch=broadcasting("zeros_like"),
     abstract=same_dtype,
@@ -71,6 +73,7 @@ copy = linear(
     lambda x: np.array(x),
     lambda cotangent, x, wanted: (cotangent,),
     name="copy",
+    depends=dependence.same,
     examples=examples.aligned,
     batch=broadcasting("copy"),
     abstract=same_dtype,

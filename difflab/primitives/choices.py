@@ -338,11 +338,17 @@ def _where_vjp(cotangent, y, condition, a, b, *, wanted):
     )
 
 
+def _where_depends(table, condition, a, b):
+    chosen = condition.value
+    return table.elementwise(a.ids, b.ids) if chosen is None else np.where(chosen, a.ids, b.ids)
+
+
 where = general(
     np.where,
     _where_jvp,
     _where_vjp,
     name="where",
+    depends=_where_depends,
     examples=examples.aligned,
     batch=broadcasting("where"),
     abstract=_where_abstract,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import elementwise, examples
+from . import dependence, elementwise, examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .kernel_texts import complex_text, of_kinds
@@ -58,6 +58,7 @@ real = linear(
     lambda x: np.array(x.real),
     lambda g, x, wanted: (None if not wanted[0] else g if x.dtype.kind != "c" else complex_of(g, _no_parts(g)),),
     name="real",
+    depends=dependence.same,
     abstract=_part,
     into=lambda avals: Call(_real_into, (Operand(0), OUT)),
     device=lambda xp, x: x.real.copy(),
@@ -67,10 +68,17 @@ real = linear(
     inexact=COMPLEX,
     kernel=of_kinds("{0}", whole="{0}", boolean="{0}", complex="real_part({0})"),
 )
+
+
+def _imag_depends(table, x):
+    return x.ids if x.aval.dtype.kind == "c" else dependence.nothing()
+
+
 imag = linear(
     lambda x: np.array(x.imag),
     lambda g, x, wanted: (None if not wanted[0] or x.dtype.kind != "c" else complex_of(_no_parts(g), -g),),
     name="imag",
+    depends=_imag_depends,
     abstract=_part,
     into=lambda avals: Call(_imag_into, (Operand(0), OUT)),
     device=lambda xp, x: x.imag.copy(),
@@ -84,6 +92,7 @@ conjugate = linear(
     np.conjugate,
     lambda g, x, wanted: (conjugate(g) if wanted[0] else None,),
     name="conjugate",
+    depends=dependence.same,
     abstract=same_dtype,
     into=lambda avals: Call(np.conjugate, (Operand(0), OUT)),
     samples=_samples,
@@ -118,6 +127,7 @@ complex_of = linear(
         unbroadcast(-imag(g), im.shape) if wanted[1] else None,
     ),
     name="complex_of",
+    depends=dependence.of_operands(True, True),
     abstract=lambda re, im: Aval(broadcast_shapes(re.shape, im.shape), complex_dtype(re.dtype)),
     device=_complex_with,
     into=lambda avals: Call(_complex_into, (Operand(0), Operand(1), OUT)),
@@ -143,6 +153,7 @@ complex_abs = general(
     lambda tangents, y, z: real(_direction(y, z) * tangents[0]),
     lambda g, y, z, wanted: (elementwise.cast(g, dtype=z.dtype.str) * _direction(y, z) if wanted[0] else None,),
     name="complex_abs",
+    depends=dependence.same,
     abstract=_part,
     into=lambda avals: Call(np.absolute, (Operand(0), OUT)),
     device=lambda xp, z: xp.absolute(z),

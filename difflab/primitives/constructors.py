@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import dependence
 from .batching import broadcasting
 from .examples import aligned
 from .record import OUT, REGISTRY, Aval, Call, Operand, Primitive, same_dtype, unbroadcast
@@ -38,12 +39,14 @@ def elementwise(
     samples: Callable[[], list] | None = None,
     device: Callable | None = None,
     kernel: Callable | str | None = None,
+    depends: Callable | str | None = None,
 ) -> Primitive:
     """A primitive that acts on each element.
 
     ``partials`` holds one entry per argument: a function ``(y, *args)`` giving the partial derivative, the numbers
     1 or -1, or ``None`` where the derivative is zero everywhere.  JVP and VJP both come from it.  With ``samples`` of
     its own it takes integers, or is otherwise no function of any floating operands.
+    An element of the result depends on the elements of the operands that have a partial derivative.
     """
     arity = len(partials)
 
@@ -92,6 +95,7 @@ def elementwise(
             examples=aligned,
             device=device,
             kernel=kernel,
+            depends=depends or dependence.of_operands(*[partial is not None for partial in partials]),
             arity=arity,
         )
     )
@@ -114,10 +118,12 @@ def linear(
     inexact: str = "",
     device: Callable | None = None,
     kernel: Callable | str | None = None,
+    depends: Callable | str | None = None,
 ) -> Primitive:
     """A primitive linear in its first ``moving`` arguments (by default in all); the others are indices or masks.
 
     ``transpose(cotangent, *args, wanted, **params)`` returns one cotangent per argument; the JVP is the function.
+    A view of numbers of sets is their pattern, so only what is no view has to say which elements depend on which.
     """
 
     def jvp(tangents, y, *args, **params):
@@ -150,6 +156,7 @@ def linear(
         inexact=inexact,
         device=device,
         kernel=kernel,
+        depends=dependence.moved(evaluate) if depends is None and view else depends,
     )
     return REGISTRY.add(record)
 
@@ -172,6 +179,7 @@ def general(
     inexact: str = "",
     device: Callable | None = None,
     kernel: Callable | str | None = None,
+    depends: Callable | str | None = None,
 ) -> Primitive:
     """A primitive with both rules written out; ``None`` for both means live but without derivative."""
     return REGISTRY.add(
@@ -193,5 +201,6 @@ def general(
             inexact=inexact,
             device=device,
             kernel=kernel,
+            depends=depends,
         )
     )

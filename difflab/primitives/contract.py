@@ -60,6 +60,42 @@ def _merged(rows, matrix):
     return REGISTRY["reshape"](product, shape=(*lead, matrix.shape[-1]))
 
 
+PAIRS = 1 << 23
+"""Products of known numbers and others that a pattern looks at one by one, 200 MB of work space at most."""
+
+
+def _depends(table, a, b):
+    """Each row by each column; where one matrix is known, only by its numbers that are not 0."""
+    left, right = a.nonzero, b.nonzero
+    if left is not None and _by_nonzeros(table, left, b.ids):
+        return _products(table, left, b.ids)
+    if right is not None and _by_nonzeros(table, np.swapaxes(right, -1, -2), a.ids):
+        return np.swapaxes(_products(table, np.swapaxes(right, -1, -2), np.swapaxes(a.ids, -1, -2)), -1, -2)
+    rows = table.along(a.ids, (a.ids.ndim - 1,), keep=True)
+    return table.elementwise(rows, table.along(b.ids, (b.ids.ndim - 2,), keep=True))
+
+
+def _by_nonzeros(table, mask, ids):
+    """Whether there are few enough products to look at each."""
+    stack = math.prod(np.broadcast_shapes(mask.shape[:-2], ids.shape[:-2]))
+    few = np.count_nonzero(mask) * ids.shape[-1] * stack <= PAIRS * math.prod(mask.shape[:-2])
+    if not few:
+        table.note("the zeros of the known matrix are too many products to look at")
+    return few
+
+
+def _products(table, mask, ids):
+    """Element (i, j) is the union of the ids (k, j) where (i, k) is not 0."""
+    stack = np.broadcast_shapes(mask.shape[:-2], ids.shape[:-2])
+    mask = np.broadcast_to(mask, (*stack, *mask.shape[-2:])).reshape(-1, *mask.shape[-2:])
+    ids = np.broadcast_to(ids, (*stack, *ids.shape[-2:])).reshape(-1, *ids.shape[-2:])
+    item, row, inner = np.nonzero(mask)
+    count = ids.shape[-1]
+    groups = (item * mask.shape[1] + row)[:, None] * count + np.arange(count)
+    union = table.grouped(groups, ids[item, inner], len(mask) * mask.shape[1] * count)
+    return union.reshape(*stack, mask.shape[1], count)
+
+
 def _samples():
     def grid(*shape):
         return np.sin(np.arange(1.0, 1.0 + np.prod(shape))).reshape(shape)
@@ -77,6 +113,7 @@ matmul = general(
     _jvp,
     _vjp,
     name="matmul",
+    depends=_depends,
     abstract=_abstract,
     into=lambda avals: Call(np.matmul, (Operand(0), Operand(1), OUT)),
     exact=exact.matmul,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from . import dependence, examples
 from . import exact_matrices as exact
-from . import examples
 from .batching import stacked
 from .complexes import imag, real, real_dtype
 from .constructors import general
@@ -49,6 +49,7 @@ det = general(
     lambda tangents, y, a: _pairing(det_derivative(a), tangents[0]),
     lambda g, y, a, wanted: (_times_derivative(g, a) if wanted[0] else None,),
     name="det",
+    depends=dependence.whole_stack(0, 2),
     abstract=_number,
     into=filling(np.linalg.det),
     device=lambda xp, a: xp.linalg.det(a),
@@ -152,6 +153,7 @@ det_derivative = general(
     _det_derivative_jvp,
     _det_derivative_vjp,
     name="det_derivative",
+    depends=lambda table, *matrices: dependence.whole_stack(2, *(2,) * len(matrices))(table, *matrices),
     abstract=_det_derivative_abstract,
     into=filling(_det_derivative_of_arrays),
     device=_det_derivative,
@@ -188,6 +190,7 @@ logabsdet = general(
     _logabsdet_jvp,
     _logabsdet_vjp,
     name="logabsdet",
+    depends=dependence.whole_stack(0, 2),
     abstract=lambda a: _number(a)._replace(dtype=real_dtype(a.dtype)),
     into=filling(lambda a: np.linalg.slogdet(a)[1]),
     device=lambda xp, a: xp.linalg.slogdet(a)[1],
@@ -216,6 +219,7 @@ sign_det = general(
     _sign_jvp,
     _sign_vjp,
     name="sign_det",
+    depends=dependence.whole_stack(0, 2),
     abstract=_number,
     into=filling(lambda a: np.linalg.slogdet(a)[0]),
     device=lambda xp, a: xp.linalg.slogdet(a)[0],

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import examples
+from . import dependence, examples
 from .batching import spread_lanes, stacked
 from .complexes import complex_dtype, real_dtype
 from .constructors import general
@@ -108,6 +108,7 @@ eigh = general(
     _eigh_jvp,
     _eigh_vjp,
     name="eigh",
+    depends=dependence.whole_stack(1, 2),
     abstract=_packed_abstract,
     flops=lambda avals, out, lower: 9.0 * avals[0].size * avals[0].shape[-1],
     samples=_symmetric_samples,
@@ -138,6 +139,7 @@ eigvalsh = general(
     _eigvalsh_jvp,
     _eigvalsh_vjp,
     name="eigvalsh",
+    depends=dependence.whole_stack(1, 2),
     abstract=lambda a, lower: Aval(_packed_abstract(a, lower=lower).shape[:-1] + a.shape[-1:], real_dtype(a.dtype)),
     flops=lambda avals, out, lower: 1.5 * avals[0].size * avals[0].shape[-1],
     samples=_symmetric_samples,
@@ -217,6 +219,7 @@ eig = general(
     _eig_jvp,
     _eig_vjp,
     name="eig",
+    depends=dependence.whole_stack(1, 2),
     abstract=_eig_abstract,
     flops=lambda avals, out: 25.0 * avals[0].size * avals[0].shape[-1],
     samples=_general_samples,
@@ -297,6 +300,7 @@ eigvals = general(
     _eigvals_jvp,
     _eigvals_vjp,
     name="eigvals",
+    depends=dependence.whole_stack(1, 2),
     abstract=lambda a: Aval(_eig_abstract(a).shape[:-1] + a.shape[-1:], complex_dtype(a.dtype)),
     flops=lambda avals, out: 10.0 * avals[0].size * avals[0].shape[-1],
     samples=_general_samples,

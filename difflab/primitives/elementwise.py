@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..arrays import special_function, special_functions
-from . import device_rules, exact_choices, examples
+from . import dependence, device_rules, exact_choices, examples
 from . import exact_rules as exact
 from .batching import broadcasting
 from .casts import cast as cast
@@ -37,7 +37,15 @@ POSITIVE = (0.1, 3.0)
 
 add = elementwise(np.add, 1, 1, kernel="{0} + {1}")
 subtract = elementwise(np.subtract, 1, -1, kernel="{0} - {1}")
-multiply = elementwise(np.multiply, lambda y, a, b: b, lambda y, a, b: a, kernel="{0} * {1}")
+
+
+def _multiply_depends(table, a, b):
+    """A factor that is known to be 0 leaves nothing of the other, whose derivative there is 0 in exact arithmetic."""
+    parts = [x.ids if other.nonzero is None else np.where(other.nonzero, x.ids, 0) for x, other in ((a, b), (b, a))]
+    return table.elementwise(*parts)
+
+
+multiply = elementwise(np.multiply, lambda y, a, b: b, lambda y, a, b: a, kernel="{0} * {1}", depends=_multiply_depends)
 divide = elementwise(
     np.divide,
     lambda y, a, b: 1.0 / b,
@@ -115,6 +123,7 @@ integer_power = general(
     _integer_power_jvp,
     _integer_power_vjp,
     name="integer_power",
+    depends=lambda table, x, n: x.ids if n else dependence.nothing(),
     examples=examples.aligned,
     batch=broadcasting("integer_power"),
     abstract=lambda x, n: Aval(x.shape, x.dtype),

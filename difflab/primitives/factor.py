@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import examples
+from . import dependence, examples
 from .batching import stacked
 from .complexes import real_dtype
 from .constructors import general
@@ -145,6 +145,7 @@ svd = general(
     _svd_jvp,
     _svd_vjp,
     name="svd",
+    depends=dependence.whole_stack(1, 2),
     abstract=_svd_abstract,
     flops=lambda avals, out, full: 20.0 * avals[0].size * min(avals[0].shape[-2:]),
     samples=lambda: [
@@ -184,6 +185,7 @@ svdvals = general(
     _svdvals_jvp,
     _svdvals_vjp,
     name="svdvals",
+    depends=dependence.whole_stack(1, 2),
     abstract=_svdvals_abstract,
     flops=lambda avals, out: 4.0 * avals[0].size * min(avals[0].shape[-2:]),
     samples=lambda: [((_grid(3, 3),), {}), ((_grid(2, 4, 3),), {}), ((_grid(2, 4),), {})],
@@ -271,6 +273,7 @@ qr = general(
     _qr_jvp,
     _qr_vjp,
     name="qr",
+    depends=dependence.whole_stack(1, 2),
     abstract=_qr_abstract,
     flops=lambda avals, out, complete: 4.0 * avals[0].size * min(avals[0].shape[-2:]),
     samples=lambda: [

@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 
-from . import example_indices, examples, index_kernels, scatter_kernels
+from . import dependence, example_indices, examples, index_kernels, scatter_kernels
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, Aval, Call, Operand, broadcast_shapes, zeros
@@ -71,6 +71,7 @@ unslice = linear(
         slice(cotangent, start=start, stop=stop, step=step) if wanted[0] else None,
     ),
     name="unslice",
+    depends=dependence.moved(_unslice),
     abstract=lambda g, start, stop, step, shape: Aval(shape, g.dtype),
     into=_unslice_into,
     examples=examples.uncut,
@@ -186,10 +187,23 @@ def _gather_samples():
     ]
 
 
+def _gather_depends(table, x, *indices, axes):
+    """Along axes whose indices are not known it depends on all there is."""
+    values = [index.value for index in indices]
+    unknown = [axis for axis, value in zip(axes, values, strict=True) if value is None]
+    ids = x.ids
+    if unknown:
+        table.note("where it looks is known only when it runs")
+        ids = table.along(ids, unknown, keep=True)
+    found = [np.zeros(i.aval.shape, int) if v is None else v for i, v in zip(indices, values, strict=True)]
+    return ids[_position(ids.ndim, axes, found)]
+
+
 gather = linear(
     lambda x, *indices, axes: x[_position(x.ndim, axes, indices)],
     _gather_transpose,
     name="gather",
+    depends=_gather_depends,
     abstract=lambda x, *indices, axes: Aval(gathered_shape(x.shape, axes, [index.shape for index in indices]), x.dtype),
     into=_gather_into,
     samples=_gather_samples,
@@ -224,6 +238,19 @@ def _scatter_samples():
     return result
 
 
+def _scatter_depends(table, g, *indices, shape, axes):
+    """Along axes whose indices are not known it may go anywhere."""
+    values = [index.value for index in indices]
+    unknown = [axis for axis, value in zip(axes, values, strict=True) if value is None]
+    if unknown:
+        table.note("where it adds is known only when it runs")
+    small = tuple(1 if axis in unknown else size for axis, size in enumerate(shape))
+    found = [np.zeros(i.aval.shape, int) if v is None else v for i, v in zip(indices, values, strict=True)]
+    targets = dependence.places(small)
+    union = table.grouped(targets[_position(len(shape), axes, found)], g.ids, targets.size).reshape(small)
+    return np.broadcast_to(union, shape)
+
+
 scatter_add = linear(
     _scatter_add,
     lambda cotangent, g, *indices, wanted, shape, axes: (
@@ -231,6 +258,7 @@ scatter_add = linear(
         *[None] * len(indices),
     ),
     name="scatter_add",
+    depends=_scatter_depends,
     abstract=lambda g, *indices, shape, axes: Aval(shape, g.dtype),
     into=_scatter_into,
     samples=_scatter_samples,

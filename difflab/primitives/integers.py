@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import examples
+from . import dependence, examples
 from .batching import broadcasting
 from .constructors import general, linear
 from .kernel_texts import of_kinds
@@ -44,6 +44,7 @@ ldexp = linear(
     np.ldexp,
     lambda g, x, n, wanted: (unbroadcast(ldexp(g, n), x.shape) if wanted[0] else None, None),
     name="ldexp",
+    depends=dependence.of_operands(True, False),
     abstract=lambda x, n: Aval(broadcast_shapes(x.shape, n.shape), x.dtype),
     into=lambda avals: Call(np.ldexp, (Operand(0), Operand(1), OUT)),
     flops=lambda avals, out: float(out.size),

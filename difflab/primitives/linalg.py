@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from ..arrays import linalg_errors
+from . import dependence, examples
 from . import exact_matrices as exact
-from . import examples
 from .batching import spread_lanes, stacked
 from .complexes import real_dtype
 from .constructors import general
@@ -103,6 +103,7 @@ inverse = general(
     lambda tangents, y, a, **params: -matmul(matmul(y, tangents[0]), y),
     lambda g, y, a, wanted, **params: (-matmul(matmul(swap(y), g), swap(y)) if wanted[0] else None,),
     name="inverse",
+    depends=dependence.whole_stack(2, 2),
     abstract=_same,
     into=filling(_inverse),
     device=_inverse_device,
@@ -144,11 +145,19 @@ def _solve_on_device(xp, a, b):
     return xp.linalg.solve(a, b if b.shape[:-2] == stack else xp.broadcast_to(b, (*stack, *b.shape[-2:])))
 
 
+def _solve_depends(table, a, b):
+    """Each column of the result depends on the matrix and on its own right-hand side."""
+    ndim = b.ids.ndim
+    matrices = table.along(a.ids, (a.ids.ndim - 2, a.ids.ndim - 1), keep=True)
+    return table.elementwise(matrices, table.along(b.ids, (ndim - 2,), keep=True))
+
+
 solve = general(
     np.linalg.solve,
     _solve_jvp,
     _solve_vjp,
     name="solve",
+    depends=_solve_depends,
     abstract=_solve_abstract,
     into=filling(np.linalg.solve),
     device=_raising(_solve_on_device, SINGULAR),
@@ -198,6 +207,7 @@ cholesky = general(
     _cholesky_jvp,
     _cholesky_vjp,
     name="cholesky",
+    depends=dependence.whole_stack(2, 2),
     abstract=_same,
     into=filling(np.linalg.cholesky),
     device=_raising(lambda xp, a: xp.linalg.cholesky(a), "Matrix is not positive definite"),
@@ -255,11 +265,17 @@ def _pinv_batch(size, flags, a, rcond):
     return stacked("pinv", 2, 0)(size, (True, flags[1]), spread_lanes(size, flags[0], a), rcond)
 
 
+def _pinv_depends(table, a, rcond):
+    """The cut has no derivative."""
+    return dependence.whole_stack(2, 2)(table, a)
+
+
 pinv = general(
     np.linalg.pinv,
     _pinv_jvp,
     _pinv_vjp,
     name="pinv",
+    depends=_pinv_depends,
     abstract=_pinv_abstract,
     into=filling(np.linalg.pinv),
     device=_pinv_on_device,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from . import dependence, examples, neural_kernels
 from . import exact_rules as exact
-from . import examples, neural_kernels
 from .batching import spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, zeros
@@ -52,6 +52,12 @@ def _fold(g, *, size, stride, shape):
     out = zeros(shape, g)
     _fold_add(g, out, stride)
     return out
+
+
+def _fold_depends(table, g, *, size, stride, shape):
+    targets = dependence.places(shape)
+    inside = _windows(targets, size=size, stride=stride)
+    return table.grouped(inside, g.ids, targets.size).reshape(shape)
 
 
 def _fold_into(avals, *, size, stride, shape):
@@ -104,6 +110,7 @@ fold = linear(
         windows(cotangent, size=size, stride=stride) if wanted[0] else None,
     ),
     name="fold",
+    depends=_fold_depends,
     examples=examples.images(3, "shape"),
     batch=_more_images("fold"),
     device=neural_kernels.fold,
@@ -251,6 +258,23 @@ def _linear_pool_samples(shaped_like):
     return result
 
 
+def _max_pool_depends(table, x, *, size, stride):
+    return table.along(_windows(x.ids, size=size, stride=stride), (3, 4))
+
+
+def _pool_select_depends(table, t, x, y, *, size, stride):
+    """Which element of a window it takes is not looked up."""
+    return _max_pool_depends(table, t, size=size, stride=stride)
+
+
+def _pool_route_depends(table, g, x, y, *, size, stride):
+    """Each element gets what any window that holds it may hand to it."""
+    targets = dependence.places(x.ids.shape)
+    inside = _windows(targets, size=size, stride=stride)
+    ids = np.broadcast_to(g.ids[:, :, :, None, None], inside.shape)
+    return table.grouped(inside, ids, targets.size).reshape(targets.shape)
+
+
 max_pool = general(
     _max_pool,
     lambda tangents, y, x, size, stride: pool_select(tangents[0], x, y, size=size, stride=stride),
@@ -258,6 +282,7 @@ max_pool = general(
         pool_route(cotangent, x, y, size=size, stride=stride) if wanted[0] else None,
     ),
     name="max_pool",
+    depends=_max_pool_depends,
     examples=examples.images(3),
     batch=_more_images("max_pool"),
     device=neural_kernels.max_pool,
@@ -276,6 +301,7 @@ pool_select = linear(
         None,
     ),
     name="pool_select",
+    depends=_pool_select_depends,
     examples=examples.images(3),
     batch=_more_images("pool_select"),
     device=neural_kernels.pool_select,
@@ -294,6 +320,7 @@ pool_route = linear(
         None,
     ),
     name="pool_route",
+    depends=_pool_route_depends,
     examples=examples.images(3),
     batch=_more_images("pool_route"),
     device=neural_kernels.pool_route,

@@ -120,6 +120,9 @@ class Primitive:
     to; ``xp`` is ``cupy``.  A rule with a keyword ``out`` fills the array given there.  ``kernel`` is one element of
     the result as text that C++ and Python read alike: a template such as ``"tanh({0})"``, or a function of the
     operands' avals and the metadata that gives one (``language.py``).
+    ``depends(table, *operands, **params)`` says for sparsity patterns which elements of the result may move with which
+    of the operands (``dependence.py``); a string is the reason why each is taken to move with all of them, and so it is
+    where nobody said.  What has no derivative depends on nothing.
     """
 
     name: str
@@ -142,6 +145,7 @@ class Primitive:
     examples: Callable | str | None = None
     device: Callable | None = None
     kernel: Callable | str | None = None
+    depends: Callable | str | None = None
     arity: int = 1
 
     def __call__(self, *operands: Any, **params: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import exact_order, examples
+from . import dependence, exact_order, examples
 from . import exact_rules as exact
 from .batching import over_axes, over_axis
 from .constructors import general, linear
@@ -48,6 +48,7 @@ sum = linear(
     lambda x, *, axes: np.add.reduce(x, axis=axes),
     _sum_transpose,
     name="sum",
+    depends=dependence.over_axes,
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
     into=lambda avals, axes: Call(ADD_REDUCE, (Operand(0), axes, None, OUT)),
     flops=lambda avals, out, axes: float(avals[0].size),
@@ -87,6 +88,7 @@ prod = general(
     _prod_jvp,
     _prod_vjp,
     name="prod",
+    depends=dependence.over_axes,
     abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
     into=lambda avals, axes: Call(MULTIPLY_REDUCE, (Operand(0), axes, None, OUT)),
     exact=exact_order.prod,
@@ -129,6 +131,7 @@ def _extreme(name, reduce, rule):
         _extreme_jvp,
         _extreme_vjp,
         name=name,
+        depends=dependence.over_axes,
         abstract=lambda x, axes: Aval(_reduced(x, axes), x.dtype),
         into=lambda avals, axes: Call(reduce, (Operand(0), axes, None, OUT)),
         exact=rule,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import dependence, examples, scan_kernels
 from . import exact_order as exact
-from . import examples, scan_kernels
 from .batching import over_axis, spread_lanes
 from .constructors import general, linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, literal
@@ -73,6 +73,7 @@ cumsum = linear(
         cumsum(cotangent, axis=axis, reverse=not reverse) if wanted[0] else None,
     ),
     name="cumsum",
+    depends=dependence.running,
     abstract=_same,
     into=_sums_into,
     flops=lambda avals, out, axis, reverse: float(out.size),
@@ -134,11 +135,20 @@ def _recurrence_samples():
     return [((a, b), {"axis": axis, "reverse": reverse}) for axis in (0, 1) for reverse in (False, True)]
 
 
+def _recurrence_depends(table, a, b, *, axis, reverse):
+    """The first factor multiplies nothing."""
+    factors = np.array(a.ids)
+    first = -1 if reverse else 0
+    np.moveaxis(factors, axis, 0)[first : first + 1 or None] = 0
+    return table.running(table.elementwise(factors, b.ids), axis, reverse)
+
+
 recurrence = general(
     _recurrence,
     _recurrence_jvp,
     _recurrence_vjp,
     name="recurrence",
+    depends=_recurrence_depends,
     abstract=lambda a, b, axis, reverse: Aval(b.shape, b.dtype),
     into=_recurrence_into,
     exact=exact.recurrence,
@@ -168,6 +178,7 @@ cumprod = general(
     _cumprod_jvp,
     _cumprod_vjp,
     name="cumprod",
+    depends=dependence.running,
     abstract=_same,
     into=_products_into,
     exact=exact.cumprod,
@@ -206,6 +217,7 @@ def _running(name, accumulate, rule):
         _running_jvp,
         _running_vjp,
         name=name,
+        depends=dependence.running,
         abstract=_same,
         into=lambda avals, axis: Call(accumulate, (Operand(0), axis, None, OUT)),
         exact=rule,
@@ -259,11 +271,17 @@ def _slide(a, v):
     return np.convolve(a, v[::-1], "valid")  # no conjugate, unlike np.correlate
 
 
+def _slide_depends(table, a, v):
+    windows = np.lib.stride_tricks.sliding_window_view(a.ids, v.ids.shape[0])
+    return table.elementwise(table.along(windows, (1,)), table.along(v.ids, (0,), keep=True))
+
+
 slide = general(
     _slide,
     _slide_jvp,
     _slide_vjp,
     name="slide",
+    depends=_slide_depends,
     abstract=lambda a, v: Aval((a.shape[0] - v.shape[0] + 1,), a.dtype),
     exact=exact.slide,
     flops=lambda avals, out: 2.0 * out.size * avals[1].size,

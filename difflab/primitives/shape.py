@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import copy_kernels, examples
+from . import copy_kernels, dependence, examples
 from .batching import spread_lanes, widen
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand, unbroadcast
@@ -97,6 +97,7 @@ concatenate = linear(
     lambda *arrays, axis: np.concatenate(arrays, axis=axis),
     _concatenate_transpose,
     name="concatenate",
+    depends=dependence.moved(lambda *arrays, axis: np.concatenate(arrays, axis)),
     abstract=_concatenate_abstract,
     into=_concatenate_into,
     examples=examples.beside_axis,
@@ -145,6 +146,7 @@ pad = linear(
     _pad,
     _pad_transpose,
     name="pad",
+    depends=dependence.moved(_pad),
     abstract=lambda x, widths: Aval(
         tuple(low + size + high for (low, high), size in zip(widths, x.shape, strict=True)), x.dtype
     ),

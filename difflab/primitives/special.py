@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import namespace, special_function, special_functions
 from ..errors import UnsupportedError, user_location
-from . import device_rules, examples
+from . import dependence, device_rules, examples
 from . import elementwise as e
 from . import exact_special as exact
 from .choices import equal, greater, logical_and, sign, where
@@ -315,6 +315,7 @@ def family(
         jvp,
         vjp,
         name=name,
+        depends=dependence.same,
         device=lambda xp, x, *, order=0: evaluate(x, order=order),
         abstract=lambda x, order=0: Aval(x.shape, x.dtype),
         exact=exact,

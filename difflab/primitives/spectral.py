@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from . import examples
+from . import dependence, examples
 from .complexes import COMPLEX, complex_dtype, real_dtype
 from .constructors import linear
 from .record import OUT, REGISTRY, Aval, Call, Operand
@@ -68,6 +68,7 @@ fft = linear(
         _part(fft(g, axes=axes, norm=norm, inverse=inverse), x) if wanted[0] else None,
     ),
     name="fft",
+    depends=dependence.mixing_axes,
     abstract=lambda x, axes, norm, inverse: Aval(x.shape, complex_dtype(x.dtype)),
     into=_fft_into,
     flops=lambda avals, out, axes, norm, inverse: _work(out.size, tuple(out.shape[axis] for axis in axes)),
@@ -106,6 +107,7 @@ rfft = linear(
     lambda x, *, axis, norm: np.fft.rfft(x, axis=axis, norm=norm),
     _rfft_transpose,
     name="rfft",
+    depends=dependence.mixing_axis,
     abstract=lambda x, axis, norm: Aval(_resized(x, axis, x.shape[axis] // 2 + 1), complex_dtype(x.dtype)),
     into=lambda avals, axis, norm: Call(np.fft.rfft, (Operand(0), None, axis, norm, OUT)),
     flops=lambda avals, out, axis, norm: _work(out.size, (avals[0].shape[axis],)),
@@ -141,6 +143,7 @@ irfft = linear(
     lambda x, *, n, axis, norm: np.fft.irfft(x, n, axis, norm),
     _irfft_transpose,
     name="irfft",
+    depends=dependence.mixing_axis,
     abstract=lambda x, n, axis, norm: Aval(_resized(x, axis, n), real_dtype(x.dtype)),
     into=lambda avals, n, axis, norm: Call(np.fft.irfft, (Operand(0), n, axis, norm, OUT)),
     flops=lambda avals, out, n, axis, norm: _work(out.size, (n,)),

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..builder import aval_of
-from ..primitives import REGISTRY
+from ..primitives import REGISTRY, dependence
 from ..primitives.batching import spread_lanes
 from ..primitives.constructors import general
 from ..primitives.record import OUT, Aval, Call, Operand, Traced
@@ -164,6 +164,25 @@ def _flops(avals, out, *, inner, params, flags, size):
     return size * record_of(inner).flops(of_one_lane(avals, flags), one, **options_of(params))
 
 
+def _depends(table, *operands, inner, params, flags, size):
+    """Lane by lane, by the inner primitive's rule."""
+    rule, options = record_of(inner).depends, options_of(params)
+    if record_of(inner).jvp is None:
+        return dependence.nothing()
+    avals = [operand.aval for operand in operands]
+    one = record_of(inner).abstract(*of_one_lane(avals, flags), **options)
+    if not callable(rule):
+        table.note(rule or f"{inner} has no rule that says which elements depend on which")
+        pairs = zip(operands, flags, strict=True)
+        union = table.elementwise(*[table.along(x.ids, range(int(flag), x.ids.ndim)) for x, flag in pairs])
+        return union.reshape((*union.shape, *(1,) * len(one.shape)))
+    rows = []
+    for lane in range(size):
+        seen = [operand.lane(lane) if flag else operand for operand, flag in zip(operands, flags, strict=True)]
+        rows.append(np.broadcast_to(rule(table, *seen, **options), one.shape))
+    return np.stack(rows)
+
+
 def _samples():
     grid = np.sin(1.3 * np.arange(1.0, 13.0))
     return [
@@ -187,6 +206,7 @@ lanes = general(
     _jvp,
     _vjp,
     name="lanes",
+    depends=_depends,
     abstract=_abstract,
     into=_into,
     flops=_flops,
