@@ -20,8 +20,17 @@ _HOMES = {
     "vjp": "operators",
     "jacobian": "jacobians",
     "hessian": "jacobians",
+    "jacobian_chunks": "chunked",
+    "JacobianChunk": "chunked",
+    "hessian_diagonal": "curvature",
+    "gauss_newton": "curvature",
+    "jacobian_operator": "linear_operators",
+    "hessian_operator": "linear_operators",
+    "gauss_newton_operator": "linear_operators",
     "hvp": "jacobians",
     "prepare": "operators",
+    "sparsity": "structure",
+    "Sparsity": "structure",
     "Prepared": "prepared",
     "Shape": "builder",
     "trace": "views",
@@ -71,8 +80,12 @@ if TYPE_CHECKING:
     from .builder import Shape as Shape
     from .checking.check import check as check
     from .checking.record import Check as Check
+    from .chunked import JacobianChunk as JacobianChunk
+    from .chunked import jacobian_chunks as jacobian_chunks
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
+    from .curvature import gauss_newton as gauss_newton
+    from .curvature import hessian_diagonal as hessian_diagonal
     from .errors import DifflabError as DifflabError
     from .harness.difference import diff_runs as diff_runs
     from .jacobians import hessian as hessian
@@ -81,6 +94,9 @@ if TYPE_CHECKING:
     from .lab import forecast as forecast
     from .lab import load as load
     from .lab import run as run
+    from .linear_operators import gauss_newton_operator as gauss_newton_operator
+    from .linear_operators import hessian_operator as hessian_operator
+    from .linear_operators import jacobian_operator as jacobian_operator
     from .nn import stop_gradient as stop_gradient
     from .operators import gradient as gradient
     from .operators import jvp as jvp
@@ -91,6 +107,8 @@ if TYPE_CHECKING:
     from .prepared import Prepared as Prepared
     from .recommendation import Recommendation as Recommendation
     from .recommendation import recommend as recommend
+    from .structure import Sparsity as Sparsity
+    from .structure import sparsity as sparsity
     from .training import Descent as Descent
     from .training import descend as descend
     from .views import Trace as Trace

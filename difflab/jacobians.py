@@ -8,6 +8,8 @@ from typing import Any
 from .backends import by_shape, resolve
 from .backends.protocol import Backend
 from .backends.ways import require
+from .chunked import within
+from .compressed import sparse_derivative
 from .errors import InputError
 from .flat import require_scalar
 from .nesting import inside, lifted, ready
@@ -17,7 +19,14 @@ from .trees import LAYOUTS, hessian_tree, jacobian_tree, split_vector, vector_le
 
 
 def jacobian(
-    function: Callable, argnums: Any = 0, backend: str | Backend | None = None, layout: str = "numerator"
+    function: Callable,
+    argnums: Any = 0,
+    backend: str | Backend | None = None,
+    layout: str = "numerator",
+    *,
+    sparse: Any = False,
+    memory: str | int | None = None,
+    file: Any = None,
 ) -> Callable[..., Any]:
     """All partial derivatives of all outputs.
 
@@ -28,6 +37,15 @@ def jacobian(
             and "reverse" elsewhere.
         layout: "numerator": the output's containers outside, the argument's inside, leaves of shape out + in;
             "denominator": the argument's containers outside, the output's inside, leaves of shape in + out.
+        sparse: ``True`` finds which outputs may depend on which inputs, and reads the entries off few products (Curtis,
+            Powell and Reid, 1974); leaves are then ``scipy.sparse.csr_array`` of shape (out.size, in.size), for
+            "denominator" (in.size, out.size).  A pattern of one's own (what ``dl.sparsity`` gives, a SciPy matrix or a
+            boolean array) does so for functions that cannot be traced as well; it is trusted: entries outside of it
+            are folded into others.
+        memory: the evaluation, result included, holds at most so many bytes of arrays: bytes, or a text such as
+            "200 MB"; with ``file`` the result is not in memory and does not count.
+        file: path of a new ``.npy`` file, to which the result is written chunk by chunk; of a result
+            of several blocks that of a new folder, with a file for each.  What comes back are read-only ``np.memmap``.
 
     Returns:
         A function of the same arguments.  A leaf has its variable's dtype, complex where the output is complex; it is
@@ -35,6 +53,7 @@ def jacobian(
 
     Raises:
         InputError, TraceError, UnsupportedError: when it is called, in a sentence.
+        ForecastError: it does not fit into ``memory``, or onto the disk.
 
     Example:
         >>> import numpy as np
@@ -48,9 +67,15 @@ def jacobian(
     if chosen is not None:
         require(chosen, "jacobian")
     require_argnums(argnums, function, "jacobian")
+    if memory is not None or file is not None:
+        if sparse is not False:
+            raise InputError("jacobian: sparse= stands without memory= and file=, which are for the dense matrix")
+        return within("jacobian", function, argnums, chosen, memory, file, layout)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
+        if sparse is not False:
+            return sparse_derivative(chosen, made, flat, bound, nested, sparse, "jacobian", layout)
         doing = by_shape(made.tape, bound.wrt) if chosen is None else chosen
         if nested:
             leaves = lifted(made.tape, bound.leaves)
@@ -63,13 +88,26 @@ def jacobian(
     return run
 
 
-def hessian(function: Callable, argnums: Any = 0, backend: str | Backend = "reverse") -> Callable[..., Any]:
+def hessian(
+    function: Callable,
+    argnums: Any = 0,
+    backend: str | Backend = "reverse",
+    *,
+    sparse: Any = False,
+    memory: str | int | None = None,
+    file: Any = None,
+) -> Callable[..., Any]:
     """All second derivatives of a scalar function.
 
     Args:
         function: plain NumPy function with one real output of shape ().
         argnums: position of the argument to differentiate, or a tuple of positions.
         backend: a name or a backend value.
+        sparse: ``True`` finds which pairs of inputs may have a second derivative, and reads the entries off few
+            products (Coleman and Moré, 1984); leaves are then ``scipy.sparse.csr_array`` of shape (first.size,
+            second.size).  A pattern of one's own is trusted, as for ``dl.jacobian``.
+        memory: at most so many bytes of arrays, as for ``dl.jacobian``.
+        file: path of a new file or folder for the result, as for ``dl.jacobian``.
 
     Returns:
         A function of the same arguments that returns a tree of trees: for each leaf of ``args[argnums]`` a tree in its
@@ -87,10 +125,16 @@ def hessian(function: Callable, argnums: Any = 0, backend: str | Backend = "reve
     chosen = resolve(backend)
     require(chosen, "hessian")
     require_argnums(argnums, function, "hessian")
+    if memory is not None or file is not None:
+        if sparse is not False:
+            raise InputError("hessian: sparse= stands without memory= and file=, which are for the dense matrix")
+        return within("hessian", function, argnums, chosen, memory, file)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
         require_scalar(found_outputs(made, flat, bound, nested), function, "hessian")
+        if sparse is not False:
+            return sparse_derivative(chosen, made, flat, bound, nested, sparse, "hessian")
         if nested:
             blocks = inside(chosen, made.tape, bound.wrt).hessian(lifted(made.tape, bound.leaves))
         else:

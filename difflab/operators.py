@@ -286,6 +286,7 @@ def prepare(
     backend: str | Backend | None = None,
     operator: str = "gradient",
     analytic: Callable[..., tuple[Any, Any]] | None = None,
+    sparse: Any = False,
     **kwargs: Any,
 ) -> Prepared:
     """Trace, check, transform and compile once, to run many times.
@@ -300,10 +301,14 @@ def prepare(
             that needs fewer passes.
         operator: "gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp" or "hessian".
         analytic: hand-derived gradient for backend "analytic", ``analytic(*args) -> (value, gradient)``.
+        sparse: for "jacobian" and "hessian", as there: ``True`` finds and colours the pattern once, and
+            ``p.jacobian`` and ``p.hessian`` return sparse matrices; a pattern of one's own is trusted.  Where the
+            pattern depends on integers or booleans among the arguments, it is found anew when those change.
         kwargs: keyword arguments of the function, never differentiated.
 
     Returns:
-        A ``Prepared``.
+        A ``Prepared``; of sparse ones ``stats`` has the ``nonzeros``, the ``products`` J s and r J, why the pattern or
+        the way is dense, and seconds.
 
     Raises:
         TraceError: also when the tape does not compute what the function computes.
@@ -314,6 +319,8 @@ def prepare(
         np.float64(8.0)
     """
     known(operator)
+    if sparse is not False and operator not in ("jacobian", "hessian"):
+        raise InputError(f"sparse= is for the operators 'jacobian' and 'hessian', and {operator!r} was to be prepared")
     if backend is None and operator != "jacobian":
         backend = "forward" if operator == "jvp" else "reverse"
     chosen = None if backend is None else resolve(backend)
@@ -327,6 +334,7 @@ def prepare(
         backend=chosen,
         operator=operator,
         analytic=analytic if chosen is None else _analytic_function(chosen, analytic),
+        sparse=sparse,
     )
 
 

@@ -16,6 +16,7 @@ from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
 from .backends.ways import require
 from .calls import Bound, bind, describe
+from .compressed import Matrices
 from .containers import flatten
 from .errors import GuardError
 from .execution.notes import settled
@@ -52,7 +53,8 @@ class Prepared:
     ``p.hvp(*args, vector)`` run as well where the backend can, all by the ``argnums`` that were given to ``prepare``.
     Arguments are live; what the function closes over was copied and stays as it was when prepared.  Arguments of
     another structure, shape, dtype or static value, or a branch that Python would take otherwise, are traced once
-    more and kept (``p.stats["traces"]`` counts).  It may be called from several threads.
+    more and kept (``p.stats["traces"]`` counts).  It may be called from several threads.  Prepared with ``sparse=``,
+    its Jacobians and Hessians are sparse; other integers that the pattern depends on get a pattern of their own.
 
     Example:
         >>> from difflab import prepare
@@ -71,6 +73,7 @@ class Prepared:
         backend: Backend | None,
         operator: str,
         analytic: Callable[..., tuple[Any, Any]] | None = None,
+        sparse: Any = False,
     ):
         if backend is not None:
             require(backend, operator)
@@ -82,11 +85,14 @@ class Prepared:
         self._programs: list[tuple[Any, tuple[Deduced, Function, Source]]] = []  # least recently used first
         self._lock = threading.Lock()
         self._traces = 0
+        self._matrices = None if sparse is False else Matrices(backend, sparse, operator)
         bound = bind(function, args, kwargs, argnums)
         state = _generator_state()
         source, flat = self._traced(bound)
         self._backend = by_shape(source.tape, bound.wrt) if backend is None else backend
         self._first, self._flat, _ = self._kept(bound, source, flat)
+        if backend is None and self._matrices is not None:
+            self._backend = self._first.backend
         self._bound = bound
         self._quick = QuickBinding(args, kwargs, bound)
         if state != _generator_state():
@@ -107,7 +113,8 @@ class Prepared:
     @property
     def stats(self) -> dict[str, Any]:
         """What is known of the programs: ``traces``, and the backend's own notes on the first one."""
-        return {"traces": self._traces, **settled(self._first.stats)}
+        sparse = {} if self._matrices is None else self._matrices.stats
+        return {"traces": self._traces, **settled(self._first.stats), **sparse}
 
     def _add(self, bound: Bound) -> tuple[Deduced, Function, Source]:
         return self._kept(bound, *self._traced(bound))
@@ -121,7 +128,10 @@ class Prepared:
         self._check(source, flat, bound)
         if self._of_one_number:
             self._require_scalar(flat, bound.leaves)
-        entry = (ready(self._backend, source, self._operator), flat, source)
+        if self._matrices is None:
+            entry = (ready(self._backend, source, self._operator), flat, source)
+        else:
+            entry = (self._matrices.prepared(source, flat), flat, source)
         if flat.structure is None:  # a backend that never called the function
             flat.call(bound.leaves)
         with self._lock:
@@ -280,6 +290,8 @@ class Prepared:
         """The Jacobian: the output's containers outside, the argument's inside, leaves of shape out + in."""
 
         def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
+            if self._matrices is not None:
+                return self._matrices.tree("jacobian", prepared, flat, bound, leaves)
             outputs, blocks = prepared.jacobian(leaves)
             return jacobian_tree(flat, bound, outputs, blocks)
 
@@ -343,6 +355,8 @@ class Prepared:
 
         def action(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
             self._require_scalar(flat, leaves, "hessian")
+            if self._matrices is not None:
+                return self._matrices.tree("hessian", prepared, flat, bound, leaves)
             return hessian_tree(bound, prepared.hessian(leaves))
 
         return self._run(args, kwargs, action)

@@ -122,19 +122,19 @@ def _along_variables(trees: Sequence[Any], bound: Bound, what: str, whose: str) 
     return [matched(leaf, bound.avals[i], what, device) for leaf, i in zip(leaves, bound.wrt, strict=True)]
 
 
-def split_vector(args: Sequence[Any], function: Callable) -> tuple[tuple[Any, ...], Any]:
-    """The arguments of a Hessian-vector product: those of the function, and the vector."""
+def split_vector(args: Sequence[Any], function: Callable, operator: str = "hvp") -> tuple[tuple[Any, ...], Any]:
+    """The arguments of a product with a vector: those of the function, and the vector."""
     if len(args) < 2:
         raise InputError(
-            f"hvp of {describe(function)} takes the positional arguments of {describe(function)} and after them the "
-            f"vector, and was given {len(args)} in all"
+            f"{operator} of {describe(function)} takes the positional arguments of {describe(function)} and after them "
+            f"the vector, and was given {len(args)} in all"
         )
     return tuple(args[:-1]), args[-1]
 
 
-def vector_leaves(vector: Any, bound: Bound, function: Callable) -> list[Any]:
-    """The vector of a Hessian-vector product as leaves, checked against the arguments to differentiate."""
-    where = f"hvp of {describe(function)}"
+def vector_leaves(vector: Any, bound: Bound, function: Callable, operator: str = "hvp") -> list[Any]:
+    """The vector of such a product as leaves, checked against the arguments to differentiate."""
+    where = f"{operator} of {describe(function)}"
     trees = (vector,) if bound.single else vector
     if not isinstance(trees, tuple | list) or len(trees) != len(bound.targets):
         raise InputError(f"{where}: the vector is a tuple of {len(bound.targets)}, one per entry of argnums")

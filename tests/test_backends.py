@@ -14,7 +14,7 @@ import pytest
 
 import difflab as dl
 from difflab import backends
-from difflab.backends.protocol import OPERATORS, Backend, Cost, Source
+from difflab.backends.protocol import MANY, OPERATORS, Backend, Cost, Source
 from difflab.containers import flatten, unflatten
 from difflab.errors import InputError, UnavailableError, UnsupportedError
 from difflab.operators import source
@@ -241,7 +241,7 @@ def test_backends_are_frozen_dataclasses_that_print_themselves(name: str):
 @pytest.mark.parametrize("name", backends.BUILT_IN)
 def test_capabilities_are_operators_that_work(name: str):
     backend = backends.find(name)
-    assert backend.capabilities <= {*OPERATORS, "nest", "black-box", "bare", "error-estimate"}
+    assert backend.capabilities <= {*OPERATORS, *MANY, "nest", "black-box", "bare", "error-estimate", "sizes"}
     if name == "analytic":
         backend = analytic(CASES["scalar"], 0)
     for operator in {"gradient", "value_and_gradient"} & backend.capabilities:

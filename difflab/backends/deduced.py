@@ -15,6 +15,7 @@ from ..arrays import as_array, copied, namespace
 from ..errors import UnsupportedError
 from ..primitives.complexes import block_dtype, real_dtype
 from ..primitives.record import Aval, Traced
+from .many import one_by_one
 from .protocol import Backend
 from .ways import require
 
@@ -196,9 +197,15 @@ class Deduced:
         self._wrt = wrt
         self._again = again
         self.stats: dict[str, Any] = prepared.stats
+        self.beside: dict[str, Any] = {}  # what others keep for as long as this is kept
         self.value = prepared.value
         if "value_and_gradient" in backend.capabilities:  # the one that is called in loops
             self.value_and_gradient = prepared.value_and_gradient
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, with its options."""
+        return self._backend
 
     def _source(self, operator: str) -> str:
         """What the operator is deduced from; "" where the backend has it."""
@@ -275,6 +282,30 @@ class Deduced:
             return values, columns(lambda unit: self._own.jvp(leaves, unit)[1], values, at)
         values, pullback = self.vjp(leaves)
         return values, rows(pullback, values, at)
+
+    # -------------------------------------------------------------------- many directions, as a leading axis
+
+    def jvps(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of the outputs along many directions, of which there is at least one."""
+        if "jvps" in self._backend.capabilities:
+            return self._own.jvps(leaves, tangents)
+        return one_by_one(lambda direction: self.jvp(leaves, direction)[1], tangents)
+
+    def pullbacks(self, leaves: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Cotangents of the leaves for many of the outputs."""
+        if "pullbacks" in self._backend.capabilities:
+            return self._own.pullbacks(leaves, cotangents)
+        return one_by_one(self.vjp(leaves)[1], cotangents)
+
+    def hvps(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The Hessian's products with many vectors."""
+        if "hvps" in self._backend.capabilities:
+            return self._own.hvps(leaves, vectors)
+        return one_by_one(lambda vector: self.hvp(leaves, vector), vectors)
+
+    def sizes(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """How far coordinates are to go when they are moved together, where that matters to the backend."""
+        return self._own.sizes(leaves) if "sizes" in self._backend.capabilities else None
 
     def error_estimate(self, leaves: Sequence[Any]) -> list[Any]:
         """The estimated error of every entry of the gradient, where the backend declares that it has one."""

@@ -81,6 +81,8 @@ class Finite:
         object.__setattr__(self, "bounds", check_bounds(self.bounds))
         if self.plan.levels > 1:
             object.__setattr__(self, "capabilities", self.capabilities | {"error-estimate"})
+        if self.bounds is None:  # near a bound each coordinate has to find its own way
+            object.__setattr__(self, "capabilities", self.capabilities | {"sizes"})
         check_chunk("Finite", self.chunk)
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import transforms
@@ -15,6 +15,7 @@ from ..execution.parts import Function, Parts, parts_of
 from ..tape import Tape
 from ..transforms.coordinates import Coordinates, Run, diagonal
 from ..transforms.second_order import avals_of, outputs_of
+from .many import Many
 from .protocol import OPERATORS, SECOND_ORDER, Cost, Source, Work
 from .sweeps import (
     Pairs,
@@ -45,7 +46,7 @@ class Forward:
     chunk: str | int = "auto"
     name: str = field(default="forward", init=False, repr=False)
     family: str = field(default="forward", init=False, repr=False)
-    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest")), init=False, repr=False)
+    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest", "jvps")), init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_chunk("Forward", self.chunk)
@@ -117,6 +118,16 @@ def _columns(tape: Tape, wrt: tuple[int, ...]) -> Function:
     return Function(lane, wrt, True, tuple(range(len(tape.outputs))))
 
 
+def _tangents(wrt: tuple[int, ...]) -> Callable[[Tape], Tape]:
+    """The tape of the tangents alone."""
+
+    def lane(recorded: Tape) -> Tape:
+        derived = transforms.jvp(recorded, wrt)
+        return replace(derived, outputs=derived.outputs[len(recorded.outputs) :])
+
+    return lane
+
+
 def _curvature(wrt: tuple[int, ...]) -> Callable[[Tape], Tape]:
     return lambda recorded: transforms.curvature(recorded, wrt)
 
@@ -132,8 +143,9 @@ class PreparedForward:
         self._sweeps: dict[str, Chunked] = {}
         self._parts: Parts | None = None
         self._runners: dict[str, Runner] = {}
-        if operator == "jvp":
-            passes, notes = 1, self._runner("jvp").stats
+        self._many: Many | None = None
+        if operator in ("jvp", "jvps"):
+            passes, notes = 1, {} if operator == "jvps" else self._runner("jvp").stats
         else:
             sweep = self._sweep(operator) if operator in SECOND_ORDER else self._first_order()
             passes, notes = sweep.directions, sweep.stats
@@ -181,6 +193,15 @@ class PreparedForward:
         results = self._runner("jvp").run([*leaves, *tangents])
         half = len(self._source.tape.outputs)
         return results[:half], results[half:]
+
+    def jvps(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Tangents along many directions, chunk by chunk; the outputs themselves are not asked for."""
+        if self._many is None:
+            source, outputs = self._source, outputs_of(self._source.tape)
+            self._many = Many(
+                source, _tangents(source.wrt), ("jvps", source.wrt), self._variables, outputs, self._backend.chunk
+            )
+        return self._many.run(leaves, tangents)
 
     def _columns(self, leaves: Sequence[Any]) -> Iterator[tuple[list[Run], list[Any]]]:
         """(runs, results) of every chunk, along the unit tangents."""

@@ -245,6 +245,10 @@ class PreparedFinite:
             self._add(slopes, around, *band())
         return around.centre.outputs, slopes
 
+    def sizes(self, leaves: Sequence[Any]) -> list[Any]:
+        """How far each coordinate is to go along a vector that moves many: as its own step does, to a power of two."""
+        return [self._around.size(leaves[i]) for i in self._source.wrt]
+
     def _add(self, slopes: Sequence[np.ndarray], around: Around, moves: Moves, parts: Sequence[np.ndarray]) -> None:
         """Add the quotients along the parts of a tangent."""
         levels = []

@@ -15,6 +15,8 @@ from ..tape import Tape
 
 OPERATORS = ("gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hvp", "hessian")
 SECOND_ORDER = ("hvp", "hessian")
+MANY = ("jvps", "pullbacks", "hvps")
+"""Products along many directions at once, which a backend may declare besides."""
 
 
 class Work(NamedTuple):
@@ -185,6 +187,34 @@ class Estimating(Protocol):
         ...
 
 
+class ManyDirections(Protocol):
+    """What a ``Prepared`` has besides, each where its backend declares the capability of that name.
+
+    Directions are given, and products returned, with a leading axis of lanes, of which there is at least one.
+    A backend declares what costs about one evaluation a lane.
+    """
+
+    def jvps(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of the outputs."""
+        ...
+
+    def pullbacks(self, leaves: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """One cotangent per differentiated leaf, of every lane."""
+        ...
+
+    def hvps(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The Hessian of the scalar output times the vectors of every lane."""
+        ...
+
+
+class Sizes(Protocol):
+    """What a ``Prepared`` has besides, where its backend declares the capability "sizes"."""
+
+    def sizes(self, leaves: Sequence[Any]) -> list[Any]:
+        """How far coordinates are to go when they are moved together: powers of two, one array per leaf."""
+        ...
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A way of differentiating."""
@@ -201,7 +231,10 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The operators that it does itself, and "nest", "black-box", "bare", "error-estimate"; declared, not tried."""
+        """The operators that it does itself, declared, not tried.
+
+        Besides "nest", "black-box", "bare", "error-estimate", "sizes" and those of ``MANY``.
+        """
         ...
 
     def unavailable(self) -> str | None:

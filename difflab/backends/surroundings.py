@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import as_array, copied, namespace, placed, to_host
+from ..primitives.complexes import real_dtype
 from ..primitives.record import Aval
 from ..transforms.coordinates import Coordinates
 from .limits import Limits, smallest
@@ -178,6 +179,15 @@ class Surroundings:
         return lines
 
     # -------------------------------------------------------------------- along vectors
+
+    def size(self, leaf: Any) -> Any:
+        """The powers of two below the sizes of the automatic steps, max(|x|, 1); a given step has ones."""
+        x = as_array(leaf)
+        xp, real = namespace(x), real_dtype(x.dtype)
+        if self._step != "auto":
+            return xp.ones(x.shape, real)
+        size = xp.fmax(xp.abs(x), 1)
+        return xp.exp2(xp.floor(xp.log2(xp.where(xp.isfinite(size), size, 1)))).astype(real)
 
     def bands(self, around: Around, vectors: Sequence[Any]) -> list[Callable[[], tuple[Moves, list[np.ndarray]]]]:
         """The vectors in parts whose coordinates need steps of about one size: how to move along each, and the part.

@@ -105,7 +105,7 @@ def _one_sided(matrix: Csr, mirror: np.ndarray, colours: np.ndarray) -> np.ndarr
     """
     rank = np.empty(matrix.shape[0], np.int64)
     rank[np.argsort(-matrix.counts, kind="stable")] = np.arange(matrix.shape[0])
-    for attempt in range(min(ROUNDS, 1 + VISITS // (VISIT * max(len(matrix.indices), 1)))):
+    for attempt in range(min(ROUNDS, VISITS // (VISIT * max(len(matrix.indices), 1)))):
         here = separated(matrix, colours)
         needed = here & (~here[mirror] | (rank[matrix.indices] <= rank[matrix.rows]))
         colours = first_fit(matrix, needed[mirror], by_classes(colours, attempt))

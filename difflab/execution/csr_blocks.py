@@ -69,11 +69,3 @@ def blocks_of(pattern: Pattern, indptr: np.ndarray, indices: np.ndarray) -> list
         table.append(row)
         top += output.size
     return table
-
-
-def symmetric(indptr: np.ndarray, indices: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A pattern united with its transpose."""
-    owners = np.repeat(np.arange(n), np.diff(indptr))
-    places = np.unique(np.concatenate([owners * n + indices, indices.astype(np.int64) * n + owners]))
-    owners, indices = np.divmod(places, max(n, 1))
-    return np.searchsorted(owners, np.arange(n + 1)), indices

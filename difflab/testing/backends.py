@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends import resolve
-from ..backends.protocol import OPERATORS, Backend, Cost
+from ..backends.protocol import MANY, OPERATORS, Backend, Cost
 from ..backends.reverse import Reverse
 from ..containers import flatten, same, unflatten
 from ..errors import InputError, UnsupportedError
 from ..operators import prepare, source
 from .faults import Faults, Report, near, same_bits
 
-OTHERS = frozenset({"nest", "black-box", "bare", "error-estimate"})
+OTHERS = frozenset({"nest", "black-box", "bare", "error-estimate", "sizes", *MANY})
 
 
 class Loss(NamedTuple):

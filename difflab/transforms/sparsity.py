@@ -251,11 +251,19 @@ def hessian_pattern(
     """
     slopes = simplify(gradient(tape, wrt))
     found = jacobian_pattern(replace(slopes, outputs=slopes.outputs[1:]), wrt, leaves, limit=limit)
-    return _symmetric(found, limit)
+    return symmetric(found, limit)
 
 
-def _symmetric(found: Pattern, limit: int) -> Pattern:
-    """The union of a square pattern with its transpose; rows of too many entries for that all get one set."""
+def symmetric(found: Pattern, limit: int = ENTRIES) -> Pattern:
+    """The union of a square pattern with its transpose.
+
+    Args:
+        found: as many rows as columns.
+        limit: with more entries, all rows that have any get one set, and a note says so.
+
+    Returns:
+        The pattern, symmetric.
+    """
     count = found.shape[0]
     if found.nnz > limit:
         filled = np.diff(found.indptr)[found.rows] > 0
@@ -279,4 +287,4 @@ def _symmetric(found: Pattern, limit: int) -> Pattern:
     )
 
 
-__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern"]
+__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern", "symmetric"]
