@@ -30,7 +30,7 @@ from .flat import Function
 from .nesting import complete, ready
 from .primitives.record import Aval
 from .structure import Sparsity, pattern_of
-from .transforms.sparsity import Pattern, hessian_pattern, jacobian_pattern, symmetric
+from .transforms.sparsity import Pattern, hessian_pattern, jacobian_pattern, symmetric, unstopped
 from .trees import by_variable
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 PRICES = (1.0, 1.5)
 """What a product J s and a product r J cost by forward and by reverse mode, relative to each other."""
-ENTRY = 24
-"""Bytes of an entry and of where it is: its number, its column, and its place among the products."""
+ENTRY = 40
+"""Bytes of an entry while the matrix is made: its number, its column, its place among the products (measured)."""
 PATTERNS = 8
 """A prepared program keeps its matrices for so many values of the integers on which the pattern depends."""
 
@@ -145,15 +145,20 @@ def _compressed(
     else:
         if kinds.push is None and kinds.pull is None:
             return None, f"{name}gives no products with a Jacobian but through the whole of it"
-        found = compress(
-            indptr, indices, (m, n), push=kinds.push is not None, pull=kinds.pull is not None, price=PRICES
-        )
+        push, pull = kinds.push is not None, kinds.pull is not None
+        if push and pull and _both_complex(pattern):
+            push, pull = n <= m, n > m  # they differ where an output is not holomorphic: one of them, as when dense
+        found = compress(indptr, indices, (m, n), push=push, pull=pull, price=PRICES)
     if (found.n_columns >= n > 1 and not found.n_rows) or (found.n_rows >= m > 1 and not found.n_columns):
         return None, f"no product is saved: {n if found.n_columns else m} are needed, one for each coordinate"
     what = f"is read off {found.n_columns:,} products J s and {found.n_rows:,} products r J"
     widest = max([aval.dtype.itemsize for aval in (*pattern.outputs, *pattern.variables)])
     _require_room(operator, (m, n), what, (found.n_columns * m + found.n_rows * n) * widest, pattern.notes)
     return found, ""
+
+
+def _both_complex(pattern: Pattern) -> bool:
+    return all(any(one.dtype.kind == "c" for one in avals) for avals in (pattern.outputs, pattern.variables))
 
 
 def _require_room(operator: str, shape: tuple[int, int], what: str, nbytes: int, notes: Sequence[str]) -> None:
@@ -171,7 +176,9 @@ def _require_room(operator: str, shape: tuple[int, int], what: str, nbytes: int,
 # ------------------------------------------------------------------------------------ patterns
 
 
-def found_pattern(source: Source, flat: Function, leaves: Sequence[Any], given: Any, operator: str) -> Pattern:
+def found_pattern(
+    backend: Backend | None, source: Source, flat: Function, leaves: Sequence[Any], given: Any, operator: str
+) -> Pattern:
     """The user's own pattern, or the one that the tape has at these leaves.
 
     Raises:
@@ -183,18 +190,36 @@ def found_pattern(source: Source, flat: Function, leaves: Sequence[Any], given: 
             tape = source.tape
         except Exception as error:  # whatever a black box does not like about traced arrays
             raise UnsupportedError(
-                f"{describe(flat.function)} cannot be traced, so that the pattern of its {operator} is not known; give "
-                "your own, as in sparse=scipy.sparse.csr_array(...)"
+                f"{describe(flat.function)} cannot be traced (dl.sparsity says why), so that the pattern of its "
+                f"{operator} is not known; give your own, as in sparse=scipy.sparse.csr_array(...)"
             ) from error
+        if backend is not None and "black-box" in backend.capabilities:
+            tape = unstopped(tape)  # it sees no rules of differentiation
         return (hessian_pattern if operator == "hessian" else jacobian_pattern)(tape, source.wrt, leaves)
-    if isinstance(given, Sparsity) and given.operator != operator:
-        raise InputError(f"sparse= of a {operator} was given the pattern of a {given.operator}")
+    if isinstance(given, Sparsity):
+        _require_same(given, leaves, operator)
     if not flat.found:
         flat.call(leaves)
     variables = [Aval(source.example[i].shape, source.example[i].dtype) for i in source.wrt]
     if operator == "hessian":
         return symmetric(pattern_of(given, variables, variables))
     return pattern_of(given, flat.found, variables)
+
+
+def _require_same(given: Sparsity, leaves: Sequence[Any], operator: str) -> None:
+    """A pattern that was found is that of the same operator and of the same integers.
+
+    Raises:
+        InputError: it is another.
+    """
+    if given.operator != operator:
+        raise InputError(f"sparse= of a {operator} was given the pattern of a {given.operator}")
+    for place, name, value in zip(given.pattern.looked_at, given.looked_at, given.values, strict=True):
+        if not np.array_equal(to_host(leaves[place]), value):
+            raise InputError(
+                f"the pattern given as sparse= was found for other values of {name}; find it again with dl.sparsity, "
+                "or write sparse=True"
+            )
 
 
 def sparse_tree(flat: Function, bound: Bound, blocks: Sequence[Sequence[Any]], operator: str, layout: str) -> Any:
@@ -248,7 +273,7 @@ def sparse_derivative(
     """
     if nested:
         refuse_traced(operator)
-    pattern = found_pattern(source, flat, bound.leaves, given, operator)
+    pattern = found_pattern(backend, source, flat, bound.leaves, given, operator)
     matrix = Matrix(backend, source, pattern, operator)
     blocks = matrix.filled(bound.leaves, turned=layout == "denominator")
     if flat.structure is None:
@@ -324,7 +349,7 @@ class Matrices:
         """A matrix with its pattern at the leaves, and the seconds that took."""
         began = time.perf_counter()
         given = self._given if operator == self._operator else True
-        pattern = found_pattern(source, flat, leaves, given, operator)
+        pattern = found_pattern(self._backend, source, flat, leaves, given, operator)
         seconds = time.perf_counter() - began
         other = prepared if operator == self._operator or self._backend is not None else None
         matrix = Matrix(self._backend, source, pattern, operator, other)

@@ -24,7 +24,7 @@ from .operators import found_outputs, require_argnums, unprepared
 from .primitives.record import Traced
 from .tape import Tape
 from .transforms import gradient, simplify
-from .transforms.sparsity import hessian_pattern, jacobian_pattern
+from .transforms.sparsity import hessian_pattern, jacobian_pattern, unstopped
 from .trees import cotangent_leaves, split_vector, value_tree, vector_leaves
 
 SMALL = 1 << 18
@@ -67,12 +67,12 @@ def hessian_diagonal(function: Callable, argnums: Any = 0, backend: str | Backen
         bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
         require_scalar(found_outputs(made, flat, bound, nested), function, "hessian_diagonal")
         variables = [bound.avals[i] for i in bound.wrt]
+        tape = _tape(made, chosen)
         if nested:
             leaves = lifted(made.tape, bound.leaves)
-            product, colours = inside(chosen, made.tape, bound.wrt).hvp, _colours(made.tape, bound.wrt, None)
+            product, colours = inside(chosen, made.tape, bound.wrt).hvp, _colours(tape or made.tape, bound.wrt, None)
             found = _nested_diagonal(lambda seeds: product(leaves, seeds), variables, colours)
             return bound.gradient_tree(found)
-        tape = _tape(made, chosen)
         count = sum(one.size for one in variables)
         colours = np.arange(count) if tape is None else _colours(tape, bound.wrt, bound.leaves)
         products = ready(chosen, made, "hvp").hvps
@@ -84,7 +84,7 @@ def hessian_diagonal(function: Callable, argnums: Any = 0, backend: str | Backen
 
 def _tape(made: Source, backend: Backend) -> Tape | None:
     try:
-        return made.tape
+        return unstopped(made.tape) if "black-box" in backend.capabilities else made.tape
     except Exception:
         if "black-box" not in backend.capabilities:
             raise

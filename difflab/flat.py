@@ -208,7 +208,9 @@ def require_scalar(outputs: Tape | Sequence[Any], function: Callable, operator: 
 def require_data(bound: Bound, function: Callable) -> None:
     """A ``Shape`` can be traced, not differentiated."""
     if any(isinstance(leaf, Shape) for leaf in bound.leaves):
-        raise InputError(f"{describe(function)} is given a dl.Shape, which has no data; only dl.trace takes shapes")
+        raise InputError(
+            f"{describe(function)} is given a dl.Shape, which has no data; only dl.trace and dl.sparsity take shapes"
+        )
 
 
 def require_tuples(primals: Any, tangents: Any, function: Callable) -> None:

@@ -41,7 +41,8 @@ def jacobian(
             Powell and Reid, 1974); leaves are then ``scipy.sparse.csr_array`` of shape (out.size, in.size), for
             "denominator" (in.size, out.size).  A pattern of one's own (what ``dl.sparsity`` gives, a SciPy matrix or a
             boolean array) does so for functions that cannot be traced as well; it is trusted: entries outside of it
-            are folded into others.
+            are folded into others.  Entries of float16 come as float32, for SciPy has none; where a slope is infinite,
+            0 times it is NaN as in the dense Jacobian of the same mode.
         memory: the evaluation, result included, holds at most so many bytes of arrays: bytes, or a text such as
             "200 MB"; with ``file`` the result is not in memory and does not count.
         file: path of a new ``.npy`` file, to which the result is written chunk by chunk; of a result

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas
 
 FAMILIES = ("finite", "complex-step", "symbolic", "forward", "reverse")
-SEGMENTS = (1, 2, 4, 8, 16, 32)
-"""Numbers of checkpoints that are considered where memory binds."""
+ROOM = 0.9
+"""The share of a limit that reverse mode is to plan with: what is measured holds Python's own objects too."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def recommend(
         seconds: at most so long may a steady call take; a number, or "1ms".
         calls: how often the derivative will be asked for; preparing counts once.
         backends: names or values; by default finite, complex-step, symbolic, forward and reverse, where they can do the
-            operator, and reverse mode with checkpoints where that is forecast to help with the memory.
+            operator, and reverse mode that computes values again where it would take more memory otherwise.
         operator: "gradient", "jacobian", "jvp", "vjp", "hvp" or "hessian".
         argnums: position or positions to differentiate.
         vectors: as ``compare`` takes them.
@@ -191,7 +191,7 @@ def recommend(
     if any(one.family == "null" for one in contest.backends):
         raise errors.InputError("backend 'null' returns zeros and is never to be taken; leave it out")
     if backends is None and wanted.memory is not None and not contest.black_box:
-        contest.add(_with_checkpoints(contest, wanted.memory))
+        contest.add(_within(contest, wanted.memory))
     contest.measure(Limits(call_seconds, wanted.memory, reference_seconds))
     return chosen(contest.name, operator, wanted, contest.backends, contest.rows, contest.has_data)
 
@@ -307,21 +307,16 @@ def _able(operator: str) -> list[Backend]:
     return [one for one in found if how(one, operator).kind != "refused"]
 
 
-def _with_checkpoints(contest: Contest, memory: float) -> list[Backend]:
-    """Reverse mode with as few checkpoints as bring its forecast below the limit, where without any it is above."""
-    if contest.operator not in CHECKPOINTED:
+def _within(contest: Contest, memory: float) -> list[Backend]:
+    """Reverse mode that computes values again until its forecast is below the limit, where plainly it is not."""
+    if contest.operator not in CHECKPOINTED or contest.operation.predict(Reverse()).nbytes <= memory:
         return []
-
-    def forecast(backend: Backend) -> float:
-        return contest.operation.predict(backend).nbytes
-
-    plain = forecast(Reverse())
-    if plain <= memory:
+    less = Reverse(memory=max(int(ROOM * memory), 1))
+    try:
+        contest.operation.predict(less)
+    except errors.ForecastError:  # however much is computed again, it does not fit
         return []
-    tried = [(forecast(one), one) for one in (Reverse(checkpoints=number) for number in SEGMENTS)]
-    least, smallest = min(tried, key=lambda one: one[0])
-    taken = next((one for nbytes, one in tried if nbytes <= memory), smallest if least < plain else None)
-    return [] if taken is None else [taken]
+    return [less]
 
 
 def _caveats(value: Backend | None, best: Candidate | None, rows: list[dict[str, Any]], has_data: bool) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import to_host
 from .calls import Bound, bind
 from .containers import Structure, unflatten
 from .errors import InputError
@@ -42,6 +43,7 @@ class Sparsity:
         bound: the call for which it was found.
         structure: containers of the outputs, of a Hessian's rows those of the arguments.
         names: of all arguments that are arrays or floating-point numbers.
+        values: of the arguments that are ``looked_at``.
 
     Example:
         >>> import difflab as dl
@@ -59,6 +61,7 @@ class Sparsity:
     bound: Bound
     structure: Structure | None
     names: tuple[str, ...] = ()
+    values: tuple[np.ndarray, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,7 +99,7 @@ class Sparsity:
         from scipy.sparse import csr_array
 
         indptr, indices = self._csr
-        return csr_array((np.ones(len(indices), bool), indices.copy(), indptr), shape=self.shape)
+        return csr_array((np.ones(len(indices), bool), indices.copy(), indptr.copy()), shape=self.shape)
 
     @property
     def blocks(self) -> Any:
@@ -227,9 +230,13 @@ def sparsity(function: Callable, *args: Any, argnums: Any = 0, operator: str = "
     if operator == "hessian":
         require_scalar(flat.found, function, "hessian")
         pattern = hessian_pattern(tape, bound.wrt, bound.leaves)
-        return Sparsity(pattern, operator, call, None, names)
+        return Sparsity(pattern, operator, call, None, names, _looked_at(pattern, bound.leaves))
     pattern = jacobian_pattern(tape, bound.wrt, bound.leaves)
-    return Sparsity(pattern, operator, call, flat.structure, names)
+    return Sparsity(pattern, operator, call, flat.structure, names, _looked_at(pattern, bound.leaves))
+
+
+def _looked_at(pattern: Pattern, leaves: Sequence[Any]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(to_host(leaves[place])) for place in pattern.looked_at)
 
 
 def pattern_of(given: Any, outputs: Sequence[Aval], variables: Sequence[Aval]) -> Pattern:
@@ -257,7 +264,7 @@ def pattern_of(given: Any, outputs: Sequence[Aval], variables: Sequence[Aval]) -
     shape = (sum(aval.size for aval in outputs), sum(aval.size for aval in variables))
     if not isinstance(given, Sparsity) and not issparse(given) and not isinstance(given, np.ndarray):
         raise InputError(
-            f"sparse= takes True, False, what dl.sparsity gives, a SciPy sparse matrix or a boolean array, and a "
+            "sparse= takes True, False, what dl.sparsity gives, a SciPy sparse matrix or a boolean array, and a "
             f"{type(given).__name__} was given"
         )
     if given.shape != shape:

@@ -181,8 +181,8 @@ def test_a_black_box_needs_a_pattern_of_its_own() -> None:
     with pytest.raises(UnsupportedError) as raised:
         dl.jacobian(black, backend="finite", sparse=True)(X)
     assert str(raised.value) == (
-        "`black` cannot be traced, so that the pattern of its jacobian is not known; give your own, as in "
-        "sparse=scipy.sparse.csr_array(...)"
+        "`black` cannot be traced (dl.sparsity says why), so that the pattern of its jacobian is not known; give your "
+        "own, as in sparse=scipy.sparse.csr_array(...)"
     )
 
 

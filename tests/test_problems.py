@@ -47,7 +47,7 @@ N_PARAMS = {
     "plane": [6, 6, 6, 6, *[60 + 42] * 3],
     "deep-mlp": [9 + 12 * (depth - 1) + 4 for depth in (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128)],
     "wide-mlp": [3 * width + (width + 1) * width + width + 1 for width in (2, 3, 4, 6, 8, 12, 16, 32, 96)],
-    "deep-layers": [3 * (9 + 3), *[depth * (256 + 16) for depth in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]],
+    "deep-layers": [3 * (9 + 3), *[2**k * (256 + 16) for k in range(2, 13)]],
     "xor-corners": [12 + 15 + 4],
     "xor": [12 + 15 + 4],
     "sigmoid-net": [12 + 15 + 4, 1024 + 33, 4160 + 65, 16512 + 129, 100152 + 313],

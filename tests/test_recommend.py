@@ -259,7 +259,7 @@ def test_one_parameter_and_little_memory_is_for_forward_mode_which_keeps_nothing
     assert {one.known_by for one in found.candidates} == {"measured"}
 
 
-def test_where_memory_binds_reverse_mode_with_checkpoints_takes_part():
+def test_where_memory_binds_reverse_mode_that_computes_again_takes_part():
     x = np.linspace(0.1, 1.0, 6_000)
     w = np.full(6_000, 0.9)
     plain, *_ = dl.recommend(chain, w, x, backends=["reverse"], reference_seconds=0.1).candidates
@@ -267,7 +267,7 @@ def test_where_memory_binds_reverse_mode_with_checkpoints_takes_part():
     found = dl.recommend(chain, w, x, memory=plain.memory / 2, reference_seconds=0.1, call_seconds=0.5)
     assert found.label is not None
     assert found.backend is not None
-    assert found.label.startswith("Reverse(checkpoints=")
+    assert found.label.startswith("Reverse(memory=")
     assert "times the limit" in found.rejected["Reverse()"]
     small = next(one for one in found.candidates if one.label == found.label)
     assert 0 < (small.memory or 0) <= plain.memory / 2

@@ -54,12 +54,18 @@ def test_growth_is_the_slope_of_the_points() -> None:
     assert (found.deepest, found.value) == (256, VALUE)
 
 
-def test_the_envelope_takes_the_least_of_the_checkpoints_at_each_depth() -> None:
-    rows = [reverse(depth, k + depth / (k + 1), k=k) for k in (1, 3, 7, 15) for depth in (4, 16, 64, 256)]
-    line = setting(rows).envelope
-    assert line is not None
-    assert [point.checkpoints for point in line.points] == [1, 3, 7, 15]
-    assert line.exponent == pytest.approx(0.5, abs=0.1)
+def test_lines_with_checkpoints_and_within_limits_are_told_apart() -> None:
+    rows = [reverse(depth, min(depth, k) + 3, k=k) for k in (7, 1) for depth in (4, 64)]
+    rows += [reverse(depth, depth) for depth in (4, 64)]
+    for limit in (2**24, 2**22):
+        for depth in (4, 64):
+            found = reverse(depth, 3, checkpoints=None if depth == 4 else 2, memory_limit=limit)
+            rows.append({**found, "backend": f"within {limit}"})
+    found = setting(rows)
+    assert [line.name for line in found.checkpointed] == ["k1", "k7"]
+    assert [line.limit for line in found.limited] == [2**22, 2**24]
+    assert found.reverse is not None
+    assert found.reverse.name == "reverse"
 
 
 def test_without_a_peak_of_the_process_that_of_the_arrays_stands() -> None:
@@ -78,19 +84,23 @@ def test_the_answer_says_how_memory_grows_and_what_checkpoints_buy() -> None:
         "256."
     )
     assert said.sentences[1] == (
-        "At 256 layers, with 15 checkpoints reverse mode needs 13 % of that memory, 8.50 MiB, for 1.3 times the time "
-        "(2.600 ± 0.052 evaluations of the loss against 2.000 ± 0.040); more than that cost memory again, "
-        "31 of them 16 %."
+        "At 256 layers, with 1 checkpoint reverse mode needs 1.6 % of that memory, 1.00 MiB, for 20 times the time "
+        "(40.00 ± 0.80 evaluations of the loss against 2.000 ± 0.040); the quickest of those with at most a tenth, "
+        "with 15 checkpoints, needs 7.0 %, for 2.0 times the time (4.000 ± 0.080 evaluations of the loss against "
+        "2.000 ± 0.040)."
     )
     assert said.sentences[2] == (
-        "With the best number of checkpoints at each depth memory grows as depth to the power 0.44, without any to the "
-        "power 0.97."
+        "With 1 checkpoint at every depth memory stays at 1.00 MiB from 4 layers to 256; a gradient takes "
+        "2.594 ± 0.052 evaluations of the loss at 4 layers and 40.00 ± 0.80 at 256."
+    )
+    assert said.sentences[3] == (
+        "Asked to stay within 16.0 MiB, its arrays always did: they took at most 97 % of the limit."
     )
     assert (
         "One pass of forward mode stays at 768 KiB from 4 layers to 256 (a gradient there takes 69 632 evaluations)"
-        in (said.sentences[3])
+        in said.sentences[4]
     )
-    assert said.sentences[4] == (
+    assert said.sentences[5] == (
         "That much was known beforehand: the measured memory of reverse mode, with and without checkpoints, is 1.01 "
         "times the planned bytes."
     )
@@ -101,7 +111,7 @@ def test_the_opposite_data_give_the_opposite_sentences() -> None:
     said = answer(OPPOSES)
     assert "reverse mode's memory stays at 1.50 MiB from 4 layers to 256" in said.sentences[0]
     assert said.sentences[1] == (
-        "Checkpoints save nothing at 256 layers: at best, with 1 checkpoint, reverse mode needs 117 % of that memory."
+        "Checkpoints save nothing at 256 layers: at best, within 16.0 MiB, reverse mode needs 117 % of that memory."
     )
 
 
@@ -109,6 +119,23 @@ def test_less_memory_may_also_take_less_time() -> None:
     rows = [reverse(depth, depth) for depth in (4, 64)] + [reverse(64, 20, 1.8, k=3)]
     assert (
         "31 % of that memory, 5.00 MiB, and takes no more time for it: 1.800 ± 0.036 eval" in answer(run_of(rows)).text
+    )
+
+
+def test_a_limit_that_was_not_kept_is_said() -> None:
+    rows = [reverse(depth, depth) for depth in (4, 64)]
+    rows += [reverse(64, 20, 2.4, k=9, memory_limit=16 * VALUE)]
+    assert (
+        "Asked to stay within 4.00 MiB, its arrays took up to 125 % of the limit, most at 64 layers within 4.00 MiB."
+        in answer(run_of(rows)).sentences
+    )
+
+
+def test_checkpoints_whose_memory_grows_say_by_how_much_of_a_value() -> None:
+    rows = [reverse(depth, depth) for depth in (4, 64)] + [reverse(d, 3 + d / 10, 3.0, k=3) for d in (4, 64)]
+    assert re.search(
+        r"With 3 checkpoints at every depth memory grows by 25\.6 KiB per layer, .*, 0\.10\d? times a value;",
+        (answer(run_of(rows)).text),
     )
 
 
@@ -182,11 +209,12 @@ def test_both_charts_are_there_with_all_their_numbers(page: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_trade_goes_from_no_checkpoint_to_the_most(page: str) -> None:
+def test_the_trade_goes_from_everything_kept_to_the_least(page: str) -> None:
     trade = page.split('id="trade"')[1].split('id="deepest"')[0]
-    for count in (0, 1, 3, 7, 15, 31):
+    for count in ("all", 1, 3, 7, 15, 31, 59):
         assert re.search(rf">{count}</text>", trade)
-    assert "<title>15 checkpoints: 8.50 MiB, 2.60 evaluations</title>" in trade
+    assert "<title>15 checkpoints: 4.50 MiB, 4.00 evaluations</title>" in trade
+    assert "<title>within 16 MiB: 15.5 MiB, 2.50 evaluations</title>" in trade
     assert "finite" not in trade.split("The numbers of this chart")[0]
 
 
@@ -195,8 +223,9 @@ def test_measured_stands_beside_planned() -> None:
     table = found.tables[0].table
     assert table.columns[:5] == ("Contestant", "Peak", "Arrays", "Planned", "By planned")
     texts = {cells[0].text: [cell.text for cell in cells] for cells in table.rows}
-    assert texts["15 checkpoints"][1:8] == ["8.50 MiB", "8.50 MiB", "8.41 MiB", "1.01", "15", "768", "2.60"]
-    assert texts["15 checkpoints"][8] == "2.55 to 2.65"
+    assert texts["15 checkpoints"][1:8] == ["4.50 MiB", "4.50 MiB", "4.45 MiB", "1.01", "15", "768", "4.00"]
+    assert texts["15 checkpoints"][8] == "3.92 to 4.08"
+    assert texts["within 16 MiB"][5] == "59"
     assert {cells[0].text: cells[0].under for cells in table.rows if cells[0].under} == {
         "forward": "one pass",
         "finite": "one pass",
@@ -205,7 +234,7 @@ def test_measured_stands_beside_planned() -> None:
     assert growth["reverse"][1:3] == ["1.50 MiB at 4", "64.5 MiB at 256"]
     assert growth["reverse"][3:] == ["256 KiB", "1.00", "0.97"]
     assert growth["the loss itself"][3:] == ["0 B", "0.00", "0.00"]
-    assert growth["best of the checkpoints"][5].startswith("0.")
+    assert growth["1 checkpoint"][3:] == ["0 B", "0.00", "0.00"]
 
 
 def test_a_chart_without_times_is_left_out_with_its_reason() -> None:

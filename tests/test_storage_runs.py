@@ -19,6 +19,7 @@ CHAIN = '[[problem]]\nname = "deep-layers"\nsizes = {sizes}\n'
 CONTESTANTS = (
     '[[backend]]\nname = "null"\nlabel = "loss"\n[[backend]]\nname = "reverse"\nblocks = 1\nlabel = "reverse"\n'
     '[[backend]]\nname = "reverse"\ncheckpoints = 3\nlabel = "k3"\n[[backend]]\nname = "forward"\n'
+    '[[backend]]\nname = "reverse"\nmemory = "4 MB"\nblocks = 1\nlabel = "within"\n'
 )
 LIMITS = '[limits]\nseconds = 20\nmemory = "{memory}"\n'
 
@@ -29,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory):
     sizes = CHAIN.format(sizes='["depth-4", "depth-32"]')
     (folder / "s.toml").write_text(HEAD + sizes + CONTESTANTS + LIMITS.format(memory="1 GiB"))
     rows = run(folder / "s.toml", folder / "run").rows
-    assert [row["outcome"] for row in rows] == ["ok"] * 8
+    assert [row["outcome"] for row in rows] == ["ok"] * 10
     assert all(row["array_bytes"] == row["findings"]["array_bytes"] for row in rows)
     assert all(row["predicted_bytes"] == row["findings"]["planned_bytes"] for row in rows)
     return {(row["backend"], row["findings"]["depth"]): row["findings"] for row in rows}
@@ -38,6 +39,7 @@ def found(tmp_path_factory: pytest.TempPathFactory):
 def test_what_is_measured_is_said(found) -> None:
     assert {key: one["of"] for key, one in found.items() if key[1] == 32} == {
         ("loss", 32): "loss", ("reverse", 32): "gradient", ("k3", 32): "gradient", ("forward", 32): "pass",
+        ("within", 32): "gradient",
     }  # fmt: skip
     assert found["forward", 32]["passes"] == 32 * 17 * 16
     assert all(one["value_bytes"] == 2048 * 16 * 8 for one in found.values())
@@ -79,6 +81,10 @@ def test_notes_of_checkpoints_come_along(found) -> None:
     assert found["k3", 32]["kept_bytes"] == 3 * 2048 * 16 * 8
     assert found["k3", 32]["recomputed_equations"] > 0
     assert "checkpoints" not in found["reverse", 32]
+    assert found["within", 4]["memory_limit"] == found["within", 32]["memory_limit"] == 4_000_000
+    assert "checkpoints" not in found["within", 4]  # everything fits, so that everything is kept
+    assert found["within", 32]["checkpoints"] > 3
+    assert found["within", 32]["planned_bytes"] <= 4_000_000
 
 
 def test_a_problem_without_depth_and_a_limit_are_rows(tmp_path: Path) -> None:

@@ -88,14 +88,17 @@ def test_the_lecture_is_answered_only_where_its_layer_was_looked_at() -> None:
 
 def test_products_that_differ_are_named() -> None:
     told = text_of([row("reverse", "tiny", cheap=True, apart=1e-8), row("forward", "tiny", cheap=True, apart=0.02)])
-    assert "In 2 of 8 comparisons the products with the Jacobian and without it do not agree" in told
+    assert "In 2 of 12 comparisons the products with the Jacobian and without it do not agree" in told
     assert "forward mode differs by 2x10⁻² on dense tiny in float32" in told
 
 
 def test_differences_may_be_rougher_than_rules() -> None:
     assert "do not agree" in text_of([row("reverse", "tiny", cheap=True, apart=2e-3)])
     told = text_of([row("finite", "tiny", cheap=True, apart=2e-3)])
-    assert "in chunks and without it the product is the same: up to 2x10⁻³ in float32 by finite differences" in told
+    assert (
+        "in chunks, compressed and without it the product is the same: up to 2x10⁻³ in float32 by finite differences"
+        in told
+    )
 
 
 def test_memory_that_cannot_be_told_is_left_out() -> None:
@@ -104,6 +107,7 @@ def test_memory_that_cannot_be_told_is_left_out() -> None:
         one["product"]["bytes"] = None
         one["jacobian"]["bytes"] = None
         one["chunked"]["bytes"] = None
+        one["compressed"]["bytes"] = None
     told = text_of([blind])
     assert "less memory" not in told
     assert "quicker in all of them" in told
@@ -134,8 +138,8 @@ def test_a_run_without_cases() -> None:
 
 
 def test_the_page_has_its_sections(page: str) -> None:
-    for heading in ("Memory: formed, in chunks, and without the Jacobian", "Time: formed, in chunks",
-                    "Where the zeros are", "The wall", "Plan and measurement", "Zeros and structure",
+    for heading in ("Memory: formed, in chunks, compressed, and without the Jacobian", "Time: formed, in chunks",
+                    "Where the zeros are", "The wall", "Compressed", "Plan and measurement", "Zeros and structure",
                     "Every way and backend"):  # fmt: skip
         assert heading in page
     assert "forecast" in page
@@ -143,17 +147,21 @@ def test_the_page_has_its_sections(page: str) -> None:
 
 
 def test_the_wall_has_a_row_for_every_jacobian_at_every_size() -> None:
-    wall, _, structures, every = kinds.sections("wall", cases.read(AGREES.rows)).tables
+    wall, compressed, _, structures, every = kinds.sections("wall", cases.read(AGREES.rows)).tables
     assert len(wall.table.rows) == 6
     formed = [row[5].text for row in wall.table.rows]
     assert formed == ["< 256 KiB", "16.0 MiB", "not formed", "< 256 KiB", "128 MiB", "not formed"]
     assert wall.table.rows[2][6].text.startswith("forecast ")
     assert len(structures.table.rows) == 4
     assert structures.table.rows[0][5].text == "66.67 %"
-    assert len(every.table.rows) == 54
-    assert every.table.rows[-3][-1].text.startswith("the forecast needs")
-    assert every.table.rows[-2][-1].text.startswith("the forecast is")
-    assert {row[1].text for row in every.table.rows} == {"formed", "in chunks", "without it"}
+    assert len(every.table.rows) == 72
+    assert every.table.rows[-4][-1].text.startswith("the forecast needs")
+    assert every.table.rows[-3][-1].text.startswith("the forecast is")
+    assert every.table.rows[-2][-1].text.startswith("the forecast needs 8.00 GiB")
+    assert {row[1].text for row in every.table.rows} == {"formed", "in chunks", "compressed", "without it"}
+    assert [row[5].text for row in compressed.table.rows] == ["5", "128", "", "5", "128", ""]
+    assert [row[7].text for row in compressed.table.rows][:2] == ["15", "2 048"]
+    assert [row[11].text == "not formed" for row in compressed.table.rows] == [False, False, True] * 2
 
 
 # ---------------------------------------------------------------------------- three ways
@@ -183,18 +191,19 @@ def test_chunks_that_differ_are_named() -> None:
     other = row("reverse", "tiny", cheap=True)
     other["findings"]["parts"][1]["chunked"]["difference"] = 0.3
     told = text_of([other])
-    assert "In 1 of 4 comparisons the products in chunks and without it do not agree" in told
+    assert "In 1 of 6 comparisons the products in chunks and without it do not agree" in told
     assert "differs by 3x10⁻¹" in told
 
 
 def test_solid_marks_are_measured_and_hollow_ones_are_not() -> None:
     memory, time = kinds.sections("wall", cases.read(AGREES.rows)).charts[:2]
-    assert [key["text"] for key in memory.keys[:4]] == [
-        "the Jacobian, formed", "a product in chunks", "the product without it", "hollow: not measured, the plan",
+    assert [key["text"] for key in memory.keys[:5]] == [
+        "the Jacobian, formed", "a product in chunks", "the Jacobian, compressed", "the product without it",
+        "hollow: not measured, the plan",
     ]  # fmt: skip
-    assert time.keys[3]["text"] == "hollow: not measured, a forecast"
+    assert time.keys[4]["text"] == "hollow: not measured, a forecast"
     full = next(one for one in memory.rows if one[1] == "full" and one[2] == "reverse")
-    assert full[4:] == ("planned 256 GiB", "planned 8.00 MiB", "2.00 MiB")
+    assert full[4:] == ("planned 256 GiB", "planned 8.00 MiB", "planned 8.00 GiB", "2.00 MiB")
     small = next(one for one in time.rows if one[1] == "medium" and one[2] == "forward")
     assert not any(cell.startswith("forecast") for cell in small)
     panel = memory.panels[0]
@@ -206,9 +215,11 @@ def test_runs_without_chunks_still_have_a_page() -> None:
     old = row("reverse", "medium", cheap=True)
     for one in old["findings"]["parts"]:
         del one["chunked"]
+        del one["compressed"]
         del one["product"]["plan_bytes"]
     found = kinds.sections("wall", cases.read([old]))
     assert "In chunks" not in " ".join(found.answer.sentences)
+    assert "ompressed" not in " ".join(found.answer.sentences)
     assert len(found.tables[-1].table.rows) == 4
     assert "With the Jacobian and without it the product is the same" in plain(" ".join(found.answer.sentences))
 
@@ -222,7 +233,7 @@ def test_plans_are_compared_where_both_exist_and_are_large() -> None:
     assert told.startswith("Of 9 products that took 8 MiB or more, the bytes of the plan are within 10 % of those ")
     assert "every one" in told
     table = wall_plan.listing(panels).table
-    assert {row[2].text for row in table.rows} == {"formed", "in chunks", "without it"}
+    assert {row[2].text for row in table.rows} == {"formed", "in chunks", "compressed", "without it"}
     (formed,) = [r for r in table.rows if (r[0].text, r[2].text, r[3].text) == ("dy/dW", "formed", "reverse")]
     assert [cell.text for cell in formed[4:8]] == ["1", "1.000", "1.000", "1.000"]
 

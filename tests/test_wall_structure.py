@@ -42,6 +42,8 @@ CASES = {
         np.einsum("nk,ij->nikj", np.eye(2), TOEPLITZ), 2,
         "block diagonal: 2 equal blocks of 3 x 5, each banded Toeplitz",
     ),
+    "few diagonals": (np.diag([1.0, 2, 3, 4, 5]) + np.diag([7.0, 8, 9], 2), 1, "zero but for 2 diagonals: 5 x 5"),
+    "many diagonals": (np.diag([1.0, 2, 3]) + np.diag([7.0, 8], 1), 1, "zeros, but no blocks: 3 x 3"),
     "sparse": (np.array([[1.0, 0.0, 2.0], [3.0, 4.0, 5.0]]), 1, "zeros, but no blocks: 2 x 3"),
     "full": (block(3, 4), 1, "full: 3 x 4"),
     "of a number": (block(3, 4), 0, "full: 1 x 12"),

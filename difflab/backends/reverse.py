@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from .. import transforms
+from ..errors import InputError
+from ..execution.amounts import limit_of
 from ..execution.blocks import blocked_bytes
 from ..execution.cache import Runner, Transform
 from ..execution.choice import Blocking, build, check_blocking, choose
 from ..execution.chunks import Chunked, check_chunk, chunked, lanes_of, sweep_bytes
 from ..execution.footprint import programs_bytes
 from ..tape import Tape
-from ..transforms.checkpoints import Recomputed, check_checkpoints, recompute, recompute_split
-from ..transforms.convolutions import pool_before_relu, rearranged
+from ..transforms.checkpoints import NOTHING_AGAIN, Recomputed, check_checkpoints
 from ..transforms.coordinates import Coordinates, Run
 from ..transforms.second_order import avals_of, needs_both, outputs_of
-from ..transforms.split import split
-from .protocol import OPERATORS, Cost, Source, Work
+from .many import Many
+from .protocol import MANY, OPERATORS, Cost, Source, Work
+from .reverse_tapes import Keeping, gradient_tape, vjp_tapes
 from .sweeps import along, result_bytes, shown, sweep_work, unit_chunks, zero_blocks
 
 ON_GPU = "a GPU takes the batch in one piece: blocks are for the cache of a processor"
@@ -37,13 +39,20 @@ class Reverse:
 
     Args:
         chunk: how many rows or columns go through the tape at once, or "auto": as many as fill the cache.
-        checkpoints: cut the forward pass in so many places, keep what lives across the cuts only, and compute the
-            rest again on the way back: less memory for more time, and gradients of the same bits.  It holds for vector-
-            Jacobian products too, whose last bits may differ where a window of an argument is kept as a view; other
-            operators run as without.  ``None``: keep everything.
+        checkpoints: keep at most so many states of the forward pass at a time, beside the step that goes back, and
+            compute the rest again from there: less memory for more time, and gradients of the same bits.  A state is
+            what lives between two steps, as between the layers of a network, and which are kept is the schedule with
+            the fewest steps forward (Griewank & Walther, 2000): of l steps some sqrt(2 l) states keep it to one or two
+            more evaluations of the loss; fewer cost more and more, l / 2 evaluations where none is kept.
+            It holds for vector-Jacobian products too, whose last bits may differ where a window of an argument is kept
+            as a view; other operators run as without.  ``None``: keep everything.
+        memory: bytes, or a text such as "200 MB", that a gradient or a vector-Jacobian product is to take at most, by
+            the forecast, results and copies of constants included: everything is kept where that fits; otherwise as
+            much is computed again as it takes, and no more.  It is given instead of ``checkpoints``, holds for the same
+            operators, and ``Prepared.stats`` says what came of it.
         blocks: in how many blocks of examples a batch is computed where the loss is a sum or a mean over examples, so
             that its arrays stay in the cache; 1: in one piece, "auto": as a forecast of the time says.  It holds for
-            gradients without checkpoints; where examples mix, the batch is computed in one piece, and
+            gradients that compute nothing again; where examples mix, the batch is computed in one piece, and
             ``Prepared.stats`` says why.
         threads: how many threads share the blocks, each with one BLAS thread; "auto": as many as BLAS may use.
             Results have the same bits at every call for the same blocks and threads.
@@ -57,17 +66,27 @@ class Reverse:
     checkpoints: int | None = None
     blocks: str | int = "auto"
     threads: str | int = "auto"
+    memory: str | int | None = None
     name: str = field(default="reverse", init=False, repr=False)
     family: str = field(default="reverse", init=False, repr=False)
-    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "nest")), init=False, repr=False)
+    capabilities: frozenset[str] = field(
+        default=frozenset((*OPERATORS, "nest", "pullbacks", "hvps")), init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         check_chunk("Reverse", self.chunk)
         check_checkpoints("Reverse", self.checkpoints)
+        limit_of("Reverse: memory", self.memory)
+        if self.checkpoints is not None and self.memory is not None:
+            raise InputError(
+                f"Reverse(checkpoints={self.checkpoints!r}, memory={self.memory!r}): give one of them; memory finds "
+                "the checkpoints by itself"
+            )
         check_blocking("Reverse", self.blocks, self.threads)
 
     def __repr__(self) -> str:
         options: dict[str, Any] = {} if self.checkpoints is None else {"checkpoints": self.checkpoints}
+        options |= {} if self.memory is None else {"memory": self.memory}
         options |= {} if self.blocks == "auto" else {"blocks": self.blocks}
         options |= {} if self.threads == "auto" else {"threads": self.threads}
         return shown("Reverse", self.chunk, **options)
@@ -76,6 +95,11 @@ class Reverse:
     def blocking(self) -> Blocking:
         """What was asked for."""
         return Blocking(self.blocks, self.threads)
+
+    @property
+    def keeping(self) -> Keeping:
+        """What waits for the backward part."""
+        return Keeping(self.checkpoints, limit_of("Reverse: memory", self.memory))
 
     def unavailable(self) -> str | None:
         """Always there."""
@@ -86,9 +110,11 @@ class Reverse:
         once = max(tape.flops, 1.0)
         if operator not in ("jvp", "jacobian", "hessian"):
             if operator == "vjp":
-                made = _vjp_tapes(tape, wrt, self.checkpoints)
+                made = vjp_tapes(tape, wrt, self.keeping)
+            elif operator == "hvp":
+                made = (transforms.hvp(tape, wrt),)
             else:
-                made = (transforms.hvp(tape, wrt) if operator == "hvp" else _gradient(tape, wrt, self.checkpoints),)
+                made = (gradient_tape(tape, wrt, self.keeping, self.blocking),)
             tapes = [one.tape if isinstance(one, Recomputed) else transforms.simplify(one) for one in made]
             flops = sum(one.flops for one in tapes)
             kept = [isinstance(one, Recomputed) for one in made]
@@ -125,23 +151,6 @@ class Reverse:
         return PreparedReverse(self, source, operator)
 
 
-def _gradient(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None, device: str = "cpu") -> Tape | Recomputed:
-    """The tape of value and gradients."""
-    derived = transforms.gradient(pool_before_relu(tape), wrt)
-    # The order of patches that suits NumPy's loops does not suit a GPU, whose programs have kernels for them.
-    if device == "cpu" and any(equation.primitive.name == "windows" for equation in derived.equations):
-        derived = rearranged(transforms.simplify(derived))
-    return derived if checkpoints is None else recompute(transforms.simplify(derived), checkpoints)
-
-
-def _vjp_tapes(tape: Tape, wrt: tuple[int, ...], checkpoints: int | None) -> tuple[Tape | Recomputed, ...]:
-    """The tape that gives outputs and residuals, and that of the pullback."""
-    derived, count = transforms.simplify(transforms.vjp(tape, wrt)), len(tape.outputs)
-    if checkpoints is None:
-        return split(derived, count, count)
-    return recompute_split(derived, checkpoints, count, count)
-
-
 def _sweep(
     tape: Tape, wrt: tuple[int, ...], operator: str, device: str = "cpu"
 ) -> tuple[Coordinates, Callable[[Tape], Tape], list[bool], tuple[int, ...]]:
@@ -157,6 +166,21 @@ def _sweep(
     return rows, lambda recorded: transforms.vjp(recorded, wrt), flags, tuple(range(len(outputs)))
 
 
+def _cotangents(wrt: tuple[int, ...]) -> Callable[[Tape], Tape]:
+    """The tape of the cotangents of the variables alone."""
+
+    def lane(recorded: Tape) -> Tape:
+        derived = transforms.vjp(recorded, wrt)
+        return replace(derived, outputs=derived.outputs[len(recorded.outputs) :])
+
+    return lane
+
+
+def _products(wrt: tuple[int, ...]) -> Callable[[Tape], Tape]:
+    """The tape of a Hessian-vector product."""
+    return lambda recorded: transforms.hvp(recorded, wrt)
+
+
 def _compact(leaf: Any) -> Any:
     """An array as the copy of it is laid out that waits for a pullback: a product may round by how its factors lie."""
     return np.array(leaf) if isinstance(leaf, np.ndarray) and not leaf.flags.forc else leaf
@@ -170,12 +194,13 @@ class PreparedReverse:
         self._source = source
         self._runners: dict[str, Runner] = {}
         self._sweeps: dict[str, tuple[Coordinates, Chunked]] = {}
+        self._many: dict[str, Many] = {}
         self._gradient: Callable[[Sequence[Any]], list[Any]] | None = None
-        passes = 1
+        passes, notes = 1, {}
         if operator in ("jvp", "jacobian", "hessian"):
             sweep = self._sweep(operator)[1]
             passes, notes = sweep.directions, sweep.stats
-        else:
+        elif operator not in MANY:  # those have programs for as many directions as they will be given
             kind = "gradient" if operator == "value_and_gradient" else operator
             runner = self._runner(kind)
             notes = runner.stats
@@ -183,21 +208,22 @@ class PreparedReverse:
                 self._gradient = runner.direct()
                 if source.device == "gpu":
                     notes = {**notes, "blocks": 1, "threads": 1, "whole_because": ON_GPU}
+        if operator in CHECKPOINTED and backend.memory is not None:
+            notes = {**NOTHING_AGAIN, **notes, "memory_limit": backend.keeping.memory}
         self.stats: dict[str, Any] = {"primal_calls": passes, **notes}
 
     def _runner(self, kind: str) -> Runner:
         if kind not in self._runners:
-            wrt, checkpoints = self._source.wrt, self._backend.checkpoints
+            wrt, keeping, asked = self._source.wrt, self._backend.keeping, self._backend.blocking
             transform: dict[str, Transform] = {
                 "value": lambda tape: (tape,),
-                "gradient": lambda tape: (_gradient(tape, wrt, checkpoints, self._source.device),),
+                "gradient": lambda tape: (gradient_tape(tape, wrt, keeping, asked, self._source.device),),
                 "hvp": lambda tape: (transforms.hvp(tape, wrt),),
-                "vjp": lambda tape: _vjp_tapes(tape, wrt, checkpoints),
+                "vjp": lambda tape: vjp_tapes(tape, wrt, keeping),
             }
-            key: tuple = ("reverse", kind, wrt, checkpoints if kind in CHECKPOINTED else None)
+            key: tuple = ("reverse", kind, wrt, keeping if kind in CHECKPOINTED else None)
             tape, frozen, device = self._source.tape, self._source.frozen, self._source.device
             if kind == "gradient" and device == "cpu":
-                asked = self._backend.blocking
                 blocked = functools.partial(build, asked=asked, wrt=wrt)
                 runner = Runner(tape, transform[kind], (*key, asked), frozen=frozen, build=blocked)
             else:
@@ -272,6 +298,23 @@ class PreparedReverse:
     def hvp(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
         """The tangent of the gradient along the vectors."""
         return self._runner("hvp").run([*leaves, *vectors])
+
+    def pullbacks(self, leaves: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Rows along many cotangents, chunk by chunk; the outputs themselves are not asked for."""
+        return self._along("pullbacks").run(leaves, cotangents)
+
+    def hvps(self, leaves: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:
+        """The tangents of the gradient along many vectors, chunk by chunk."""
+        return self._along("hvps").run(leaves, vectors)
+
+    def _along(self, kind: str) -> Many:
+        if kind not in self._many:
+            source, variables = self._source, avals_of(self._source.tape, self._source.wrt)
+            directions = outputs_of(source.tape) if kind == "pullbacks" else variables
+            lane = _cotangents(source.wrt) if kind == "pullbacks" else _products(source.wrt)
+            made = Many(source, lane, (kind, source.wrt), directions, variables, self._backend.chunk)
+            self._many.setdefault(kind, made)
+        return self._many[kind]
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """The blocks of the Hessian, a chunk of columns per pass."""

@@ -45,7 +45,7 @@ Examples:
 Taken is the quickest backend over all calls, preparing included, that meets every limit. What cannot be told apart in
 time is called so; then the more accurate one is taken, then the one with less memory. Digits are certified, not found
 by agreement among backends. Without --backends these are finite, complex-step, symbolic, forward and reverse, and with
---memory reverse mode with checkpoints where that helps.
+--memory reverse mode that recomputes where that helps.
 {ARGUMENTS_HELP}
 Exit codes: 0 there is one; 1 nothing meets the limits; 2 bad input, as a file that cannot be run; 5 nothing could be
 measured; 70 a fault of difflab.

@@ -59,7 +59,7 @@ def blocks_of(pattern: Pattern, indptr: np.ndarray, indices: np.ndarray) -> list
         here, row = indices[first:last], []
         owners = np.repeat(np.arange(output.size), np.diff(starts))
         for left, right, variable in zip(columns, columns[1:], pattern.variables, strict=False):
-            shape, dtype = (output.size, variable.size), block_dtype(output, variable)
+            shape, dtype = (output.size, variable.size), _stored(block_dtype(output, variable))
             if shape == pattern.shape:
                 row.append(Block(shape, dtype, indptr.astype(kind), indices.astype(kind), None))
                 continue
@@ -69,3 +69,8 @@ def blocks_of(pattern: Pattern, indptr: np.ndarray, indices: np.ndarray) -> list
         table.append(row)
         top += output.size
     return table
+
+
+def _stored(dtype: np.dtype) -> np.dtype:
+    """The dtype in which SciPy holds such entries: it has no matrices of float16."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype

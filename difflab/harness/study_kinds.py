@@ -170,7 +170,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "storage": Kind(alone=True, settings=Storage, parts=("depth", "trade", "graph", "deepest", "growth")),
         "wall": Kind(
             alone=True, operators=("jacobian",), settings=Wall,
-            parts=("memory", "time", "zeros", "graph", "wall", "plan", "structure", "every"),
+            parts=("memory", "time", "zeros", "graph", "wall", "compressed", "plan", "structure", "every"),
         ),
         # each map carries the Jacobian derived by hand
         "shapes": Kind(parts=("matrix", "layouts", "graph", "counts", "rules", "shapes")),

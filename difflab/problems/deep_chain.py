@@ -14,7 +14,7 @@ import numpy as np
 from .digits import affine
 from .record import Instance, instance, problem
 
-DEPTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+DEPTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"batch": 4, "width": 3, "depth": 3},
     **{f"depth-{depth}": {"batch": 2048, "width": 16, "depth": depth} for depth in DEPTHS},

@@ -18,7 +18,7 @@ from ..arrays import is_device_array, to_host
 from ..builder import Shape
 from ..errors import GuardError
 from ..primitives.dependence import Seen
-from ..primitives.record import Aval, Primitive, Traced
+from ..primitives.record import REGISTRY, Aval, Primitive, Traced
 from ..tape import Equation, Tape, literal_array
 from .index_sets import ENTRIES, NUMBER, FullError, IndexSets
 from .reverse import gradient
@@ -190,6 +190,22 @@ def _plain(leaf: Any) -> Any:
     return to_host(leaf) if is_device_array(leaf) else np.asarray(leaf)
 
 
+def unstopped(tape: Tape) -> Tape:
+    """The function as those see it who only evaluate it: what stops gradients lets values through.
+
+    Args:
+        tape: any function.
+
+    Returns:
+        The tape with copies in the place of ``stop_gradient``; the same where there is none.
+    """
+    copy = REGISTRY["copy"]
+    equations = tuple(
+        one._replace(primitive=copy) if one.primitive.name == "stop_gradient" else one for one in tape.equations
+    )
+    return tape if equations == tape.equations else replace(tape, equations=equations)
+
+
 def jacobian_pattern(
     tape: Tape, wrt: Sequence[int], leaves: Sequence[Any] | None = None, *, limit: int = ENTRIES
 ) -> Pattern:
@@ -287,4 +303,4 @@ def symmetric(found: Pattern, limit: int = ENTRIES) -> Pattern:
     )
 
 
-__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern", "symmetric"]
+__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern", "symmetric", "unstopped"]

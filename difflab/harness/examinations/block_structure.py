@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 KINDS = (
-    "zero", "identity", "diagonal", "permutation", "block diagonal", "Kronecker product", "banded Toeplitz", "sparse",
-    "full",
+    "zero", "identity", "diagonal", "permutation", "block diagonal", "Kronecker product", "banded Toeplitz",
+    "diagonals", "sparse", "full",
 )  # fmt: skip
 BY = " x "
+FEW = 1 / 3
+"""The share of the diagonals of a matrix that are few."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _named(
         if toeplitz:
             return "banded Toeplitz", f"banded Toeplitz, {size}"
         zeros = bool(np.any(jacobian == 0))
+        if zeros and (count := _diagonals(jacobian, rank)) is not None:
+            return "diagonals", f"zero but for {count} diagonals: {size}"
         return ("sparse", f"zeros, but no blocks: {size}") if zeros else ("full", f"full: {size}")
     if block == (1, 1):
         ordered = all(one.inner < two.inner for one, two in itertools.pairwise(pairs))
@@ -192,6 +196,14 @@ def _named(
         return "block diagonal", f"blocks of {size}, {blocks} of them interleaved{band}"
     how = "equal" if equal else "different"
     return "block diagonal", f"block diagonal: {blocks} {how} blocks of {size}{band}"
+
+
+def _diagonals(jacobian: np.ndarray, rank: int) -> int | None:
+    """On how many diagonals of the matrix all its entries are, where these are few of them."""
+    rows, columns = math.prod(jacobian.shape[:rank]), math.prod(jacobian.shape[rank:])
+    places = np.nonzero(jacobian.reshape(rows, columns))
+    count = len(np.unique(places[1] - places[0]))
+    return count if 1 < count <= FEW * (rows + columns - 1) else None
 
 
 def _first(jacobian: np.ndarray, rows: int) -> int:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ..session import Session
 
 QUICK_PART = 0.25
-NOTES = ("checkpoints", "kept_bytes", "recomputed_equations", "buffer_bytes", "tape_length")
+NOTES = (
+    "checkpoints", "levels", "kept_bytes", "recomputed_equations", "memory_limit", "buffer_bytes", "tape_length"
+)  # fmt: skip
 
 
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         if of == "loss":
             return primal
         prepared = operation.prepare(session.backend)
-        notes.update({key: int(prepared.stats[key]) for key in NOTES if key in prepared.stats})
+        notes.update({key: int(prepared.stats[key]) for key in NOTES if prepared.stats.get(key) is not None})
         return operation.call(session.backend, prepared)
 
     channel.phase("memory")

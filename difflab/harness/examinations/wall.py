@@ -1,4 +1,4 @@
-"""The Jacobian wall: the product with the Jacobian of one layer in three ways, each as far as memory and time allow.
+"""The Jacobian wall: the product with the Jacobian of one layer in four ways, each as far as memory and time allow.
 
 A layer has a Jacobian for each of its variables.  *Explicit*: the Jacobian is formed, and multiplied by a vector.  *In
 chunks*: its rows or columns are computed as many at a time as a chunk holds, multiplied, and dropped; so a product in
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .. import amounts, limits, memory, timing
-from . import block_structure
+from .. import memory, timing
+from . import block_structure, compressed
+from .trying import SLOW, again, refused, tried
 
 if TYPE_CHECKING:
     from ...backends.protocol import Source
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from ..session import Session
 
 STRUCTURED = 1 << 22  # entries of the largest Jacobian whose structure is searched
-SLOW = 0.3  # seconds; what takes longer is timed once
 CHUNKS = (("lanes", "chunk"), ("chunks", "chunks"))  # what is said of chunks, and by which name a backend notes it
 
 
 def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
-    """Measure the products with the Jacobians of the open layer in the three ways, and forecast them all.
+    """Measure the products with the Jacobians of the open layer in the four ways, and forecast them all.
 
     Args:
         session: with the case open; its loss is a layer, its first argument a dict of the layer's variables.
@@ -48,7 +48,7 @@ def examine(session: Session, command: dict[str, Any]) -> dict[str, Any]:
         ``flops``, and then ``lanes`` of a chunk, ``chunks`` and ``difference``: for a cotangent u and a tangent v, how
         far u (J v) is from (u J) v, one in chunks and the other implicit, relative to the length of the first;
         ``jacobian``: ``product_seconds`` (what the product with it takes), ``difference`` of that and the implicit
-        product, ``zeros`` (a count), ``structure`` and, where it is small, ``matrix``.
+        product, ``zeros`` (a count), ``structure`` and, where it is small, ``matrix``; ``compressed``: see there.
     """
     from .. import catalogue
 
@@ -75,6 +75,7 @@ def _warm_up(session: Session, problem: Problem) -> None:
         made = _source(least, name)
         for operation in (*_products(session, made), Operation("jacobian", made)):
             operation.result(operation.prepare(session.backend))
+        compressed.warm_up(session, made)
 
 
 def _source(instance: Instance, name: str) -> Source:
@@ -87,6 +88,8 @@ def _source(instance: Instance, name: str) -> Source:
 
 def _part(session: Session, name: str, command: Mapping[str, Any]) -> dict[str, Any]:
     """All that is known of the Jacobian by one variable."""
+    from ..operation import Operation
+
     settings, variable = command["settings"], session.instance.args[0][name]
     made = _source(session.instance, name)
     out = made.tape.avals[made.tape.outputs[0]]
@@ -106,7 +109,12 @@ def _part(session: Session, name: str, command: Mapping[str, Any]) -> dict[str, 
     session.channel.phase(f"product in chunks by {name}")
     found["chunked"] = _chunked(session, product, other, implicit, primal, settings)
     session.channel.phase(f"jacobian by {name}")
-    return found | _jacobian(session, made, product, implicit, primal, settings)
+    found |= _jacobian(session, made, product, implicit, primal, settings)
+    session.channel.phase(f"compressed jacobian by {name}")
+    passes = math.prod(out.shape) if product.operator == "vjp" else variable.size
+    forecast = Operation("jacobian", made).predict(session.backend)
+    facts = compressed.Facts(made, product, implicit, passes, forecast, forecast.primal_calls * primal)
+    return found | {"compressed": compressed.examine(session, facts, settings)}
 
 
 def _products(session: Session, made: Source) -> tuple[Operation, Operation]:
@@ -137,35 +145,10 @@ def _measured(session: Session, operation: Operation, repeats: int, brief: bool)
     seconds, result = cast(tuple[float, Any], both)
     del both  # of two results one would be kept while the next is made
     if brief or (seconds < SLOW and repeats > 1):
-        spent = []
-        for _ in range(repeats if seconds < SLOW else 1):
-            result = None  # so that two of them never take memory at once
-            seconds, result = timing.timed(lambda: operation.result(prepared[0]))
-            spent.append(seconds)
-        seconds = float(np.median(spent))
+        result = None  # so that two of them never take memory at once
+        seconds, result = again(lambda: operation.result(prepared[0]), seconds, repeats)
     chunks = {name: prepared[0].stats[key] for name, key in CHUNKS if key in prepared[0].stats}
     return result, {"bytes": peak, "seconds": seconds, **chunks}
-
-
-def _refused(session: Session, needed: int, seconds: float, settings: Mapping[str, Any]) -> str:
-    """Why something is not begun; empty where it is."""
-    allowed = session.allowed_bytes
-    if allowed is not None and needed > allowed:
-        return f"the forecast needs {amounts.size(needed)}; the limit is {amounts.size(allowed)}"
-    if seconds > settings["seconds"]:
-        return f"the forecast is {amounts.duration(seconds)}; the limit is {amounts.duration(settings['seconds'])}"
-    return ""
-
-
-def _tried(work: Callable[[], dict[str, Any]], refused: str) -> dict[str, Any]:
-    """What came of some work, or why nothing did."""
-    if refused:
-        return {"outcome": "skipped_predicted", "reason": refused}
-    try:
-        return {"outcome": "ok", "reason": "", **work()}
-    except MemoryError as fault:
-        why = limits.shorten(str(fault)) or "MemoryError: the memory limit was reached"
-        return {"outcome": "memory_limit", "reason": why}
 
 
 def _chunked(
@@ -184,9 +167,9 @@ def _chunked(
         length = float(np.linalg.norm(found.astype(np.float64)))
         return {**cost, "difference": abs(one - two) / length if length else abs(one - two)}
 
-    refused = _refused(session, int(forecast.nbytes), seconds, settings)
+    why = refused(session.allowed_bytes, int(forecast.nbytes), seconds, settings)
     about = {"way": other.operator, "plan_bytes": int(forecast.nbytes), "flops": float(forecast.flops)}
-    return about | _tried(compute, refused)
+    return about | tried(compute, why)
 
 
 def _jacobian(
@@ -200,8 +183,8 @@ def _jacobian(
     forecast = operation.predict(session.backend)
     array = sum(math.prod(one.shape) * one.dtype.itemsize for one in operation.expected)
     seconds = forecast.primal_calls * primal
-    refused = _refused(session, max(array, int(forecast.nbytes)), seconds, settings)
-    formed = _tried(lambda: _formed(session, operation, product, implicit, settings, seconds < SLOW), refused)
+    why = refused(session.allowed_bytes, max(array, int(forecast.nbytes)), seconds, settings)
+    formed = tried(lambda: _formed(session, operation, product, implicit, settings, seconds < SLOW), why)
     return {
         "array_bytes": array, "plan_bytes": int(forecast.nbytes), "flops": float(forecast.flops), "jacobian": formed
     }  # fmt: skip

@@ -17,12 +17,14 @@ from .storage_findings import GROWS, Line, Point, Setting, read
 
 SAVES = 0.97  # of the memory without checkpoints; what needs more than that saves nothing worth a sentence
 NOISE = 4 * numbers.RESOLUTION  # smaller peaks hold too much of what the system hands out
+TENTH = 0.1  # of the memory with everything kept: what it costs to get there is said
 CLOSE = 1.25  # measured by planned bytes; farther apart, the plan is said to be off
 GLOSSARY = (
     Term(
         "Checkpoint",
-        "A place where the forward pass is cut. What lives there is kept; the rest of a segment is forgotten and "
-        "computed again, from the checkpoint before it, when the way back comes to it.",
+        "A state of the forward pass that is kept: what lives between two layers. The rest is forgotten and computed "
+        "again, from the checkpoint before it, when the way back comes to it; with so many of them at a time as few "
+        "layers as can be are computed again (a binomial schedule).",
         ("checkpoints", "checkpointing"),
     ),
     Term(
@@ -95,7 +97,7 @@ def _sentences(found: Sequence[Setting]) -> tuple[str, ...]:
     for number, setting in enumerate(found):
         said += [_stored(setting), _bought(setting)]
         if not number:
-            said += [_root(setting), _level(setting), _forecast(setting)]
+            said += [_fixed(setting), _within(setting), _level(setting), _forecast(setting)]
     return tuple(text for text in said if text)
 
 
@@ -135,33 +137,47 @@ def _course(line: Line) -> str:
 
 
 def _bought(setting: Setting) -> str:
-    """What the checkpoints that need least memory save at the greatest depth, and for how much time."""
+    """How little memory a gradient takes at the greatest depth, for how much time, and what a tenth of it costs."""
     deepest = setting.deepest
     base = setting.reverse.at(deepest) if setting.reverse else None
-    tried = [point for line in setting.checkpointed if (point := line.at(deepest)) is not None]
+    lines = (*setting.checkpointed, *setting.limited)
+    tried = [point for line in lines if (point := line.at(deepest)) is not None]
     if base is None or not tried:
         return ""
     best = min(tried, key=lambda point: (point.peak, point.checkpoints or 0))
     share = best.peak / base.peak
-    who = f"with {numbers.counted(best.checkpoints or 0, 'checkpoint')}"
     if share > SAVES:
         return (
-            f"Checkpoints save nothing at {_layers(deepest)}: at best, {who}, reverse mode needs {_percent(share)} of "
-            "that memory."
+            f"Checkpoints save nothing at {_layers(deepest)}: at best, {_who(best)}, reverse mode needs "
+            f"{_percent(share)} of that memory."
         )
-    text = f"At {_layers(deepest)}, {who} reverse mode needs {_percent(share)} of that memory, {_size(best.peak)}"
-    if base.ratio and best.ratio:
-        change = best.ratio / base.ratio
-        evaluations = f"{_evaluations(best)} evaluations of the loss against {_evaluations(base)}"
-        if change <= 1:
-            text += f", and takes no more time for it: {evaluations}"
-        else:
-            text += f", for {numbers.factor(change)} times the time ({evaluations})"
-    more = [point for point in tried if (point.checkpoints or 0) > (best.checkpoints or 0) and point.peak > best.peak]
-    if more:
-        most = max(more, key=lambda point: point.checkpoints or 0)
-        text += f"; more than that cost memory again, {most.checkpoints} of them {_percent(most.peak / base.peak)}"
+    text = (
+        f"At {_layers(deepest)}, {_who(best)} reverse mode needs {_percent(share)} of that memory, {_size(best.peak)}"
+    )
+    text += _price(best, base)
+    tenth = [point for point in tried if point.peak <= TENTH * base.peak and point.ratio]
+    quickest = min(tenth, key=lambda point: point.ratio or math.inf, default=best)
+    if quickest is not best:
+        text += f"; the quickest of those with at most a tenth, {_who(quickest)}, needs "
+        text += f"{_percent(quickest.peak / base.peak)}{_price(quickest, base)}"
     return f"{text}."
+
+
+def _who(point: Point) -> str:
+    if point.limit is not None:
+        return f"within {_size(point.limit)}"
+    return f"with {numbers.counted(point.checkpoints or 0, 'checkpoint')}"
+
+
+def _price(point: Point, base: Point) -> str:
+    """The time against that with everything kept."""
+    if not base.ratio or not point.ratio:
+        return ""
+    change = point.ratio / base.ratio
+    evaluations = f"{_evaluations(point)} evaluations of the loss against {_evaluations(base)}"
+    if change <= 1:
+        return f", and takes no more time for it: {evaluations}"
+    return f", for {numbers.factor(change)} times the time ({evaluations})"
 
 
 def _evaluations(point: Point) -> str:
@@ -169,15 +185,42 @@ def _evaluations(point: Point) -> str:
     return numbers.measured_factor(point.ratio, point.low, point.high, brackets=True)
 
 
-def _root(setting: Setting) -> str:
-    """With what power of the depth memory grows if the number of checkpoints grows with it."""
-    line, reverse = setting.envelope, setting.reverse
-    if line is None or reverse is None or line.exponent is None or reverse.exponent is None:
+def _fixed(setting: Setting) -> str:
+    """How memory and time grow with depth for the fewest checkpoints."""
+    line = next((line for line in setting.checkpointed if len(line.points) > 1), None)
+    if line is None:
         return ""
+    first, last = line.points[0], line.points[-1]
+    text = f"{_capital(_who(last))} at every depth memory {_course(line)}"
+    if line.grows and setting.value:
+        text += f", {numbers.factor(line.per_layer / setting.value)} times a value"
+    if first.ratio and last.ratio:
+        text += (
+            f"; a gradient takes {_evaluations(first)} evaluations of the loss at {_layers(first.depth)} and "
+            f"{_evaluations(last)} at {numbers.grouped(last.depth)}"
+        )
+    return f"{text}."
+
+
+def _within(setting: Setting) -> str:
+    """Whether what was asked to stay within so many bytes did."""
+    points = [point for line in setting.limited for point in line.points if point.limit and point.arrays]
+    if not points:
+        return ""
+    worst = max(points, key=lambda point: (point.arrays or 0.0) / (point.limit or math.inf))
+    share = (worst.arrays or 0.0) / (worst.limit or math.inf)
+    sizes = numbers.listed(list(dict.fromkeys(_size(line.limit or 0.0) for line in setting.limited)))
+    said = f"Asked to stay within {sizes}"
+    if share <= 1.0:
+        return f"{said}, its arrays always did: they took at most {_percent(share)} of the limit."
     return (
-        f"With the best number of checkpoints at each depth memory grows as depth to the power {_two(line.exponent)}, "
-        f"without any to the power {_two(reverse.exponent)}."
+        f"{said}, its arrays took up to {_percent(share)} of the limit, most at {_layers(worst.depth)} within "
+        f"{_size(worst.limit or 0.0)}."
     )
+
+
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _level(setting: Setting) -> str:
@@ -194,13 +237,12 @@ def _level(setting: Setting) -> str:
         if deep is not None and deep.of == "pass":
             text += f" (a gradient there takes {numbers.grouped(deep.passes)} evaluations)"
         parts.append(text)
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{_capital('; '.join(parts))}."
 
 
 def _forecast(setting: Setting) -> str:
     """How near the planned bytes of reverse mode were to those measured, where these can be told from noise."""
-    lines = [*([setting.reverse] if setting.reverse else []), *setting.checkpointed]
+    lines = [*([setting.reverse] if setting.reverse else []), *setting.checkpointed, *setting.limited]
     points = [point for line in lines for point in line.points if point.off and point.peak >= NOISE]
     if not points:
         return ""
@@ -208,7 +250,8 @@ def _forecast(setting: Setting) -> str:
     low, high = min(shares), max(shares)
     ends = dict.fromkeys(numbers.factor(end) for end in (low, high))
     span = f"{' to '.join(ends)} times the planned bytes"
-    who = "of reverse mode, with and without checkpoints," if setting.checkpointed else "of reverse mode"
+    several = setting.checkpointed or setting.limited
+    who = "of reverse mode, with and without checkpoints," if several else "of reverse mode"
     if max(high, 1 / low) <= CLOSE:
         return f"That much was known beforehand: the measured memory {who} is {span}{_passes_off(setting)}."
     worst = max(points, key=lambda point: abs(math.log(point.off or 1.0)))
@@ -242,7 +285,7 @@ def _size(value: float) -> str:
 
 def _deepest(found: Sequence[Setting]) -> Listing:
     columns = (
-        "Contestant", "Peak", "Arrays", "Planned", "By planned", "Kept cuts", "Again", "Loss evaluations",
+        "Contestant", "Peak", "Arrays", "Planned", "By planned", "States kept", "Again", "Loss evaluations",
         "95 % interval", "Time",
     )  # fmt: skip
     rows = []
@@ -253,9 +296,9 @@ def _deepest(found: Sequence[Setting]) -> Listing:
                 rows.append(_row(point, f"{setting.title}, {_layers(point.depth)}" if len(found) > 1 else ""))
     kept = [k for k in range(len(columns)) if any(row[k].text for row in rows)]
     text = (
-        "By planned: the measured peak as a multiple of the bytes that the plan of the program had foretold. Again: "
-        "equations that the way back computes a second time. A pass stands for a gradient whose passes would be "
-        "too many to wait for; its time is that of one."
+        "By planned: the measured peak as a multiple of the bytes that the plan of the program had foretold. States "
+        "kept: how many wait at a time. Again: equations that the way back computes once more. A pass stands for a "
+        "gradient whose passes would be too many to wait for; its time is that of one."
     )
     where = f"All on {found[0].title} at {_layers(found[0].deepest)}. " if len(found) == 1 else ""
     table = Table(tuple(columns[k] for k in kept), tuple(tuple(row[k] for k in kept) for row in rows))
@@ -283,7 +326,7 @@ def _growth(found: Sequence[Setting]) -> Listing:
     columns = ("Contestant", "Fewest layers", "Most layers", "Growth per layer", "Values of a layer", "Exponent")
     rows = []
     for setting in found:
-        for line in [*setting.lines, *([setting.envelope] if setting.envelope else [])]:
+        for line in setting.lines:
             first, last = line.points[0], line.points[-1]
             several = len(line.points) > 1
             rows.append(
@@ -296,12 +339,7 @@ def _growth(found: Sequence[Setting]) -> Listing:
                     cell(line.exponent, _two),
                 )
             )
-    text = (
-        "Values of a layer: the growth as a multiple of the largest value that a layer computes. The last line takes "
-        "at each depth the number of checkpoints that needed least memory."
-        if any(setting.envelope for setting in found)
-        else "Values of a layer: the growth as a multiple of the largest value that a layer computes."
-    )
+    text = "Values of a layer: the growth as a multiple of the largest value that a layer computes."
     return Listing("growth", "How memory grows with depth", text, Table(columns, tuple(rows)))
 
 

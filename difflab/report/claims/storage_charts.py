@@ -1,4 +1,4 @@
-"""The charts of a study of storage: memory against depth, and memory against time along the checkpoints."""
+"""The charts of a study of storage: memory against depth, and memory against time as ever less is kept."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _against_depth(found: Sequence[Setting], styles: Mapping[str, Look]) -> Char
     caption = (
         "Both axes are logarithmic; down is better. A level line forgets each layer, a line of slope one (dotted) "
         "keeps something of each.",
-        "With k checkpoints a network of L layers keeps about k + L/(k + 1) values: a line is level as long as k is "
-        "most of that, and rises when the segments get long.",
+        "With k checkpoints at most k values wait at a time, beside those of the layer that goes back: from there on a "
+        "line rises with the parameters' gradients alone. Within a limit nothing is computed again until that is met.",
     )
     panels = []
     for number, setting in enumerate(found):
@@ -145,8 +145,9 @@ def _against_time(found: Sequence[Setting], styles: Mapping[str, Look]) -> Chart
     marked = [line.name for setting in drawn for line in _trade_lines(setting)]
     keys = [{"text": name, **key_mark(styles[name], bare=True)} for name in styles if name in marked]
     caption = (
-        "At the greatest depth; down and to the left is better. The line follows reverse mode from no checkpoints to "
-        "the most, and the numbers beside its marks are how many. Time counts in evaluations of the plain loss.",
+        "At the greatest depth; down and to the left is better. The line follows reverse mode from all values kept to "
+        "ever less memory, and the numbers beside its marks say how many states are kept at a time. Time counts in "
+        "evaluations of the plain loss.",
         "Bars are 95 % intervals; where none is visible, it is narrower than the mark.",
     )
     panels, rows = [], []
@@ -162,15 +163,15 @@ def _against_time(found: Sequence[Setting], styles: Mapping[str, Look]) -> Chart
                     numbers.size_in_bytes(point.peak), f"{point.ratio or 0.0:.2f}", numbers.seconds(point.seconds),
                 )
             )  # fmt: skip
-    columns = ("Problem", "Contestant", "Checkpoints", "Peak", "Evaluations of the loss", "Time")
+    columns = ("Problem", "Contestant", "States kept", "Peak", "Evaluations of the loss", "Time")
     return Chart("trade", heading, caption, tuple(keys), tuple(panels), columns, tuple(rows))
 
 
 def _trade(setting: Setting) -> list[Point]:
-    """Reverse mode and its checkpoints at the greatest depth, by their number."""
-    lines = [*([setting.reverse] if setting.reverse else []), *setting.checkpointed]
+    """Reverse mode at the greatest depth, from the most memory to the least."""
+    lines = [*([setting.reverse] if setting.reverse else []), *setting.checkpointed, *setting.limited]
     points = [point for line in lines if (point := line.at(setting.deepest)) is not None and point.ratio and point.peak]
-    return sorted(points, key=lambda point: point.checkpoints or 0)
+    return sorted(points, key=lambda point: -point.peak)
 
 
 def _everything(setting: Setting) -> list[Point]:
@@ -210,7 +211,7 @@ def _time_panel(setting: Setting, styles: Mapping[str, Look]) -> tuple[Figure, d
 
 
 def _number(axes: Axes, points: Sequence[Point], path: Sequence[Point]) -> None:
-    """The numbers of checkpoints beside their marks, each where it is farthest from all that is drawn."""
+    """The numbers of states kept beside their marks, each where it is farthest from all that is drawn."""
     low, high = axes.get_xlim()
     unit = axes.figure.dpi / 72.0  # pixels in a point
 
@@ -237,9 +238,10 @@ def _number(axes: Axes, points: Sequence[Point], path: Sequence[Point]) -> None:
         best = max(places, key=lambda place: min(abs(place - other) for other in drawn))
         drawn.append(best)
         offset = (best - mark) / unit
+        said = "all" if point.checkpoints is None else numbers.grouped(point.checkpoints)
         axes.annotate(
-            str(point.checkpoints or 0), (point.ratio or 1.0, point.peak), textcoords="offset points",
-            xytext=(offset.real, offset.imag), ha="center", va="center", color=INK, fontsize=9, zorder=4.0,
+            said, (point.ratio or 1.0, point.peak), textcoords="offset points", xytext=(offset.real, offset.imag),
+            ha="center", va="center", color=INK, fontsize=9, zorder=4.0,
         )  # fmt: skip
 
 

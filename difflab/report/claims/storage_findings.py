@@ -18,8 +18,9 @@ GROWS = 1.5  # a line grows where its last point is so many times its first
 class Point:
     """One case: bytes of its peak, of its arrays and as planned, and its time in evaluations of the loss.
 
-    ``of`` is what was measured: "gradient", "pass" or "loss"; ``checkpoints`` is ``None`` where there is no such option
-    set, ``again`` the equations computed a second time.
+    ``of`` is what was measured: "gradient", "pass" or "loss"; ``checkpoints`` is how many states were kept at a time,
+    ``None`` where everything is kept, ``again`` the equations computed again, and ``limit`` the bytes that were allowed
+    where the number of checkpoints followed from that.
     """
 
     case: Case
@@ -35,6 +36,7 @@ class Point:
     seconds: float | None
     checkpoints: int | None
     again: int | None
+    limit: float | None = None
 
     @property
     def off(self) -> float | None:
@@ -52,6 +54,11 @@ class Line:
     def at(self, depth: int) -> Point | None:
         """The point of a depth."""
         return next((point for point in self.points if point.depth == depth), None)
+
+    @property
+    def limit(self) -> float | None:
+        """The bytes it was allowed, where there was such a limit."""
+        return self.points[0].limit
 
     @property
     def grows(self) -> bool:
@@ -92,38 +99,33 @@ class Setting:
 
     @cached_property
     def reverse(self) -> Line | None:
-        """The line of reverse mode without checkpoints."""
+        """The line of reverse mode that keeps everything."""
         return next(
             (
                 line
                 for line in self.lines
-                if family_of(line.points[0].case) == "reverse" and line.points[0].checkpoints is None
+                if family_of(line.points[0].case) == "reverse"
+                and line.points[0].checkpoints is None
+                and line.limit is None
             ),
             None,
         )
 
     @cached_property
     def checkpointed(self) -> tuple[Line, ...]:
-        """The lines with checkpoints."""
-        return tuple(line for line in self.lines if line.points[0].checkpoints is not None)
+        """The lines with so many checkpoints at every depth, the fewest first."""
+        found = [line for line in self.lines if line.points[0].checkpoints is not None and line.limit is None]
+        return tuple(sorted(found, key=lambda line: line.points[-1].checkpoints or 0))
+
+    @cached_property
+    def limited(self) -> tuple[Line, ...]:
+        """The lines within so many bytes at every depth, the fewest first."""
+        return tuple(sorted((line for line in self.lines if line.limit is not None), key=lambda line: line.limit or 0))
 
     @cached_property
     def passing(self) -> tuple[Line, ...]:
         """The lines of which only a pass was measured, where a gradient takes more."""
         return tuple(line for line in self.lines if any(point.of == "pass" for point in line.points))
-
-    @cached_property
-    def envelope(self) -> Line | None:
-        """At each depth the checkpoints that needed least memory."""
-        if len(self.checkpointed) < 2:
-            return None
-        found: dict[int, Point] = {}
-        for line in self.checkpointed:
-            for point in line.points:
-                best = found.get(point.depth)
-                if best is None or point.peak < best.peak:
-                    found[point.depth] = point
-        return Line("best of the checkpoints", tuple(found[depth] for depth in sorted(found)))
 
 
 def read(cases: Sequence[Case]) -> list[Setting]:
@@ -165,6 +167,7 @@ def _point(case: Case) -> Point | None:
         case, int(data["depth"]), str(data.get("of", "gradient")), float(data.get("passes") or 1), float(peak),
         data.get("array_bytes"), data.get("planned_bytes"), data.get("ratio"), data.get("ratio_low"),
         data.get("ratio_high"), data.get("seconds"), data.get("checkpoints"), data.get("recomputed_equations"),
+        data.get("memory_limit"),
     )  # fmt: skip
 
 

@@ -11,14 +11,15 @@ from ..cases import ROUNDING, Case, family_of, method
 from ..kinds import Sections
 from ..style import drawing
 from ..terms import Term
-from . import examined, tensor_words, wall_charts, wall_plan, wall_tables
-from .wall_parts import CHUNKED, EXPLICIT, Panel, Part, panels_of, ratio
+from . import examined, tensor_words, wall_charts, wall_compressed, wall_plan, wall_tables
+from .wall_compressed import took
+from .wall_parts import CHUNKED, COMPRESSED, EXPLICIT, IMPLICIT, WAYS, Panel, Part, panels_of, ratio, small
 
 LECTURE = {"examples": 64, "inputs": 4096, "outputs": 4096}
 GLOSSARY = (
     Term(
         "Jacobian",
-        "All derivatives of all numbers of an output by all numbers of a variable; here of one layer.",
+        "All derivatives of all numbers of an output by all numbers of a variable; here of one layer or map.",
         ("Jacobians",),
     ),
     Term(
@@ -29,7 +30,7 @@ GLOSSARY = (
     Term(
         "Product without it",
         "A cotangent times the Jacobian (vjp) or the Jacobian times a tangent (jvp), computed from the rules of the "
-        "layer, so that the Jacobian is never there. Backpropagation needs nothing but the first.",
+        "equations, so that the Jacobian is never there. Backpropagation needs nothing but the first.",
         ("products without it", "without the Jacobian"),
     ),
     Term(
@@ -51,8 +52,8 @@ GLOSSARY = (
         "The bytes of the entries: all extents of the output times all extents of the variable times the bytes of a "
         "number. Computed, not measured.",
     ),
-    *tensor_words.STRUCTURES,
-)
+    *wall_compressed.GLOSSARY, *tensor_words.STRUCTURES,
+)  # fmt: skip
 METHOD = (
     "Each backend forms the Jacobian by each variable in its own way (reverse mode row by row, forward mode and finite "
     "differences column by column, several at once) as long as its forecast stays within the memory limit of the case, "
@@ -60,6 +61,7 @@ METHOD = (
     "without the Jacobian. The product in chunks goes in the other direction, along another such vector: reverse mode "
     "computes rows and multiplies them by a tangent, forward mode and finite differences compute columns and multiply "
     "them by a cotangent; it is checked by u (J v) = (u J) v.",
+    *wall_compressed.METHOD,
     "Memory is the peak of the process above what it held before, when it had done everything once with the layer at "
     "its smallest and BLAS had taken its own work memory; what is quick is counted in small pages, in a run of its "
     "own, as huge pages round every large array up to 2 MiB. A time is the middle of a few runs, or the only run of "
@@ -80,11 +82,13 @@ def sections(cases: Sequence[Case]) -> Sections:
         return Sections(examined.nothing(cases, "No layer was examined", examined.caveats(cases)))
     with drawing():
         charts = (wall_charts.memory(panels), wall_charts.time(panels), wall_charts.zeros(panels))
-    tables = (wall_tables.summary(panels), wall_plan.listing(panels), wall_tables.structures(panels),
-              wall_tables.everything(panels))  # fmt: skip
+    tables = [wall_tables.summary(panels), wall_plan.listing(panels), wall_tables.structures(panels),
+              wall_tables.everything(panels)]  # fmt: skip
+    if wall_compressed.mains(panels):
+        tables.insert(1, wall_compressed.listing(panels))
     return Sections(
         Answer(tuple(_sentences(panels)), (*examined.caveats(cases), *_lecture(panels))),
-        charts, tables=tables, glossary=GLOSSARY, method=METHOD,
+        charts, tables=tuple(tables), glossary=GLOSSARY, method=METHOD,
     )  # fmt: skip
 
 
@@ -92,7 +96,11 @@ def sections(cases: Sequence[Case]) -> Sections:
 
 
 def _sentences(panels: Sequence[Panel]) -> list[str]:
-    said = [_largest(panels), _wall(panels), _chunks(panels), _count(panels), _agreement(panels)]
+    said = [
+        _largest(panels), wall_compressed.sentence(panels), _wall(panels), _chunks(panels),
+        wall_compressed.comparison(panels), wall_compressed.together(panels), _count(panels),
+        wall_compressed.ends(panels), _agreement(panels),
+    ]  # fmt: skip
     return [sentence for sentence in said if sentence]
 
 
@@ -102,7 +110,7 @@ def _largest(panels: Sequence[Panel]) -> str:
     parts = [panel.main[-1] for panel in own]
     first = parts[0]
     sizes = [f"{part.name} has {numbers.large(part.data['entries'])} entries, {_bytes(part.bytes)}" for part in parts]
-    text = f"At {first.where} in {first.case.dtype} the {first.layer.lower()}'s Jacobian {', and '.join(sizes)}"
+    text = f"At {first.where} in {first.case.dtype} the {small(first.layer)}'s Jacobian {', and '.join(sizes)}"
     if len(parts) > 1 and (times := ratio(parts[-1].bytes, first.bytes)):
         text += f", {numbers.factor(times)} times as much" if times > 1 else f", {numbers.factor(1 / times)} times less"
     formed = [part for part in parts if part.formed]
@@ -111,9 +119,9 @@ def _largest(panels: Sequence[Panel]) -> str:
         who = {1: "it could not", 2: "neither could"}.get(len(parts), "none could")
         text += f"; {who} be formed{limit}"
     else:
-        took = [f"{part.name} was formed in {numbers.seconds(part.seconds)}" for part in formed]
-        text += f"; {numbers.listed(took)}"
-    products = [f"{_took(part.product['bytes'], part.product['seconds'])} for {part.name}" for part in parts]
+        told = [f"{part.name} was formed in {numbers.seconds(part.seconds)}" for part in formed]
+        text += f"; {numbers.listed(told)}"
+    products = [f"{took(part.product['bytes'], part.product['seconds'])} for {part.name}" for part in parts]
     return f"{text}. Without the Jacobian the product took {numbers.listed(products)}, by {method(first.case)}."
 
 
@@ -124,10 +132,10 @@ def _wall(panels: Sequence[Panel]) -> str:
         return ""
     main = {id(part) for panel in panels for part in panel.main}
     part = max(formed, key=lambda one: (one.bytes, id(one) in main))
-    text = f"The largest Jacobian that was formed, {part.name} of the {part.layer.lower()} at {part.where} in "
-    text += f"{part.case.dtype}, took {_took(part.peak, part.seconds)} by {method(part.case)}"
+    text = f"The largest Jacobian that was formed, {part.the} in "
+    text += f"{part.case.dtype}, took {took(part.peak, part.seconds)} by {method(part.case)}"
     times = ratio(part.seconds, part.product["seconds"])
-    text += f"; the product without it {_took(part.product['bytes'], part.product['seconds'])}"
+    text += f"; the product without it {took(part.product['bytes'], part.product['seconds'])}"
     if times is None:
         return f"{text}."
     less = f"{numbers.factor(times)} times less" if times > 1 else f"{numbers.factor(1 / times)} times as much"
@@ -143,10 +151,10 @@ def _chunks(panels: Sequence[Panel]) -> str:
     part = max(both, key=lambda one: one.bytes)
     way = part.ways[CHUNKED]
     most = numbers.counted(way.lanes, "row or column", "rows or columns") if way.lanes else "a few rows or columns"
-    text = f"In chunks, with {most} there at a time, {part.name} of the {part.layer.lower()} at {part.where} took "
-    text += _took(way.bytes, way.seconds)
+    text = f"In chunks, with {most} there at a time, {part.the} took "
+    text += took(way.bytes, way.seconds)
     if part.peak and way.bytes and part.peak >= numbers.RESOLUTION:
-        text += f" instead of {_took(part.peak, part.seconds)}"
+        text += f" instead of {took(part.peak, part.seconds)}"
     beyond = []
     for panel in panels:
         last = panel.main[-1]
@@ -200,7 +208,7 @@ def _agreement(panels: Sequence[Panel]) -> str:
         return ""
     if apart := [one for one in found if one[1] > _allowed(one[0])]:
         part, worst, name = max(apart, key=lambda one: one[1])
-        which = "with the Jacobian" if name == EXPLICIT else "in chunks"
+        which = {EXPLICIT: "with the Jacobian", COMPRESSED: "with the compressed one"}.get(name, name)
         return (
             f"In {numbers.grouped(len(apart))} of {numbers.counted(len(found), 'comparison')} the products {which} and "
             f"without it do not agree: {method(part.case)} differs by {numbers.scaled(worst)} on {part.case.place} in "
@@ -216,11 +224,10 @@ def _agreement(panels: Sequence[Panel]) -> str:
         ]
         who = numbers.listed(list(dict.fromkeys(method(part.case) for part, _ in own)))
         told += [f"up to {numbers.listed(worst_of)} by {who}"] if own else []
-    how = (
-        "With the Jacobian, in chunks and without it"
-        if any(name == CHUNKED for *_, name in found)
-        else ("With the Jacobian and without it")
-    )
+    names = {name for *_, name in found} | {IMPLICIT}
+    words = [{EXPLICIT: "with the Jacobian"}.get(name, name) for name in WAYS if name in names]
+    how = numbers.listed(words)
+    how = how[:1].upper() + how[1:]
     return f"{how} the product is the same: {', '.join(told)} (relative, at worst)."
 
 
@@ -228,13 +235,6 @@ def _allowed(part: Part) -> float:
     """The relative difference that rounding explains; for differences, what their two steps may differ by."""
     eps = ROUNDING.get(part.case.dtype, ROUNDING["float64"])
     return eps ** (1 / 3) if family_of(part.case) == "finite" else 1e3 * eps
-
-
-def _took(nbytes: float | None, seconds: float | None) -> str:
-    if nbytes is None:
-        return numbers.seconds(seconds)
-    small = "less than 256 KiB" if nbytes < numbers.RESOLUTION else numbers.size_in_bytes(nbytes)
-    return f"{small} and {numbers.seconds(seconds)}"
 
 
 def _bytes(nbytes: float) -> str:

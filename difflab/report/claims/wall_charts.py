@@ -14,8 +14,8 @@ from ..panels import draw_line, draw_mark, moved_by
 from ..pictures import pictures
 from ..style import LIMIT, Look, canvas, key_mark
 from ..svg import inline
-from . import tensor_words, wall_plan
-from .wall_parts import CHUNKED, EXPLICIT, IMPLICIT, WAYS, Panel, Part, Way
+from . import tensor_words, wall_compressed, wall_plan
+from .wall_parts import CHUNKED, COMPRESSED, EXPLICIT, IMPLICIT, WAYS, Panel, Part, Way
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,12 @@ WIDEST = 32  # cells across a picture at least, so that small ones stay small
 SPREAD = 6.0  # points between the marks of one size
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 31_557_600.0
 TICKS = (*(10.0**power for power in range(-9, 3)), 60.0 * 10, HOUR, DAY, 30 * DAY, *(YEAR * 10**k for k in range(8)))
-X_LABEL = "numbers in the layer's input and weights"
-LOOKS = {EXPLICIT: Look(1), CHUNKED: Look(2), IMPLICIT: Look(0)}
-KEYS = {EXPLICIT: "the Jacobian, formed", CHUNKED: "a product in chunks", IMPLICIT: "the product without it"}
+X_LABEL = "numbers in all variables"
+LOOKS = {EXPLICIT: Look(1), CHUNKED: Look(2), COMPRESSED: Look(3), IMPLICIT: Look(0)}
+KEYS = {
+    EXPLICIT: "the Jacobian, formed", CHUNKED: "a product in chunks", COMPRESSED: "the Jacobian, compressed",
+    IMPLICIT: "the product without it",
+}  # fmt: skip
 
 Read = Callable[[Panel, Way], tuple[float, bool] | None]
 Words = Callable[[float | None], str]
@@ -45,12 +48,12 @@ def _seconds_of(panel: Panel, way: Way) -> tuple[float, bool] | None:
 
 
 def memory(panels: Sequence[Panel]) -> Chart:
-    """Peak of memory of the three ways against the size of the layer.
+    """Peak of memory of the ways against the size of the layer.
 
     Args:
         panels: of a run.
     """
-    heading = "Memory: formed, in chunks, and without the Jacobian"
+    heading = f"Memory: {_ways(panels)} the Jacobian"
     caption = (
         "Both axes are logarithmic. A solid mark is the highest memory of the process above what it held before; a "
         f"hollow one was not measured: it is the plan. {wall_plan.sentence(panels)}".strip(),
@@ -88,19 +91,21 @@ def memory(panels: Sequence[Panel]) -> Chart:
 
 
 def time(panels: Sequence[Panel]) -> Chart:
-    """Seconds of the three ways against the size of the layer.
+    """Seconds of the ways against the size of the layer.
 
     Args:
         panels: of a run.
     """
-    heading = "Time: formed, in chunks, and without the Jacobian"
+    heading = f"Time: {_ways(panels)} the Jacobian"
     caption = (
         "A hollow mark on a dotted line was not measured: it is the time of the largest that this backend did in the "
         "same way, multiplied by the ratio of the operations that the backend forecasts.",
         "The product without the Jacobian is what the backend gives with the fewest passes: a cotangent times the "
         "Jacobian in reverse mode, the Jacobian times a tangent in forward mode and for differences. That in chunks is "
         "the other one, for which all rows or columns are computed, multiplied and dropped.",
-    )
+        *(("The time of the compressed Jacobian is without that of finding its pattern and colouring it, which is done "
+           "once and stands in the table.",) if any(_compressed(panels)) else ()),
+    )  # fmt: skip
     drawn, notes = _several(panels)
     made = []
     for place, panel in enumerate(drawn):
@@ -122,6 +127,16 @@ def time(panels: Sequence[Panel]) -> Chart:
     )  # fmt: skip
     keys = _keys(drawn, _seconds_of, "a forecast")
     return Chart("time", heading, caption, tuple(keys), tuple(made), columns, rows, notes=notes)
+
+
+def _compressed(panels: Sequence[Panel]) -> list[Way]:
+    """The compressed Jacobians that the run looked at."""
+    return [part.ways[COMPRESSED] for panel in panels for part in panel.parts if COMPRESSED in part.ways]
+
+
+def _ways(panels: Sequence[Panel]) -> str:
+    """The ways in a heading."""
+    return "formed, in chunks, compressed, and without" if _compressed(panels) else "formed, in chunks, and without"
 
 
 def _titled(panel: Panel) -> str:
@@ -147,7 +162,7 @@ def _draw(axes: Axes, points: dict[str, list[tuple[Part, float, bool]]], unit: W
     """Solid marks on a line for what was measured, hollow ones on a dotted line for what was not."""
     tips: dict[str, str] = {}
     for place, (name, own) in enumerate(points.items()):
-        look, moved = LOOKS[name], moved_by(axes, SPREAD * (place - 1))
+        look, moved = LOOKS[name], moved_by(axes, SPREAD * (place - (len(points) - 1) / 2))
         spots = [(float(part.case.n_params), value, measured) for part, value, measured in own]
         solid = [(x, y) for x, y, measured in spots if measured]
         draw_line(axes, look, [x for x, _ in solid], [y for _, y in solid], moved)
@@ -246,13 +261,23 @@ def zeros(panels: Sequence[Panel]) -> Chart:
         text = tensor_words.structure(jacobian.get("structure"))
         title = f"{part.layer}, {part.name}, {part.where}"
         described = f"{jacobian['zeros']} of {part.data['entries']} entries are zero; {text}."
-        picture = pictures([jacobian["matrix"]], f"wallzeros{place}", title, described, least=WIDEST, tips=[described])
+        matrix: Any = jacobian["matrix"]
+        most = max((abs(entry) for row in matrix for entry in row), default=0.0)  # sums of many entries may be larger
+        if (coloured := wall_compressed.pictured(part)) is not None:
+            colours, said = coloured
+            matrix = wall_compressed.beside(matrix, colours)
+            text, described = f"{text}; {said}", f"{described} Compressed, it takes {said}, which stand beside it."
+        picture = pictures([matrix], f"wallzeros{place}", title, described, limit=most, least=WIDEST, tips=[described])
         made.append(figures.Panel(f"{title}: {text}", picture))
     caption = (
         "A row is a number of the output and a column a number of the variable, both in the order of memory: the "
         "Jacobian in numerator layout, made a matrix. Positive entries have one colour and negative ones another, and "
         "the larger, the fuller; what is left empty is zero.",
-    )
+        *(("Beside the Jacobian, behind a gap, is what the compressed one is read from: each column on the right is a "
+           "product that gives many columns at once, each row below one that gives many rows. An entry is read "
+           "where no other falls on the same place.",)
+          if any(wall_compressed.pictured(part) for part in found.values()) else ()),
+    )  # fmt: skip
     columns = ("Jacobian", "Size", "Row", "Entries")
     rows = tuple(
         (f"{part.layer}, {part.name}", part.where, *texts)

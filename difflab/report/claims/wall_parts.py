@@ -11,12 +11,13 @@ from .. import numbers
 from ..cases import Case
 
 SYMBOLS = {  # how sizes are said, in this order
-    "examples": "N", "side": "side", "inputs": "D", "outputs": "M", "channels": "C", "kernel": "K",
+    "examples": "N", "side": "side", "inputs": "D", "hidden": "H", "outputs": "M", "channels": "C", "kernel": "K",
 }  # fmt: skip
+SPELT = 10_000  # from which number on digits stand in groups
 
 
-EXPLICIT, CHUNKED, IMPLICIT = "formed", "in chunks", "without it"
-WAYS = (EXPLICIT, CHUNKED, IMPLICIT)
+EXPLICIT, CHUNKED, COMPRESSED, IMPLICIT = "formed", "in chunks", "compressed", "without it"
+WAYS = (EXPLICIT, CHUNKED, COMPRESSED, IMPLICIT)
 """How a product with a Jacobian is computed."""
 
 
@@ -82,11 +83,22 @@ class Part:
     @property
     def ways(self) -> dict[str, Way]:
         """The ways that the run looked at, by name."""
-        formed, chunked = self.data["jacobian"], self.data.get("chunked")
+        formed, chunked, compressed = self.data["jacobian"], self.data.get("chunked"), self.data.get("compressed")
         found = [_way(EXPLICIT, self, {**formed, "plan_bytes": self.data["plan_bytes"], "flops": self.data["flops"]})]
         found += [_way(CHUNKED, self, chunked)] if chunked else []
+        found += [_way(COMPRESSED, self, compressed)] if compressed else []
         found.append(_way(IMPLICIT, self, {"outcome": "ok", "reason": "", **self.product}))
         return {way.name: way for way in found}
+
+    @property
+    def passes(self) -> int:
+        """The products that forming it takes: one per number of the output or, forward, of the variable."""
+        return math.prod(self.data["out"] if self.data["way"] == "vjp" else self.data["into"])
+
+    @property
+    def the(self) -> str:
+        """``dy/dW of the dense layer at N = 8, D = M = 32``."""
+        return f"{self.name} of the {small(self.layer)} at {self.where}"
 
     @property
     def bytes(self) -> int:
@@ -113,6 +125,15 @@ def _way(name: str, part: Part, found: Mapping[str, Any]) -> Way:
     )  # fmt: skip
 
 
+def small(title: str) -> str:
+    """A title within a sentence: only its first letter changes, as others may begin names.
+
+    >>> small("Viscous Burgers equation")
+    'viscous Burgers equation'
+    """
+    return title[:1].lower() + title[1:]
+
+
 def said(size: Mapping[str, int]) -> str:
     """A size in symbols; neighbours of the same number stand together.
 
@@ -127,7 +148,8 @@ def said(size: Mapping[str, int]) -> str:
             parts[-1][0].append(symbol)
         else:
             parts.append(([symbol], extent))
-    return ", ".join(f"{' = '.join(names)} = {extent}" for names, extent in parts)
+    told = [(names, numbers.grouped(extent) if extent >= SPELT else str(extent)) for names, extent in parts]
+    return ", ".join(f"{' = '.join(names)} = {extent}" for names, extent in told)
 
 
 @dataclass(frozen=True)

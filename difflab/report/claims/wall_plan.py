@@ -9,7 +9,7 @@ from .. import numbers
 from ..cases import method
 from ..kinds import Listing
 from ..tables import Cell, Table
-from .wall_parts import WAYS, Panel, Way
+from .wall_parts import COMPRESSED, WAYS, Panel, Way, small
 
 COMPARED = 8 * 2**20
 """Bytes from which on a plan is compared: the allocator and BLAS keep up to 3/4 MiB beside arrays, a tenth of that."""
@@ -33,11 +33,11 @@ def sentence(panels: Sequence[Panel]) -> str:
     Args:
         panels: of a run.
     """
-    both = known(panels)
+    both = [way for way in known(panels) if way.name != COMPRESSED]
     large = [way for way in both if (way.bytes or 0.0) >= COMPARED]
     least = numbers.trimmed(numbers.size_in_bytes(COMPARED))
     if not large:
-        return ""
+        return _rougher(panels)
     worst = max(large, key=_off)
     apart = sum(_off(way) > WITHIN for way in large)
     what = f"Of {numbers.counted(len(large), 'product')} that took {least} or more, the bytes of the plan "
@@ -53,7 +53,20 @@ def sentence(panels: Sequence[Panel]) -> str:
             f"keep up to 3/4 MiB beside the arrays; plan and measurement are at most "
             f"{numbers.size_in_bytes(max(small))} apart."
         )
-    return text
+    return f"{text} {_rougher(panels)}".strip()
+
+
+def _rougher(panels: Sequence[Panel]) -> str:
+    """What is said of the plans of compressed Jacobians, which count pages that are never touched."""
+    every = [way for way in known(panels) if way.name == COMPRESSED and (way.bytes or 0.0) >= COMPARED]
+    shares = [way.share for way in every if way.share]
+    if not shares:
+        return ""
+    ends = f"{numbers.factor(min(shares))} to {numbers.factor(max(shares))}" if len(shares) > 1 else f"{shares[0]:.2f}"
+    return (
+        f"Those of {numbers.counted(len(shares), 'compressed Jacobian')} are rougher, {ends} times the measured: they "
+        "count the seeds of all products, most of which are zeros that are never written."
+    )
 
 
 def listing(panels: Sequence[Panel]) -> Listing:
@@ -96,4 +109,4 @@ def _off(way: Way) -> float:
 def _called(way: Way) -> str:
     part = way.part
     where = f"at {part.where} in {part.case.dtype}"
-    return f"{part.name} of the {part.layer.lower()} {way.name} {where} by {method(part.case)}"
+    return f"{part.name} of the {small(part.layer)} {way.name} {where} by {method(part.case)}"
