@@ -19,6 +19,7 @@ from .backends.deduced import Deduced
 from .backends.many import Products, products_of
 from .backends.protocol import MANY, Backend, Source
 from .backends.seeded import Seeded
+from .backends.substituted import Later, Substituted
 from .backends.ways import require_device
 from .calls import Bound, describe
 from .containers import unflatten
@@ -71,8 +72,8 @@ class Matrix:
         self.products = (0, 0) if found is None else (found.n_columns, found.n_rows)
         done = time.perf_counter()
         self._push, self._pull = self._prepared(backend, kinds, prepared)
-        main = self._push or self._pull
-        assert main is not None
+        main = self._pull or self._push
+        assert isinstance(main, Deduced)
         self.main = main
         self.stats: dict[str, Any] = {
             "nonzeros": len(indices),
@@ -84,13 +85,20 @@ class Matrix:
 
     def _prepared(
         self, backend: Backend | None, kinds: Products, prepared: Deduced | None
-    ) -> tuple[Deduced | None, Deduced | None]:
+    ) -> tuple[Deduced | Substituted | None, Deduced | None]:
         """What pushes, and what pulls; what forms the whole matrix stands in the place of what pushes."""
         source, operator = self._source, self._operator
-        if prepared is not None:
+        substituted = self._seeded is not None and operator == "jacobian" and kinds.push == "jacobian"
+        if prepared is not None and not substituted:
             return prepared, prepared
         if self._seeded is None:
             return ready(backend or by_shape(source.tape, source.wrt), source, operator), None
+        if substituted and backend is not None:
+            colours = self._seeded.compression.column_colours
+            assert colours is not None
+            pusher = Substituted(backend, source, colours, self.products[0])
+            later = Later(source, lambda: backend.prepare(source, operator, source.example), pusher.stats)
+            return pusher, complete(backend, source, later)
         if backend is not None:
             kind = kinds.curve if operator == "hessian" else kinds.push if self.products[0] else kinds.pull
             one = _ready(backend, source, kind or kinds.push or operator)
@@ -109,7 +117,7 @@ class Matrix:
 
     def _dense(self, leaves: Sequence[Any]) -> np.ndarray:
         """The entries of the pattern in a matrix that the backend forms as a whole."""
-        assert self._push is not None
+        assert isinstance(self._push, Deduced)
         found = self._push.hessian(leaves) if self._operator == "hessian" else self._push.jacobian(leaves)[1]
         everything = [block for row in self._blocks for block in row]
         data = np.empty(self.stats["nonzeros"], np.result_type(*[block.dtype for block in everything], np.float16))
@@ -143,6 +151,8 @@ def _compressed(
         else:
             found = compress_symmetric(indptr, indices, n)
     else:
+        if kinds.push == "jacobian" and any(one.dtype.kind == "c" for one in (*pattern.outputs, *pattern.variables)):
+            return None, f"{name}forms Jacobians of functions of few numbers, and here numbers are complex"
         if kinds.push is None and kinds.pull is None:
             return None, f"{name}gives no products with a Jacobian but through the whole of it"
         push, pull = kinds.push is not None, kinds.pull is not None

@@ -241,7 +241,16 @@ def test_backends_are_frozen_dataclasses_that_print_themselves(name: str):
 @pytest.mark.parametrize("name", backends.BUILT_IN)
 def test_capabilities_are_operators_that_work(name: str):
     backend = backends.find(name)
-    assert backend.capabilities <= {*OPERATORS, *MANY, "nest", "black-box", "bare", "error-estimate", "sizes"}
+    assert backend.capabilities <= {
+        *OPERATORS,
+        *MANY,
+        "nest",
+        "black-box",
+        "bare",
+        "error-estimate",
+        "sizes",
+        "live-data",
+    }
     if name == "analytic":
         backend = analytic(CASES["scalar"], 0)
     for operator in {"gradient", "value_and_gradient"} & backend.capabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cupy_double
@@ -89,6 +90,55 @@ def test_a_prepared_one_says_what_it_needed(name: str) -> None:
         assert stats["formed_dense"] == ""
     assert stats["nonzeros"] == 30
     assert stats["patterns"] == 1
+
+
+@pytest.mark.parametrize("name", by_name(["symbolic", "scipy", "numdifftools", "lambdify", "casadi", "symengine"]))
+def test_what_forms_whole_jacobians_forms_that_of_few_numbers(name: str) -> None:
+    prepared = dl.prepare(convolved, X, backend=name, operator="jacobian", sparse=True)
+    assert prepared.stats["products"] == (3, 0)
+    assert prepared.stats.get("derivations", 1) == 1
+    for at in (X, 3 * X[::-1]):
+        np.testing.assert_allclose(prepared(at).toarray(), dl.jacobian(convolved)(at), rtol=1e-5, atol=1e-6)
+    assert prepared.stats.get("derivations", 1) == 1, "the point is no part of the formulas"
+    np.testing.assert_allclose(prepared.value(X), convolved(X))
+    np.testing.assert_allclose(prepared.jvp((X,), (X,))[1], dl.jvp(convolved, (X,), (X,))[1], rtol=1e-5, atol=1e-6)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A third party's backend that has Jacobians and nothing else."""
+
+    name: str = "whole"
+    family: str = "peer"
+    capabilities: frozenset[str] = frozenset({"jacobian"})
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def predict(self, tape: Any, operator: str, wrt: tuple[int, ...]) -> Any:
+        return dl.Reverse().predict(tape, operator, wrt)
+
+    def prepare(self, source: Any, operator: str, example: Any) -> Any:
+        return dl.Reverse().prepare(source, operator, example)
+
+
+def test_a_third_partys_whole_jacobians() -> None:
+    prepared = dl.prepare(convolved, X, backend=Whole(), operator="jacobian", sparse=True)
+    assert prepared.stats["products"] == (3, 0)
+    np.testing.assert_allclose(prepared(X).toarray(), dl.jacobian(convolved)(X), rtol=1e-14)
+    there = dl.prepare(convolved, X + 1j, backend=Whole(), operator="jacobian", sparse=True)
+    assert there.stats["formed_dense"].endswith("of functions of few numbers, and here numbers are complex")
+    np.testing.assert_allclose(there(X + 2j).toarray(), dl.jacobian(convolved)(X + 2j), rtol=1e-14)
+
+
+def test_formulas_of_few_numbers_follow_branches() -> None:
+    def branching(x: Any) -> Any:
+        return np.sin(x) * x[::-1] if x[0] > 0 else x * x
+
+    prepared = dl.prepare(branching, X, backend="symbolic", operator="jacobian", sparse=True)
+    for at in (X, -X, X):
+        np.testing.assert_allclose(prepared(at).toarray(), dl.jacobian(branching)(at), rtol=1e-12, atol=1e-14)
+    assert prepared.stats["traces"] == 2
 
 
 def test_zeros_of_the_null_backend_have_the_pattern() -> None:

@@ -34,7 +34,8 @@ def products_of(backend: Backend) -> Products:
 
     Forward mode pushes and reverse mode pulls.  Perturbations push, where coordinates may be moved together
     ("sizes"); their pullbacks and products with a Hessian move one coordinate after the other, and those products are
-    taken all the same, for a whole Hessian takes more.  What is made of formulas has its Jacobian anyway.
+    taken all the same, for a whole Hessian takes more.  What has Jacobians alone, or makes them of formulas, pushes
+    by the Jacobian of a function with one number for each product (``substituted.py``).
 
     Args:
         backend: any backend.
@@ -45,7 +46,7 @@ def products_of(backend: Backend) -> Products:
     Example:
         >>> from difflab.backends import find
         >>> products_of(find("forward")), products_of(find("scipy"))
-        (Products(push='jvps', pull=None, curve='hvp'), Products(push=None, pull=None, curve=None))
+        (Products(push='jvps', pull=None, curve='hvp'), Products(push='jacobian', pull=None, curve=None))
     """
     declared, family = backend.capabilities, backend.family
     curve = "hvps" if "hvps" in declared else "hvp" if "hvp" in declared else None
@@ -60,7 +61,8 @@ def products_of(backend: Backend) -> Products:
         pull = False
     if curve is None and "hessian" not in declared and how(backend, "hvp").kind != "refused":
         curve = "hvp"
-    return Products("jvp" if push else None, "vjp" if pull else None, curve)
+    whole = "jacobian" in declared and ("jvp" not in declared or family == "symbolic")
+    return Products("jvp" if push else "jacobian" if whole and not pull else None, "vjp" if pull else None, curve)
 
 
 class Many:

@@ -215,6 +215,14 @@ class Sizes(Protocol):
         ...
 
 
+class LiveData(Protocol):
+    """What a backend has besides, where it declares the capability "live-data": it can write data into formulas."""
+
+    def with_live_data(self) -> Backend:
+        """The same backend, of whose formulas all data are inputs."""
+        ...
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A way of differentiating."""
@@ -233,7 +241,7 @@ class Backend(Protocol):
     def capabilities(self) -> frozenset[str]:
         """The operators that it does itself, declared, not tried.
 
-        Besides "nest", "black-box", "bare", "error-estimate", "sizes" and those of ``MANY``.
+        Besides "nest", "black-box", "bare", "error-estimate", "sizes", "live-data" and those of ``MANY``.
         """
         ...
 

@@ -18,6 +18,7 @@ from ..primitives.record import Aval
 from ..transforms.second_order import needs_both
 from ..transforms.sparsity import Pattern
 from .deduced import Deduced
+from .substituted import Substituted
 
 
 class Seeded:
@@ -37,7 +38,7 @@ class Seeded:
         self._device = device
         self._kept: dict[tuple[bool, complex], list[Any]] = {}
 
-    def entries(self, leaves: Sequence[Any], push: Deduced | None, pull: Deduced | None) -> np.ndarray:
+    def entries(self, leaves: Sequence[Any], push: Deduced | Substituted | None, pull: Deduced | None) -> np.ndarray:
         """The entries in CSR order at a point, by what pushes and by what pulls."""
         compression = self.compression
         pushed = pulled = sizes = None
@@ -48,10 +49,10 @@ class Seeded:
         data = compression.recover(pushed, pulled)
         return data if sizes is None else data / sizes.take(self._moved())
 
-    def _pushed(self, leaves: Sequence[Any], push: Deduced) -> tuple[np.ndarray, np.ndarray | None]:
+    def _pushed(self, leaves: Sequence[Any], push: Deduced | Substituted) -> tuple[np.ndarray, np.ndarray | None]:
         """All products J s or H s, and how far each coordinate went where that was not 1."""
         variables, outputs, sizes = self.pattern.variables, self.pattern.outputs, push.sizes(leaves)
-        product = push.hvps if self._operator == "hessian" else push.jvps
+        product = push.hvps if self._operator == "hessian" and isinstance(push, Deduced) else push.jvps
         parts = product(leaves, _scaled(self._seeds(True, 1), sizes))
         if needs_both(variables, outputs):
             others = product(leaves, _scaled(self._seeds(True, 1j), sizes))

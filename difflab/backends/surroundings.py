@@ -183,11 +183,7 @@ class Surroundings:
     def size(self, leaf: Any) -> Any:
         """The powers of two below the sizes of the automatic steps, max(|x|, 1); a given step has ones."""
         x = as_array(leaf)
-        xp, real = namespace(x), real_dtype(x.dtype)
-        if self._step != "auto":
-            return xp.ones(x.shape, real)
-        size = xp.fmax(xp.abs(x), 1)
-        return xp.exp2(xp.floor(xp.log2(xp.where(xp.isfinite(size), size, 1)))).astype(real)
+        return magnitude(x) if self._step == "auto" else namespace(x).ones(x.shape, real_dtype(x.dtype))
 
     def bands(self, around: Around, vectors: Sequence[Any]) -> list[Callable[[], tuple[Moves, list[np.ndarray]]]]:
         """The vectors in parts whose coordinates need steps of about one size: how to move along each, and the part.
@@ -251,3 +247,11 @@ class Surroundings:
             return halved(quotients, floors, self.plan.order)
         ratio = around.scales[0] / around.scales[1]
         return extrapolate(quotients, floors, ratio, skew, self.plan.columns)
+
+
+def magnitude(leaf: Any) -> Any:
+    """The powers of two below max(|x|, 1), by which numbers are scaled without rounding."""
+    x = as_array(leaf)
+    xp = namespace(x)
+    size = xp.fmax(xp.abs(x), 1)
+    return xp.exp2(xp.floor(xp.log2(xp.where(xp.isfinite(size), size, 1)))).astype(real_dtype(x.dtype))

@@ -84,7 +84,9 @@ time_limit_s=None)
     name: str = field(default="symbolic", init=False, repr=False)
     family: str = field(default="symbolic", init=False, repr=False)
     # A product with the Hessian is deduced from it.
-    capabilities: frozenset[str] = field(default=frozenset((*OPERATORS, "bare")) - {"hvp"}, init=False, repr=False)
+    capabilities: frozenset[str] = field(
+        default=frozenset((*OPERATORS, "bare", "live-data")) - {"hvp"}, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -117,6 +119,10 @@ time_limit_s=None)
     def resolved_way(self) -> str:
         """The way that is taken: "dag" or "tree"."""
         return self.way if self.way != "auto" else ("dag" if self.cse else "tree")
+
+    def with_live_data(self) -> Symbolic:
+        """The same with data as symbols."""
+        return replace(self, data="symbols")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations of the derivatives, of trees or of the graph; ``seconds``: to derive and compile."""

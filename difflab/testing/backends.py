@@ -17,7 +17,7 @@ from ..errors import InputError, UnsupportedError
 from ..operators import prepare, source
 from .faults import Faults, Report, near, same_bits
 
-OTHERS = frozenset({"nest", "black-box", "bare", "error-estimate", "sizes", *MANY})
+OTHERS = frozenset({"nest", "black-box", "bare", "error-estimate", "sizes", "live-data", *MANY})
 
 
 class Loss(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -53,7 +53,9 @@ class Casadi:
     name: str = field(default="casadi", init=False, repr=False)
     family: str = field(default="peer", init=False, repr=False)
     capabilities: frozenset[str] = field(
-        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare")), init=False, repr=False
+        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare", "live-data")),
+        init=False,
+        repr=False,
     )
 
     def __post_init__(self) -> None:
@@ -68,6 +70,10 @@ class Casadi:
         if find_spec("casadi") is not None:
             return None
         return "it needs the package casadi, which is not installed; pip install 'difflab[peers]'"
+
+    def with_live_data(self) -> Casadi:
+        """The same with data as symbols."""
+        return replace(self, data="symbols")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations on scalars of value and derivatives; ``seconds``: to derive and compile."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,9 @@ class Lambdify:
     name: str = field(default="lambdify", init=False, repr=False)
     family: str = field(default="peer", init=False, repr=False)
     capabilities: frozenset[str] = field(
-        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare")), init=False, repr=False
+        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare", "live-data")),
+        init=False,
+        repr=False,
     )
 
     def __post_init__(self) -> None:
@@ -65,6 +67,10 @@ class Lambdify:
     def unavailable(self) -> str | None:
         """Always there."""
         return None
+
+    def with_live_data(self) -> Lambdify:
+        """The same with data as symbols."""
+        return replace(self, data="symbols")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations of value and derivatives, written out."""

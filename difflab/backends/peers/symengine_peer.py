@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,7 +57,9 @@ class Symengine:
     name: str = field(default="symengine", init=False, repr=False)
     family: str = field(default="peer", init=False, repr=False)
     capabilities: frozenset[str] = field(
-        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare")), init=False, repr=False
+        default=frozenset(("gradient", "value_and_gradient", "jacobian", "hessian", "bare", "live-data")),
+        init=False,
+        repr=False,
     )
 
     def __post_init__(self) -> None:
@@ -72,6 +74,10 @@ class Symengine:
         if find_spec("symengine") is not None:
             return None
         return "it needs the package symengine, which is not installed; pip install 'difflab[peers]'"
+
+    def with_live_data(self) -> Symengine:
+        """The same with data as symbols."""
+        return replace(self, data="symbols")
 
     def predict(self, tape: Tape, operator: str, wrt: tuple[int, ...]) -> Cost:
         """``flops``: operations of value and derivatives where what is equal is computed once."""
