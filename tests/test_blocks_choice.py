@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from difflab import Reverse, prepare
-from difflab.backends import reverse
+from difflab.backends.reverse_tapes import EVERYTHING, gradient_tape
 from difflab.calls import bind
 from difflab.execution import block_costs, choice
 from difflab.execution.blocks import Blocked, blocked_bytes
@@ -38,7 +38,7 @@ def derived(name: str, size: str, dtype: str = "float64") -> tuple[Tape, tuple[i
     made = PROBLEMS[name].build(size, dtype, 0)
     bound = bind(made.loss, made.args, {}, 0)
     source, _ = make_source(made.loss, bound, frozen=True)
-    made_of = reverse._gradient(source.tape, source.wrt, None)
+    made_of = gradient_tape(source.tape, source.wrt, EVERYTHING, Blocking())
     assert isinstance(made_of, Tape)
     return simplify(made_of), source.wrt, bound.leaves
 

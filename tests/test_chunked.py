@@ -5,6 +5,7 @@ import itertools
 import tempfile
 import tracemalloc
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def mixed_by_hand(p):
     return {("a", "x"): by_x, ("a", "s"): np.outer(x, x), ("b", "x"): 3 * x**2, ("b", "s"): np.array(0.0)}
 
 
-def peak_of(call):
+def peak_of(call) -> tuple[Any, int]:
     """What a call returns, and the most bytes that were allocated meanwhile, in a second call."""
     call("first")
     gc.collect()
@@ -327,6 +328,7 @@ def test_chunks_are_of_the_point_at_the_call():
 
 def test_limits_are_amounts():
     assert [limit_of("memory", one) for one in ("1 GiB", "200 MB", 5, np.int64(7))] == [2**30, 200_000_000, 5, 7]
+    wrong: Any
     for wrong in ("much", -1, 0, 2.5, True, "2 pounds"):
         with pytest.raises(InputError, match="give bytes, or a text such as '200 MB' or '1 GiB'"):
             dl.jacobian(waves, memory=wrong)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,8 @@ class PreparedSymbolic:
         self._numeric = tuple(i for i in range(len(source.tape.inputs)) if i not in self._symbolic)
         self._outputs = [source.tape.avals[number] for number in source.tape.outputs]
         self._variables = [source.tape.avals[source.tape.inputs[i]] for i in source.wrt]
+        ends = [0, *accumulate(aval.size for aval in self._variables)]
+        self._columns = [slice(start, stop) for start, stop in pairwise(ends)]
         self._values, self._slopes = Places(self._outputs), Places(self._variables)
         self._together = Places([*self._outputs[:1], *self._variables])
         self._derivations: OrderedDict[tuple, Derivation] = OrderedDict()
@@ -354,11 +357,7 @@ class PreparedSymbolic:
     def jacobian(self, leaves: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
         """Outputs and blocks."""
         values, slopes = self._jacobian(leaves)
-        blocks, at = [], 0
-        for output in values:
-            blocks.append(self._columns(slopes[at : at + output.size], output.shape))
-            at += output.size
-        return values, blocks
+        return values, self._blocks(slopes, values)
 
     def hessian(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """The second derivatives, each computed once."""
@@ -368,20 +367,17 @@ class PreparedSymbolic:
         matrix = xp.zeros((count, count))
         above = xp.triu_indices(count)
         matrix[above] = matrix.T[above] = xp.asarray(flat[1:], dtype=np.float64)
-        rows, at = [], 0
-        for aval in self._variables:
-            rows.append(self._columns(matrix[at : at + aval.size], aval.shape))
-            at += aval.size
-        return rows
+        return self._blocks(matrix, self._variables)
 
-    def _columns(self, rows: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """Some rows of a matrix as one block per differentiated leaf."""
-        result, at = [], 0
-        for aval in self._variables:
-            block = rows[:, at : at + aval.size].reshape((*shape, *aval.shape))
-            result.append(cast(block, aval.dtype))
-            at += aval.size
-        return result
+    def _blocks(self, matrix: np.ndarray, rows: Sequence[Any]) -> list[list[np.ndarray]]:
+        """A matrix as one block per leaf of its rows and differentiated leaf."""
+        found, at = [], 0
+        for row in rows:
+            parts = [matrix[at : at + row.size, columns] for columns in self._columns]
+            pairs = zip(parts, self._variables, strict=True)
+            found.append([cast(part.reshape((*row.shape, *aval.shape)), aval.dtype) for part, aval in pairs])
+            at += row.size
+        return found
 
     def jvp(self, leaves: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Outputs and the Jacobian's product with the tangents."""

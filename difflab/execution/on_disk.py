@@ -106,7 +106,7 @@ class BlockFiles:
         self._part.rename(self._target)
         single = len(self._blocks) == 1
         paths = [self._target] if single else [self._target / f"{block.name}.npy" for block in self._blocks]
-        return [np.load(path, mmap_mode="r") for path in paths]
+        return [np.lib.format.open_memmap(path, mode="r") for path in paths]
 
     def discard(self) -> None:
         """Remove what was written so far, after a failure."""
