@@ -35,7 +35,7 @@ def test_a_peer_is_a_frozen_dataclass_that_prints_itself(name: str) -> None:
     assert isinstance(backend, Backend)
     assert dataclasses.is_dataclass(backend)
     assert (backend.name, backend.family) == (name, "peer")
-    assert backend.capabilities <= {*OPERATORS, "bare"}
+    assert backend.capabilities <= {*OPERATORS, "bare", "live-data"}
     assert eval(repr(backend), vars(importlib.import_module(type(backend).__module__))) == backend
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(backend, "name", "other")  # noqa: B010 (assigning is what is refused, to type checkers as well)

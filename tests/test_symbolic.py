@@ -367,5 +367,7 @@ def test_a_backend_prints_its_options() -> None:
     assert repr(Symbolic()) == (
         "Symbolic(way='auto', engine='sympy', cse=True, data='numbers', order='auto', code='python', time_limit_s=None)"
     )
-    assert Symbolic().capabilities == {"gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hessian", "bare"}
+    operators = {"gradient", "value_and_gradient", "jvp", "vjp", "jacobian", "hessian"}
+    assert Symbolic().capabilities == {*operators, "bare", "live-data"}
+    assert Symbolic().with_live_data() == Symbolic(data="symbols")
     assert Symbolic().unavailable() is None
