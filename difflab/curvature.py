@@ -168,6 +168,7 @@ def gauss_newton(
     For ``loss(residual(x))`` with the Jacobian J of the residual and the Hessian H of the loss at its outputs that is
     J^T H J v (Schraudolph, 2002, Neural Computation 14, 1723-1738; Martens, 2010): positive semidefinite where the loss
     is convex, and the Hessian itself where the residual is linear.  It takes a JVP, a product with H and a VJP.
+    Of complex variables it is the gradient along v as ``dl.hvp`` has it, the conjugate of J^H H J v.
 
     Args:
         residual: plain NumPy function; its outputs may be containers.

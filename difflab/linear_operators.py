@@ -73,7 +73,8 @@ def jacobian_operator(
 
     Returns:
         A ``scipy.sparse.linalg.LinearOperator`` of shape (outputs, variables).  Its dtype is the variables', complex
-        where an output is; it is complex-linear as ``dl.jacobian`` is.
+        where an output is; it is complex-linear as ``dl.jacobian`` is,
+        which takes a complex function of complex variables for holomorphic.
 
     Raises:
         InputError, TraceError, UnsupportedError: in a sentence.

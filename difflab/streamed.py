@@ -15,6 +15,7 @@ from .backends import by_shape
 from .backends.many import one_by_one
 from .backends.protocol import Backend, Source, block_bytes
 from .backends.streams import KINDS, Products, Stream, lanes_bytes
+from .backends.ways import how
 from .calls import Bound, describe
 from .errors import ForecastError, UnsupportedError
 from .execution.amounts import size
@@ -28,6 +29,8 @@ from .tape import Tape
 BY = {"rows": "vjp", "columns": "jvp"}
 """The product that gives rows, and the one that gives columns."""
 PRODUCTS = {"jacobian": "dl.jvp, dl.vjp or dl.jacobian_operator", "hessian": "dl.hvp or dl.hessian_operator"}
+WHOLE = ("jacobian", "hessian")
+"""What some backends deduce each product from, so that no product is smaller than the matrix."""
 WIDE = 512
 """Numbers of a chunk side by side that fill a page of a file."""
 WIDE_BYTES = 1 << 26
@@ -161,11 +164,17 @@ def streamed(call: Call, kind: str, limit: int | None, *, beside: int = 0, wide:
         prepared = ready(with_chunk(call.backend, usual), call.made, KINDS[kind])
         many = {"jvp": prepared.jvps, "vjp": prepared.pullbacks, "hvp": prepared.hvps}[kind]
         return Streamed(stream, lambda seeds: many(leaves, seeds), usual, True)
+    if how(call.backend, kind).source in WHOLE:
+        raise UnsupportedError(
+            f"backend {call.backend.name!r} forms the whole of {call.matrix} for every product, so that it cannot go "
+            "through it in chunks; use another backend, or leave out memory= and file="
+        )
     once = beside + (call.backend.predict(tape, kind, wrt).nbytes if tape is not None else 0)
     room = STRIP if limit is None else limit - once
-    lanes = min(int(room // max(stream.lane_bytes, 1)), most)
+    each = stream.lane_bytes + stream.width * stream.dtype.itemsize  # products before they are a chunk
+    lanes = min(int(room // max(each, 1)), most)
     if lanes < 1 and limit is not None:
-        raise _too_small(call, stream, once + stream.lane_bytes, limit, beside)
+        raise _too_small(call, stream, once + each, limit, beside)
     prepared = ready(call.backend, call.made, kind)
     if kind == "vjp":
         product = prepared.vjp(leaves)[1]

@@ -141,6 +141,28 @@ def test_formulas_of_few_numbers_follow_branches() -> None:
     assert prepared.stats["traces"] == 2
 
 
+@pytest.mark.parametrize("backend", ["scipy", "finite", "symbolic"])
+def test_black_boxes_of_few_numbers_follow_branches_too(backend: str) -> None:
+    def branching(x: Any) -> Any:
+        return x**2 if x[0] > 0 else np.concatenate([x[1:] * x[:-1], x[:1]])
+
+    prepared = dl.prepare(branching, X, operator="jacobian", backend=backend, sparse=True)
+    for at in (X, -X, X):
+        np.testing.assert_allclose(prepared(at).toarray(), dl.jacobian(branching)(at), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", [None, "forward", "reverse", "finite", "symbolic", "scipy"])
+def test_nothing_depends_on_anything(backend: str | None) -> None:
+    found = dl.jacobian(lambda x: np.ones(3) + 0 * x, backend=backend, sparse=True)(np.ones(3))
+    assert (found.nnz, found.shape) == (0, (3, 3))
+
+
+def test_what_is_in_no_product_does_not_move() -> None:
+    pattern = np.diag([True, True, False])
+    found = dl.jacobian(lambda x: np.stack([x[0] + x[2], x[1], x[2]]), backend="symbolic", sparse=pattern)(np.ones(3))
+    np.testing.assert_array_equal(found.toarray(), np.diag([1.0, 1.0, 0.0]))
+
+
 def test_zeros_of_the_null_backend_have_the_pattern() -> None:
     matrix = dl.jacobian(burgers, backend="null", sparse=True)(X)
     assert matrix.nnz == 36

@@ -53,6 +53,21 @@ def test_example_runs_in_a_fresh_interpreter(code, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_on_structure_runs_from_top_to_bottom(tmp_path):
+    text = (README.parent / "docs" / "structure.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    check = (
+        "assert J.shape == (500, 500) and dl.sparsity(burgers, v).nnz == 1500\n"
+        "assert np.allclose(total, J.T @ J)\n"
+        "assert np.allclose(A @ step, dl.jacobian(residual)(v) @ step)\n"
+        "assert np.allclose(G @ step, dl.gauss_newton(residual)(v, step))\n"
+        "assert np.allclose(dl.hessian_diagonal(loss)(v), np.diag(dl.hessian(loss)(v)))\n"
+    )
+    done = _run([sys.executable, "-W", "error", "-c", f"{code}\n{check}"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Jacobian of 100000 x 100000: 300000 entries can be non-zero")
+
+
 def test_every_backend_and_study_is_named():
     from difflab.backends import BUILT_IN, PEERS
 

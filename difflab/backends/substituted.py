@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import as_array, module_of
 from ..builder import aval_of
+from ..errors import GuardError
 from ..tape import Tape
 from ..transforms.inline import inline, inputs_like, transform_builder
 from .protocol import Backend, LiveData, Source
@@ -40,8 +41,13 @@ class Substituted:
         ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
         parts = np.split(np.maximum(colours, 0), ends)
         self._places = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        self._moving = [
+            None if np.all(part >= 0) else (part >= 0).reshape(leaf.shape)
+            for part, leaf in zip(np.split(colours, ends), leaves, strict=True)
+        ]
+        self._source = source
         self._device = source.device
-        self._numbers = module_of(source.device).zeros(count, np.result_type(*[leaf.dtype for leaf in leaves]))
+        self._numbers = module_of(source.device).zeros(max(count, 1), np.result_type(*[leaf.dtype for leaf in leaves]))
         example = self._leaves(source.example, [np.ones(leaf.shape, leaf.dtype) for leaf in leaves])
         substituted = Source(
             call=lambda given: source.call(self._moved(given, source.wrt)),
@@ -62,8 +68,9 @@ class Substituted:
         """The function's own leaves: each coordinate goes its size times its number."""
         numbers, count = given[-1], len(given) - 1 - (len(wrt) if self._moves else 0)
         leaves = list(given[:count])
-        for k, (position, places) in enumerate(zip(wrt, self._places, strict=True)):
+        for k, (position, places, moves) in enumerate(zip(wrt, self._places, self._moving, strict=True)):
             step = numbers[places].astype(leaves[position].dtype)
+            step = step if moves is None else step * moves.astype(leaves[position].dtype)
             leaves[position] = leaves[position] + (given[count + k] * step if self._moves else step)
         return leaves
 
@@ -81,6 +88,9 @@ class Substituted:
 
     def jvps(self, leaves: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
         """The products with all seeds, a row for each; a coordinate is in one seed at most, which has its size."""
+        source = self._source
+        if self._moves and source.failure is None and not source.tape.follows(leaves):
+            raise GuardError("Python would branch otherwise at these arguments")  # a black box takes any branch
         _, blocks = self._prepared.jacobian(self._leaves(leaves, [seed.sum(axis=0) for seed in seeds]))
         xp = module_of(self._device)
         return [xp.moveaxis(xp.asarray(row[0]), -1, 0) for row in blocks]

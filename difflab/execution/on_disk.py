@@ -76,6 +76,10 @@ class BlockFiles:
                 self._part.mkdir()
             for number, block in enumerate(self._blocks):
                 self._offsets.append(_create(self._path(number), block))
+        except OSError as error:
+            self.discard()
+            why = f"file={str(target)!r} cannot be written: {error.strerror}; choose another path"
+            raise InputError(why) from error
         except BaseException:
             self.discard()
             raise
@@ -110,10 +114,10 @@ class BlockFiles:
 
     def discard(self) -> None:
         """Remove what was written so far, after a failure."""
-        if self._part.is_dir():
+        if os.path.isdir(self._part):
             shutil.rmtree(self._part)
-        else:
-            self._part.unlink(missing_ok=True)
+        elif os.path.lexists(self._part):
+            self._part.unlink()
 
 
 def checked(target: Any, *, single: bool) -> Path:
@@ -124,6 +128,8 @@ def checked(target: Any, *, single: bool) -> Path:
     """
     if not isinstance(target, str | os.PathLike):
         raise InputError(f"file={target!r}: it is the path of a .npy file, or of a folder where there are several")
+    if "\0" in os.fsdecode(target):
+        raise InputError(f"file={str(target)!r}: a path has no zero characters")
     path = Path(target)
     if single and path.suffix != ".npy":
         raise InputError(f"file={str(target)!r}: the result is one array, so the path ends in .npy")

@@ -21,6 +21,8 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..tape import Equation, Span, Tape
 from .forward_part import Forward, Steps
@@ -85,7 +87,7 @@ def check_checkpoints(owner: str, checkpoints: Any) -> None:
     Raises:
         InputError: they are something else.
     """
-    whole = isinstance(checkpoints, int) and not isinstance(checkpoints, bool)
+    whole = isinstance(checkpoints, int | np.integer) and not isinstance(checkpoints, bool)
     if checkpoints is not None and not (whole and checkpoints >= 0):
         raise InputError(
             f"{owner}(checkpoints={checkpoints!r}): checkpoints are None or a whole number of at least 0, how many "
