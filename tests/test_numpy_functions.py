@@ -144,7 +144,12 @@ def test_value_dtype_and_shape_are_those_of_numpy(name: str, dtype: str):
     assert same_bits(evaluated, compiled) or ROUNDED.search(name)
     assert (compiled.dtype, compiled.shape) == (expected.dtype, expected.shape)
     if ROUNDED.search(name):
-        np.testing.assert_allclose(compiled, expected, rtol=32 * float(np.finfo(dtype).eps))
+        near = 32 * float(np.finfo(dtype).eps)
+        # Of a solution LAPACK bounds the error by the whole of it and not by each entry (Users' Guide, section 4.5).
+        solved = "lstsq" in name
+        np.testing.assert_allclose(
+            compiled, expected, rtol=0 if solved else near, atol=near * np.max(np.abs(expected)) if solved else 0
+        )
     else:
         assert same_bits(compiled, expected)
 
