@@ -8,8 +8,6 @@ from typing import Any
 from .backends import by_shape, resolve
 from .backends.protocol import Backend
 from .backends.ways import require
-from .chunked import within
-from .compressed import sparse_derivative
 from .errors import InputError
 from .flat import require_scalar
 from .nesting import inside, lifted, ready
@@ -71,11 +69,15 @@ def jacobian(
     if memory is not None or file is not None:
         if sparse is not False:
             raise InputError("jacobian: sparse= stands without memory= and file=, which are for the dense matrix")
+        from .chunked import within  # what few calls need costs the others no time and no memory
+
         return within("jacobian", function, argnums, chosen, memory, file, layout)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
         if sparse is not False:
+            from .compressed import sparse_derivative
+
             return sparse_derivative(chosen, made, flat, bound, nested, sparse, "jacobian", layout)
         doing = by_shape(made.tape, bound.wrt) if chosen is None else chosen
         if nested:
@@ -129,12 +131,16 @@ def hessian(
     if memory is not None or file is not None:
         if sparse is not False:
             raise InputError("hessian: sparse= stands without memory= and file=, which are for the dense matrix")
+        from .chunked import within
+
         return within("hessian", function, argnums, chosen, memory, file)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         bound, made, flat, nested = unprepared(function, args, kwargs, argnums, chosen)
         require_scalar(found_outputs(made, flat, bound, nested), function, "hessian")
         if sparse is not False:
+            from .compressed import sparse_derivative
+
             return sparse_derivative(chosen, made, flat, bound, nested, sparse, "hessian")
         if nested:
             blocks = inside(chosen, made.tape, bound.wrt).hessian(lifted(made.tape, bound.leaves))

@@ -16,7 +16,6 @@ from .backends.deduced import Deduced
 from .backends.protocol import Backend, Source
 from .backends.ways import require
 from .calls import Bound, bind, describe
-from .compressed import Matrices
 from .containers import flatten
 from .errors import GuardError
 from .execution.notes import settled
@@ -37,6 +36,7 @@ from .trees import (
 )
 
 if TYPE_CHECKING:
+    from .compressed import Matrices
     from .execution.exported import Formulas
 
 OF_ONE_NUMBER = ("gradient", "value_and_gradient", "hvp", "hessian")
@@ -85,7 +85,7 @@ class Prepared:
         self._programs: list[tuple[Any, tuple[Deduced, Function, Source]]] = []  # least recently used first
         self._lock = threading.Lock()
         self._traces = 0
-        self._matrices = None if sparse is False else Matrices(backend, sparse, operator)
+        self._matrices = None if sparse is False else _matrices(backend, sparse, operator)
         bound = bind(function, args, kwargs, argnums)
         state = _generator_state()
         source, flat = self._traced(bound)
@@ -371,6 +371,12 @@ class Prepared:
             return bound.gradient_tree(prepared.hvp(leaves, vectors))
 
         return self._run(args, kwargs, action, vector)
+
+
+def _matrices(backend: Backend | None, sparse: Any, operator: str) -> Matrices:
+    from .compressed import Matrices  # what few calls need costs the others no time and no memory
+
+    return Matrices(backend, sparse, operator)
 
 
 def _value(prepared: Deduced, flat: Function, bound: Bound, leaves: list[Any]) -> Any:
